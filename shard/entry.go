@@ -1,0 +1,229 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// The data of a log entry of a shard:
+//
+//	bodies…                 the stored messages of the batch, one behind the other
+//	index                   of the batch, if there is one:
+//	  node u64 | incarnation u64 | number u64 | floor u64 | revision u64 | count u32 | 0 u32
+//	  count × item          24 bytes each, see Item
+//	section                 of the leader, if there is one:
+//	  term u64 | stamp i64 | commands… (see section.go)
+//	footer                  12 bytes
+//	  index offset u32 | section offset u32 | version u8 | 0 u8 | 0 u16
+//
+// All integers are little-endian. An offset of noPart means that the part is
+// missing. A body's place in its queue's record is its offset here, together
+// with the index of the entry: its birth.
+const (
+	entryVersion  = 1
+	footerSize    = 12
+	batchHeadSize = 48
+	itemSize      = 24
+	noPart        = ^uint32(0)
+
+	// MaxEntry bounds the data of an entry: offsets are 32 bits wide.
+	MaxEntry = 1 << 30
+)
+
+// ErrFormat is wrapped by every error of a decoder of this package.
+var ErrFormat = errors.New("shard: malformed entry")
+
+// A BatchID says whose batch an entry carries: the Number-th of a node's
+// incarnation for this shard. Floor is the number below which remembered
+// outcomes may be forgotten, Revision the catalog's that it was routed on.
+type BatchID struct {
+	Node, Incarnation, Number, Floor, Revision uint64
+}
+
+// Flags of an Item.
+const (
+	// ItemHasTTL says that TTL is set.
+	ItemHasTTL = 1 << iota
+	// ItemSame says that the item is the same publish as the item before, for
+	// another queue.
+	ItemSame
+	// ItemRefused says that the leader refused the publish for this queue.
+	ItemRefused
+)
+
+// An Item of a batch is one publish for one queue:
+//
+//	queue u64 | offset u32 | length u32 | ttl u32 | priority u8 | flags u8 | 0 u16
+type Item struct {
+	Queue    uint64
+	Off, Len uint32
+	TTL      uint32 // milliseconds
+	Priority uint8
+	Flags    uint8
+}
+
+func appendItem(dst []byte, it Item) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, it.Queue)
+	dst = binary.LittleEndian.AppendUint32(dst, it.Off)
+	dst = binary.LittleEndian.AppendUint32(dst, it.Len)
+	dst = binary.LittleEndian.AppendUint32(dst, it.TTL)
+	return append(dst, it.Priority, it.Flags, 0, 0)
+}
+
+// An Entry is the parsed form of an entry's data; it aliases it.
+type Entry struct {
+	Batch    BatchID
+	HasBatch bool
+	items    []byte
+	Term     uint64 // of the section, if HasLead
+	Stamp    int64  // log time in milliseconds, if HasLead
+	HasLead  bool
+	section  []byte
+}
+
+// ParseEntry parses the data of an entry. It checks every offset and length
+// that reading the items needs, so that Item can not fail.
+func ParseEntry(data []byte) (Entry, error) {
+	var e Entry
+	if len(data) == 0 {
+		return e, nil
+	}
+	if len(data) < footerSize || len(data) > MaxEntry {
+		return e, fmt.Errorf("%w: %d bytes", ErrFormat, len(data))
+	}
+	foot := data[len(data)-footerSize:]
+	if foot[8] != entryVersion {
+		return e, fmt.Errorf("%w: version %d, this build knows %d", ErrFormat, foot[8], entryVersion)
+	}
+	if foot[9]|foot[10]|foot[11] != 0 {
+		return e, fmt.Errorf("%w: footer", ErrFormat)
+	}
+	indexOff, sectionOff := binary.LittleEndian.Uint32(foot), binary.LittleEndian.Uint32(foot[4:])
+	end := uint32(len(data) - footerSize)
+	if sectionOff != noPart {
+		if sectionOff > end || end-sectionOff < 16 {
+			return e, fmt.Errorf("%w: section at %d of %d", ErrFormat, sectionOff, end)
+		}
+		s := data[sectionOff:end]
+		e.Term, e.Stamp, e.section = binary.LittleEndian.Uint64(s), int64(binary.LittleEndian.Uint64(s[8:])), s[16:]
+		e.HasLead = true
+		end = sectionOff
+	}
+	if indexOff == noPart {
+		return e, nil
+	}
+	if indexOff > end || end-indexOff < batchHeadSize {
+		return e, fmt.Errorf("%w: index at %d of %d", ErrFormat, indexOff, end)
+	}
+	x := data[indexOff:end]
+	u := binary.LittleEndian.Uint64
+	e.Batch = BatchID{u(x), u(x[8:]), u(x[16:]), u(x[24:]), u(x[32:])}
+	n := binary.LittleEndian.Uint32(x[40:])
+	if uint64(len(x)) != batchHeadSize+uint64(n)*itemSize {
+		return e, fmt.Errorf("%w: %d items in %d bytes", ErrFormat, n, len(x))
+	}
+	e.items, e.HasBatch = x[batchHeadSize:], true
+	for i := range e.Items() {
+		if it := e.Item(i); it.Off > indexOff || it.Len > indexOff-it.Off {
+			return e, fmt.Errorf("%w: item %d at %d+%d of %d", ErrFormat, i, it.Off, it.Len, indexOff)
+		}
+	}
+	return e, nil
+}
+
+// Items returns the number of items of the batch.
+func (e *Entry) Items() int { return len(e.items) / itemSize }
+
+// Item returns the i-th item of the batch.
+func (e *Entry) Item(i int) Item {
+	b := e.items[i*itemSize : i*itemSize+itemSize]
+	return Item{
+		Queue:    binary.LittleEndian.Uint64(b),
+		Off:      binary.LittleEndian.Uint32(b[8:]),
+		Len:      binary.LittleEndian.Uint32(b[12:]),
+		TTL:      binary.LittleEndian.Uint32(b[16:]),
+		Priority: b[20],
+		Flags:    b[21],
+	}
+}
+
+// Commands returns a decoder of the leader's section.
+func (e *Entry) Commands() CommandDecoder { return CommandDecoder{rest: e.section} }
+
+// A Builder builds the data of one entry in one buffer: bodies are appended as
+// they arrive, index and section when it is sealed.
+type Builder struct {
+	data  []byte
+	index []byte // items
+	pubs  int
+}
+
+// NewBuilder returns a builder whose buffers have the given capacities.
+func NewBuilder(data, items int) *Builder {
+	return &Builder{data: make([]byte, 0, data), index: make([]byte, 0, items*itemSize)}
+}
+
+// Size returns the bytes of the bodies appended, Publishes their number.
+func (b *Builder) Size() int      { return len(b.data) }
+func (b *Builder) Publishes() int { return b.pubs }
+func (b *Builder) Items() int     { return len(b.index) / itemSize }
+
+// Add appends a publish.
+func (b *Builder) Add(p *Publish) {
+	off := uint32(len(b.data))
+	b.data = append(append(b.data, p.Head...), p.Body...)
+	it := Item{Off: off, Len: uint32(len(b.data)) - off, TTL: p.TTL, Priority: p.Priority}
+	if p.HasTTL {
+		it.Flags = ItemHasTTL
+	}
+	for _, q := range p.Queues {
+		it.Queue = q
+		b.index = appendItem(b.index, it)
+		it.Flags |= ItemSame
+	}
+	b.pubs++
+}
+
+// Item returns the i-th item added.
+func (b *Builder) Item(i int) Item {
+	e := Entry{items: b.index}
+	return e.Item(i)
+}
+
+// Refuse marks the i-th item as refused by the leader.
+func (b *Builder) Refuse(i int) { b.index[i*itemSize+21] |= ItemRefused }
+
+// Seal finishes the entry and returns its data, which the builder gives up.
+// section may be nil.
+func (b *Builder) Seal(id BatchID, section *Section) []byte {
+	d := b.data
+	indexOff, sectionOff := noPart, noPart
+	le := binary.LittleEndian
+	if len(b.index) > 0 {
+		indexOff = uint32(len(d))
+		for _, v := range [...]uint64{id.Node, id.Incarnation, id.Number, id.Floor, id.Revision} {
+			d = le.AppendUint64(d, v)
+		}
+		d = le.AppendUint32(d, uint32(len(b.index)/itemSize))
+		d = le.AppendUint32(d, 0)
+		d = append(d, b.index...)
+	}
+	if section != nil {
+		sectionOff = uint32(len(d))
+		d = le.AppendUint64(d, section.Term)
+		d = le.AppendUint64(d, uint64(section.Stamp))
+		d = append(d, section.Bytes()...)
+	}
+	d = le.AppendUint32(d, indexOff)
+	d = le.AppendUint32(d, sectionOff)
+	d = append(d, entryVersion, 0, 0, 0)
+	b.data = nil
+	return d
+}
+
+// SealedSize returns how long the data will be when it is sealed with a
+// section of so many bytes of commands.
+func (b *Builder) SealedSize(section int) int {
+	return len(b.data) + batchHeadSize + len(b.index) + 16 + section + footerSize
+}

@@ -1,0 +1,166 @@
+// Package shard is a handle on many queues of one log: publish into them,
+// consume from them, settle. It declares what its users see (Shard), what they
+// must implement (Sink, Confirms), and the format of a log entry. The
+// implementations are shard/replica (a Raft group) and shard/memory (the memory
+// of one node); remote shards come with the cluster.
+//
+// Calls go down and never block on the log; what happened comes up through the
+// Sink and Confirms that were handed down, from inside the shard's turn. A Sink
+// appends to its own queue and returns: it never blocks and never calls back
+// into the shard from there.
+package shard
+
+import (
+	"errors"
+
+	"github.com/warrenmq/warren/core/queue"
+)
+
+// Errors that a request is answered with.
+var (
+	// ErrGone says that the queue was deleted.
+	ErrGone = errors.New("shard: queue is gone")
+	// ErrUnavailable says that the shard has no leader or is stopping.
+	ErrUnavailable = errors.New("shard: unavailable")
+	// ErrExclusive says that an exclusive consumer holds the queue, or that an
+	// exclusive consumer was asked for while others consume.
+	ErrExclusive = errors.New("shard: exclusive consumer")
+)
+
+// QueueID names a queue for ever; ids come from the catalog and are not reused.
+type QueueID = uint64
+
+// A Publish is one message for one or more queues of one shard.
+type Publish struct {
+	// Blob is the stored form of the message, cut in parts that are copied one
+	// behind the other into the open batch: what the caller encoded, and the
+	// body, which then is copied only once.
+	Head, Body []byte
+	Queues     []QueueID
+	TTL        uint32 // milliseconds
+	HasTTL     bool
+	Priority   uint8
+	// Tag is handed back to Confirms; publishes with consecutive tags are
+	// confirmed in one call.
+	Tag uint64
+}
+
+// Confirms is told what became of publishes that were given with it.
+type Confirms interface {
+	// Confirmed says that the publishes with tags first..first+n-1 are
+	// committed in every queue of this shard they were given for, or that at
+	// least one queue refused each of them.
+	Confirmed(first uint64, n uint32, refused bool)
+	// Unknown says that the outcome of the publishes can not be learnt.
+	Unknown(first uint64, n uint32)
+	// Wake is called once at the end of a turn that called the others.
+	Wake()
+}
+
+// A Delivery is a message on its way to one consumer.
+type Delivery struct {
+	Blob        []byte // shared and immutable
+	Seq         uint64
+	Holding     queue.Holding
+	Redelivered bool
+	Acquired    uint16 // times it was delivered and returned before
+}
+
+// Sink receives what the shard sends to a consumer. See the package comment
+// for what it may do.
+type Sink interface {
+	// Deliver hands over messages in order; ds is valid during the call.
+	Deliver(c *Consumer, ds []Delivery)
+	// Cancelled says that the shard ended the consumer: its queue is gone, or
+	// the shard is.
+	Cancelled(c *Consumer)
+	// Wake is called once at the end of a turn that called the others.
+	Wake()
+}
+
+// A Consumer takes messages from one queue. Its fields are set before Consume
+// and not changed afterwards.
+type Consumer struct {
+	Queue     QueueID
+	Sink      Sink
+	NoAck     bool
+	Exclusive bool
+	Priority  int32
+	Prefetch  uint32 // unsettled messages at most, 0 for no limit
+	Window    uint32 // bytes unsettled at most
+	Shared    queue.Credit
+	// User is the caller's own; the shard does not look at it.
+	User any
+
+	// State belongs to the shard's turn.
+	State ConsumerState
+}
+
+// Outcome is how a delivery is settled.
+type Outcome uint8
+
+// Outcomes.
+const (
+	// Accept removes the message.
+	Accept Outcome = iota
+	// Requeue puts it back in its place, as delivered before.
+	Requeue
+	// Reject removes it as unwanted: it is dead-lettered if the queue says so.
+	Reject
+	// Release puts it back as never delivered: it did not leave this node.
+	Release
+)
+
+// A Settle ends a holding.
+type Settle struct {
+	Queue   QueueID
+	Seq     uint64
+	Holding queue.Holding
+	Outcome Outcome
+}
+
+// Counts is what a queue holds now.
+type Counts struct {
+	Ready, Unacked     uint64
+	ReadyBytes, Bytes  uint64
+	Consumers          int
+}
+
+// GetResult is the answer to a Get.
+type GetResult struct {
+	Delivery
+	Empty     bool
+	Remaining uint64 // ready messages left
+}
+
+// Shard is a handle on the queues of one log. All methods may be called from
+// any goroutine.
+type Shard interface {
+	// Publish appends messages to the open batch, in order; it copies what it
+	// needs. It reports false when more than the parking limit waits: the
+	// caller must then stop reading until Ready.
+	Publish(c Confirms, ps []Publish) bool
+	// Ready calls f once when publishes are taken again.
+	Ready(f func())
+	// Settle ends holdings; those that are stale change nothing. done, which
+	// may be nil, is called in the turn in which the outcomes are committed.
+	Settle(ss []Settle, done func())
+	// Consume registers a consumer; done is called in the turn with nil or the
+	// reason why not. Deliveries may begin before done returns but not before
+	// it was called.
+	Consume(c *Consumer, done func(error))
+	// Cancel ends a consumer: after done no delivery is made to it. What it
+	// holds stays held, until settled or returned by End.
+	Cancel(c *Consumer, done func())
+	// Kick asks for dispatch after a Shared credit that was empty was freed.
+	Kick(q QueueID)
+	// Get takes one message without a consumer.
+	Get(q QueueID, noAck bool, done func(GetResult, error))
+	// Purge removes every ready message; done gets their number once that is
+	// committed.
+	Purge(q QueueID, done func(n uint64, err error))
+	// Counts asks for the counts of a queue.
+	Counts(q QueueID, done func(Counts, error))
+	// Changed says that the catalog changed or deleted the queue.
+	Changed(q QueueID)
+}

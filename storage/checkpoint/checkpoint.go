@@ -1,0 +1,258 @@
+// Package checkpoint decides when the state of a node's shards goes to the
+// state store so that the log can let segments go, and carries a round out.
+//
+// A round takes a cut of every shard that logged something, writes the bodies
+// that must outlive the log, then each shard's cut in one atomic batch with the
+// index it stands at, and ends with one flush. A flush may land any prefix of
+// what was written, so the order is the safety: orphaned bodies are harmless, a
+// cut without its bodies is not. Only then is the log told to compact.
+//
+// The state store changes nowhere else. One goroutine runs the rounds (Run);
+// Step is its step function for a simulator.
+package checkpoint
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/warrenmq/warren/storage"
+)
+
+// A Source is a shard, or the catalog, as a round sees it.
+type Source interface {
+	// Group is the source's Raft group.
+	Group() uint64
+	// Progress returns the index applied and the index of the last cut, and
+	// about how many bytes of records changed in between.
+	Progress() (applied, cut uint64, dirty int)
+	// Cut asks for a copy-on-write cut. ready is called with it, from the
+	// source's turn; with nil if the source is gone.
+	Cut(ready func(Cut))
+}
+
+// A Cut is the state of a source at one index. Its methods are called by the
+// round's goroutine, in this order, while the source goes on.
+type Cut interface {
+	Index() uint64
+	// Bodies writes the bodies born up to Index that have no copy yet. It may
+	// commit batches of its own from newBatch as it goes.
+	Bodies(newBatch func() storage.Batch) error
+	// State adds everything else to the batch, the index included.
+	State(b storage.Batch) error
+	// Durable says that the cut is on disk.
+	Durable()
+}
+
+// Options of New. Zero values mean the defaults.
+type Options struct {
+	Log    storage.LogStore
+	State  storage.State
+	Logger *slog.Logger
+	// LogBytes since the oldest needed record start a round; default 256 MiB.
+	LogBytes uint64
+	// DirtyBytes of changed records start a round; default 32 MiB.
+	DirtyBytes int
+	// Idle is how long nothing may be logged before a round is run for less
+	// than LogBytes; default 5 s.
+	Idle time.Duration
+	// Fatal ends the process: after a failed write the store is not to be used.
+	Fatal func(error)
+}
+
+// Rounds runs checkpoint rounds over a set of sources.
+type Rounds struct {
+	o    Options
+	wake chan struct{}
+
+	mu struct {
+		sync.Mutex
+		sources map[uint64]Source
+		order   []uint64
+		waiting int // cuts asked for and not yet there
+		cuts    []Cut
+		open    bool // a round is open
+		want    bool // a round was asked for
+		done    []func()
+	}
+
+	// Owned by the goroutine of Step.
+	lastLogged uint64
+	lastChange time.Duration
+	began      time.Duration
+}
+
+// New returns the rounds of one node.
+func New(o Options) *Rounds {
+	if o.LogBytes == 0 {
+		o.LogBytes = 256 << 20
+	}
+	if o.DirtyBytes == 0 {
+		o.DirtyBytes = 32 << 20
+	}
+	if o.Idle == 0 {
+		o.Idle = 5 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Rounds{o: o, wake: make(chan struct{}, 1)}
+	r.mu.sources = map[uint64]Source{}
+	return r
+}
+
+// Add registers a source.
+func (r *Rounds) Add(s Source) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.mu.sources[s.Group()]; !ok {
+		r.mu.order = append(r.mu.order, s.Group())
+	}
+	r.mu.sources[s.Group()] = s
+}
+
+// Force asks for a round of everything that changed; done, which may be nil, is
+// called after it.
+func (r *Rounds) Force(done func()) {
+	r.mu.Lock()
+	r.mu.want = true
+	if done != nil {
+		r.mu.done = append(r.mu.done, done)
+	}
+	r.mu.Unlock()
+	r.signal()
+}
+
+func (r *Rounds) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run steps the rounds until stop is closed. An open round is finished first.
+func (r *Rounds) Run(stop <-chan struct{}, mono func() time.Duration) {
+	t := time.NewTicker(100 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+		case <-r.wake:
+		}
+		r.Step(mono())
+	}
+}
+
+// Step opens a round if one is due, or finishes the open one if all its cuts
+// are there. now is monotonic.
+func (r *Rounds) Step(now time.Duration) {
+	r.mu.Lock()
+	open, waiting := r.mu.open, r.mu.waiting
+	r.mu.Unlock()
+	if open {
+		if waiting == 0 {
+			r.finish(now)
+		}
+		return
+	}
+	if due := r.due(now); len(due) > 0 {
+		r.begin(now, due)
+	}
+}
+
+// due returns the sources of the round that has to begin now, if any.
+func (r *Rounds) due(now time.Duration) []Source {
+	st := r.o.Log.Stats()
+	if st.Bytes != r.lastLogged {
+		r.lastLogged, r.lastChange = st.Bytes, now
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var due []Source
+	dirty := 0
+	for _, g := range r.mu.order {
+		s := r.mu.sources[g]
+		applied, cut, d := s.Progress()
+		dirty += d
+		if applied > cut {
+			due = append(due, s)
+		}
+	}
+	mostlyDead := st.Segments > 4 && st.OldestDead*4 >= st.OldestSize*3
+	idle := st.Segments > 1 && now-r.lastChange >= r.o.Idle
+	if r.mu.want || st.SinceOldest >= r.o.LogBytes || dirty >= r.o.DirtyBytes || mostlyDead || idle {
+		if r.mu.want && len(due) == 0 {
+			r.mu.want = false
+			for _, f := range r.mu.done {
+				f()
+			}
+			r.mu.done = nil
+		}
+		return due
+	}
+	return nil
+}
+
+func (r *Rounds) begin(now time.Duration, due []Source) {
+	r.began = now
+	r.mu.Lock()
+	r.mu.open, r.mu.want, r.mu.waiting, r.mu.cuts = true, false, len(due), nil
+	r.mu.Unlock()
+	for _, s := range due {
+		s.Cut(func(c Cut) {
+			r.mu.Lock()
+			r.mu.waiting--
+			if c != nil {
+				r.mu.cuts = append(r.mu.cuts, c)
+			}
+			last := r.mu.waiting == 0
+			r.mu.Unlock()
+			if last {
+				r.signal()
+			}
+		})
+	}
+}
+
+func (r *Rounds) finish(now time.Duration) {
+	r.mu.Lock()
+	cuts := r.mu.cuts
+	done := r.mu.done
+	r.mu.cuts, r.mu.done = nil, nil
+	r.mu.Unlock()
+	if err := r.write(cuts); err != nil {
+		r.o.Fatal(fmt.Errorf("checkpoint round: %w", err))
+		return
+	}
+	for _, c := range cuts {
+		c.Durable()
+	}
+	r.mu.Lock()
+	r.mu.open = false
+	r.mu.Unlock()
+	for _, f := range done {
+		f()
+	}
+	r.o.Logger.Debug("checkpoint round ended", "groups", len(cuts), "dur", now-r.began)
+}
+
+func (r *Rounds) write(cuts []Cut) error {
+	for _, c := range cuts {
+		if err := c.Bodies(r.o.State.NewBatch); err != nil {
+			return fmt.Errorf("write bodies: %w", err)
+		}
+	}
+	for _, c := range cuts {
+		b := r.o.State.NewBatch()
+		if err := c.State(b); err != nil {
+			return fmt.Errorf("write state: %w", err)
+		}
+		if err := b.Commit(); err != nil {
+			return fmt.Errorf("commit state: %w", err)
+		}
+	}
+	return r.o.State.Flush()
+}
