@@ -11,7 +11,7 @@ import (
 //	bodies…                 the stored messages of the batch, one behind the other
 //	index                   of the batch, if there is one:
 //	  node u64 | incarnation u64 | number u64 | floor u64 | revision u64 | count u32 | 0 u32
-//	  count × item          24 bytes each, see Item
+//	  count × item          32 bytes each, see Item
 //	section                 of the leader, if there is one:
 //	  term u64 | stamp i64 | commands… (see section.go)
 //	footer                  12 bytes
@@ -24,7 +24,7 @@ const (
 	entryVersion  = 1
 	footerSize    = 12
 	batchHeadSize = 48
-	itemSize      = 24
+	itemSize      = 32
 	noPart        = ^uint32(0)
 
 	// MaxEntry bounds the data of an entry: offsets are 32 bits wide.
@@ -54,10 +54,14 @@ const (
 
 // An Item of a batch is one publish for one queue:
 //
-//	queue u64 | offset u32 | length u32 | ttl u32 | priority u8 | flags u8 | 0 u16
+//	queue u64 | offset u32 | length u32 | size u32 | ttl u32 | priority u8 | flags u8 | 0 × 6
+//
+// Offset and length say where the stored message is; size is what it counts in
+// the queue's bytes.
 type Item struct {
 	Queue    uint64
 	Off, Len uint32
+	Size     uint32
 	TTL      uint32 // milliseconds
 	Priority uint8
 	Flags    uint8
@@ -67,8 +71,9 @@ func appendItem(dst []byte, it Item) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, it.Queue)
 	dst = binary.LittleEndian.AppendUint32(dst, it.Off)
 	dst = binary.LittleEndian.AppendUint32(dst, it.Len)
+	dst = binary.LittleEndian.AppendUint32(dst, it.Size)
 	dst = binary.LittleEndian.AppendUint32(dst, it.TTL)
-	return append(dst, it.Priority, it.Flags, 0, 0)
+	return append(dst, it.Priority, it.Flags, 0, 0, 0, 0, 0, 0)
 }
 
 // An Entry is the parsed form of an entry's data; it aliases it.
@@ -132,6 +137,16 @@ func ParseEntry(data []byte) (Entry, error) {
 	return e, nil
 }
 
+// Refused reports whether the leader refused an item of the batch.
+func (e *Entry) Refused() bool {
+	for i := 25; i < len(e.items); i += itemSize {
+		if e.items[i]&ItemRefused != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Items returns the number of items of the batch.
 func (e *Entry) Items() int { return len(e.items) / itemSize }
 
@@ -142,9 +157,10 @@ func (e *Entry) Item(i int) Item {
 		Queue:    binary.LittleEndian.Uint64(b),
 		Off:      binary.LittleEndian.Uint32(b[8:]),
 		Len:      binary.LittleEndian.Uint32(b[12:]),
-		TTL:      binary.LittleEndian.Uint32(b[16:]),
-		Priority: b[20],
-		Flags:    b[21],
+		Size:     binary.LittleEndian.Uint32(b[16:]),
+		TTL:      binary.LittleEndian.Uint32(b[20:]),
+		Priority: b[24],
+		Flags:    b[25],
 	}
 }
 
@@ -173,7 +189,7 @@ func (b *Builder) Items() int     { return len(b.index) / itemSize }
 func (b *Builder) Add(p *Publish) {
 	off := uint32(len(b.data))
 	b.data = append(append(b.data, p.Head...), p.Body...)
-	it := Item{Off: off, Len: uint32(len(b.data)) - off, TTL: p.TTL, Priority: p.Priority}
+	it := Item{Off: off, Len: uint32(len(b.data)) - off, Size: uint32(len(p.Body)), TTL: p.TTL, Priority: p.Priority}
 	if p.HasTTL {
 		it.Flags = ItemHasTTL
 	}
@@ -192,7 +208,14 @@ func (b *Builder) Item(i int) Item {
 }
 
 // Refuse marks the i-th item as refused by the leader.
-func (b *Builder) Refuse(i int) { b.index[i*itemSize+21] |= ItemRefused }
+func (b *Builder) Refuse(i int) { b.index[i*itemSize+25] |= ItemRefused }
+
+// Bodies returns the bodies appended, which the builder gives up.
+func (b *Builder) Bodies() []byte {
+	d := b.data
+	b.data = nil
+	return d
+}
 
 // Seal finishes the entry and returns its data, which the builder gives up.
 // section may be nil.

@@ -3,6 +3,8 @@ package shard
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/warrenmq/warren/core/queue"
 )
 
 // CommandKind is the kind of a command of the leader's section. The numbers
@@ -10,17 +12,18 @@ import (
 // changes.
 type CommandKind uint8
 
-// Commands, in varints behind the kind byte.
+// Commands, in varints behind the kind byte. A run is seq, span, n, bytes, as
+// in queue.Run.
 const (
 	// CmdMake: queue, revision, then the length and bytes of its settings.
 	CmdMake CommandKind = iota + 1
 	// CmdDrop: queue.
 	CmdDrop
-	// CmdSettle: queue, seq, n, bytes. A run was accepted.
+	// CmdSettle: queue, run. What it names was accepted.
 	CmdSettle
-	// CmdReturn: queue, seq, n, raise. A run goes back to its place.
+	// CmdReturn: queue, run, raise. What it names goes back to its place.
 	CmdReturn
-	// CmdRemove: queue, seq, n, bytes, reason. A run was expired, dropped,
+	// CmdRemove: queue, run, reason. What it names was expired, dropped,
 	// purged or rejected.
 	CmdRemove
 	// CmdHorizon: queue, priority, seq.
@@ -39,75 +42,53 @@ type Command struct {
 	Kind     CommandKind
 	Queue    uint64 // node for CmdEnd
 	Seq      uint64 // incarnation for CmdEnd, revision for CmdMake and CmdSet
-	N        uint64
-	Bytes    uint64
+	Run      queue.Run
 	Arg      uint64 // raise, reason or priority
 	Settings []byte
 }
 
-// A Section collects the leader's commands of one entry. Commands that continue
-// the run of the command before are merged with it.
+// A Section collects the leader's commands of one entry.
 type Section struct {
 	Term  uint64
 	Stamp int64
 	buf   []byte
-	last  Command // not yet in buf
 }
 
 // Reset empties the section for reuse.
 func (s *Section) Reset() { *s = Section{buf: s.buf[:0]} }
 
 // Empty reports whether there is no command.
-func (s *Section) Empty() bool { return len(s.buf) == 0 && s.last.Kind == 0 }
+func (s *Section) Empty() bool { return len(s.buf) == 0 }
 
-// Len returns about how many bytes the commands have.
-func (s *Section) Len() int { return len(s.buf) + 32 }
+// Len returns how many bytes the commands have.
+func (s *Section) Len() int { return len(s.buf) }
 
 // Bytes returns the encoded commands, valid until the next change.
-func (s *Section) Bytes() []byte {
-	s.flush()
-	return s.buf
-}
+func (s *Section) Bytes() []byte { return s.buf }
 
-// Add appends a command; c.N is 1 for a single sequence.
+// Add appends a command.
 func (s *Section) Add(c Command) {
-	l := &s.last
-	if c.Kind == l.Kind && c.Queue == l.Queue && c.Arg == l.Arg && c.Seq == l.Seq+l.N &&
-		(c.Kind == CmdSettle || c.Kind == CmdReturn || c.Kind == CmdRemove) {
-		l.N += c.N
-		l.Bytes += c.Bytes
-		return
-	}
-	s.flush()
-	s.last = c
-}
-
-func (s *Section) flush() {
-	c := &s.last
-	if c.Kind == 0 {
-		return
-	}
 	u := binary.AppendUvarint
-	b := append(s.buf, byte(c.Kind))
-	b = u(b, c.Queue)
+	b := u(append(s.buf, byte(c.Kind)), c.Queue)
 	switch c.Kind {
 	case CmdMake, CmdSet:
-		b = u(b, c.Seq)
-		b = u(b, uint64(len(c.Settings)))
+		b = u(u(b, c.Seq), uint64(len(c.Settings)))
 		b = append(b, c.Settings...)
 	case CmdSettle:
-		b = u(u(u(b, c.Seq), c.N), c.Bytes)
-	case CmdReturn:
-		b = u(u(u(b, c.Seq), c.N), c.Arg)
-	case CmdRemove:
-		b = u(u(u(u(b, c.Seq), c.N), c.Bytes), c.Arg)
+		b = appendRun(b, c.Run)
+	case CmdReturn, CmdRemove:
+		b = u(appendRun(b, c.Run), c.Arg)
 	case CmdHorizon:
 		b = u(u(b, c.Arg), c.Seq)
 	case CmdEnd:
 		b = u(b, c.Seq)
 	}
 	s.buf = b
-	s.last = Command{}
+}
+
+func appendRun(b []byte, r queue.Run) []byte {
+	u := binary.AppendUvarint
+	return u(u(u(u(b, r.Seq), uint64(r.Span)), uint64(r.N)), r.Bytes)
 }
 
 // A CommandDecoder reads the commands of a section in order.
@@ -124,6 +105,18 @@ func (d *CommandDecoder) uvarint() uint64 {
 	}
 	d.rest = d.rest[n:]
 	return v
+}
+
+func (d *CommandDecoder) run() (r queue.Run) {
+	r.Seq = d.uvarint()
+	span, n := d.uvarint(), d.uvarint()
+	r.Bytes = d.uvarint()
+	if span > queue.PageSize || n > span {
+		d.bad = true
+		return r
+	}
+	r.Span, r.N = uint32(span), uint32(n)
+	return r
 }
 
 // Next decodes the next command into c. It returns false at the end, and an
@@ -149,11 +142,9 @@ func (d *CommandDecoder) Next(c *Command) (bool, error) {
 		}
 		c.Settings, d.rest = d.rest[:n:n], d.rest[n:]
 	case CmdSettle:
-		c.Seq, c.N, c.Bytes = d.uvarint(), d.uvarint(), d.uvarint()
-	case CmdReturn:
-		c.Seq, c.N, c.Arg = d.uvarint(), d.uvarint(), d.uvarint()
-	case CmdRemove:
-		c.Seq, c.N, c.Bytes, c.Arg = d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
+		c.Run = d.run()
+	case CmdReturn, CmdRemove:
+		c.Run, c.Arg = d.run(), d.uvarint()
 	case CmdHorizon:
 		c.Arg, c.Seq = d.uvarint(), d.uvarint()
 	case CmdEnd:

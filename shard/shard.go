@@ -89,11 +89,9 @@ type Consumer struct {
 	Prefetch  uint32 // unsettled messages at most, 0 for no limit
 	Window    uint32 // bytes unsettled at most
 	Shared    queue.Credit
+	Session   uint64 // number of the session that holds what is delivered
 	// User is the caller's own; the shard does not look at it.
 	User any
-
-	// State belongs to the shard's turn.
-	State ConsumerState
 }
 
 // Outcome is how a delivery is settled.
@@ -121,9 +119,9 @@ type Settle struct {
 
 // Counts is what a queue holds now.
 type Counts struct {
-	Ready, Unacked     uint64
-	ReadyBytes, Bytes  uint64
-	Consumers          int
+	Ready, Unacked    uint64
+	ReadyBytes, Bytes uint64
+	Consumers         int
 }
 
 // GetResult is the answer to a Get.
@@ -143,19 +141,20 @@ type Shard interface {
 	// Ready calls f once when publishes are taken again.
 	Ready(f func())
 	// Settle ends holdings; those that are stale change nothing. done, which
-	// may be nil, is called in the turn in which the outcomes are committed.
-	Settle(ss []Settle, done func())
+	// may be nil, is called once the outcomes are committed.
+	Settle(ss []Settle, done func(error))
 	// Consume registers a consumer; done is called in the turn with nil or the
 	// reason why not. Deliveries may begin before done returns but not before
 	// it was called.
 	Consume(c *Consumer, done func(error))
 	// Cancel ends a consumer: after done no delivery is made to it. What it
-	// holds stays held, until settled or returned by End.
-	Cancel(c *Consumer, done func())
-	// Kick asks for dispatch after a Shared credit that was empty was freed.
-	Kick(q QueueID)
-	// Get takes one message without a consumer.
-	Get(q QueueID, noAck bool, done func(GetResult, error))
+	// holds stays held until it is settled, unless end is set: then all of it
+	// goes back to its place.
+	Cancel(c *Consumer, end bool, done func())
+	// Kick asks for dispatch after the consumer's Shared credit was freed.
+	Kick(c *Consumer)
+	// Get takes one message without a consumer; it is held by the session.
+	Get(q QueueID, session uint64, done func(GetResult, error))
 	// Purge removes every ready message; done gets their number once that is
 	// committed.
 	Purge(q QueueID, done func(n uint64, err error))

@@ -1,0 +1,278 @@
+// Package engine is what the turn of every shard has in common, whatever log
+// feeds it: its queues with their consumers, the answering of requests, the
+// dispatch of messages to sinks. It decides through the queues' dispatchers and
+// hands every decision that has to be logged to a Log; the shard applies it to
+// the ledger once it is committed, at once if the log is the memory of a node.
+//
+// It owns no goroutine and no lock: one turn at a time uses an Engine.
+package engine
+
+import (
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+)
+
+// A Log takes decisions. Whether they are applied at once or later is its
+// affair.
+type Log interface {
+	Settle(q *Queue, r queue.Run)
+	Return(q *Queue, r queue.Run, raise queue.Raise)
+	Remove(q *Queue, r queue.Run, why queue.Reason)
+	// Lead gives q a dispatcher, if this node may dispatch it.
+	Lead(q *Queue)
+	// Find returns the queue, making it from the catalog if it is known there.
+	Find(id shard.QueueID) *Queue
+	// Load reads bodies that are not in memory; it calls Loaded in a later turn.
+	Load(c *Consumer, bodies []queue.Body)
+	// LoadPage brings the records of a cold page, and calls Touch after.
+	LoadPage(q *Queue, page uint64)
+	// Committed calls f, in a turn, once all decisions so far are committed.
+	Committed(f func())
+}
+
+// A Queue is one queue of a shard. Its fields belong to the turn.
+type Queue struct {
+	ID       shard.QueueID
+	Ledger   *queue.Ledger
+	Disp     *queue.Dispatcher // nil while this node does not dispatch it
+	Settings shard.Settings
+	Revision uint64 // of the catalog, when it was made
+
+	consumers []*Consumer // by Ref-1
+	free      []uint64    // refs not in use
+	pages     []uint64    // cold pages asked for
+	waits     []shard.Request
+	retrying  bool
+
+	accepts, returns, releases, rejects, spent []queue.Run
+
+	touched bool
+	asked   bool
+	// Dirty says that the queue changed since the last cut, Fresh that it was
+	// made in this life of the node, Logged that the command that made it was
+	// applied. They are the shard's.
+	Dirty, Fresh, Logged bool
+}
+
+// A Consumer is a consumer of a queue as the engine sees it.
+type Consumer struct {
+	*shard.Consumer
+	q       *Queue
+	ref     uint64
+	id      queue.ConsumerID
+	gone    bool
+	get     func(shard.GetResult, error) // for a get that waits for its body
+	waiting []queue.Delivery             // in order; the first of them miss their bodies
+}
+
+// An Engine is the common state of a shard's turn.
+type Engine struct {
+	Log         Log
+	Incarnation queue.Incarnation
+	Residents   Residents
+	// Now is log time in milliseconds, set by the shard before it calls.
+	Now int64
+
+	queues    map[shard.QueueID]*Queue
+	consumers map[*shard.Consumer]*Consumer
+	lastID    queue.ConsumerID
+	last      *Queue // looked up last
+
+	touched    []*Queue
+	deliveries []queue.Delivery
+	out        []shard.Delivery
+	runs       []queue.Run
+	sinks      []waker // to be woken at the end of the turn
+	expiring   map[*Queue]struct{}
+	asked      []*Queue
+}
+
+type waker interface{ Wake() }
+
+// New returns an engine without queues.
+func New(log Log, inc queue.Incarnation, budget int) *Engine {
+	return &Engine{
+		Log: log, Incarnation: inc, Residents: Residents{Budget: budget},
+		queues: map[shard.QueueID]*Queue{}, consumers: map[*shard.Consumer]*Consumer{}, expiring: map[*Queue]struct{}{},
+	}
+}
+
+// Add adds a queue.
+func (e *Engine) Add(q *Queue) { e.queues[q.ID] = q }
+
+// Queue returns a queue, nil if it is not here.
+func (e *Engine) Queue(id shard.QueueID) *Queue {
+	if e.last != nil && e.last.ID == id {
+		return e.last
+	}
+	q := e.queues[id]
+	if q != nil {
+		e.last = q
+	}
+	return q
+}
+
+// Queues returns all queues, by id.
+func (e *Engine) Queues() map[shard.QueueID]*Queue { return e.queues }
+
+// Drop takes a queue out, cancels its consumers and lets its bodies go. The
+// caller clears the ledger.
+func (e *Engine) Drop(q *Queue) {
+	for _, c := range q.consumers {
+		if c == nil || c.gone {
+			continue
+		}
+		c.gone = true
+		delete(e.consumers, c.Consumer)
+		c.Sink.Cancelled(c.Consumer)
+		e.WakeLater(c.Sink)
+	}
+	q.consumers, q.free = nil, nil
+	q.abandon(shard.ErrGone)
+	if q.Disp != nil {
+		q.Disp.Close()
+		q.Disp = nil
+	}
+	for seq, ok := q.Ledger.Browse(0); ok; seq, ok = q.Ledger.Browse(seq) {
+		if r, hot := q.Ledger.Record(seq); hot {
+			e.Residents.Release(r.Body.Index, 1)
+		}
+	}
+	delete(e.queues, q.ID)
+	delete(e.expiring, q)
+	if e.last == q {
+		e.last = nil
+	}
+}
+
+// Release lets the bodies of a run that is about to leave the ledger go.
+func (e *Engine) Release(q *Queue, r queue.Run) {
+	for i := range uint64(r.Span) {
+		if rec, hot := q.Ledger.Record(r.Seq + i); hot {
+			e.Residents.Release(rec.Body.Index, 1)
+		}
+	}
+}
+
+// Touch has the queue dispatched before the turn ends.
+func (e *Engine) Touch(q *Queue) {
+	if !q.touched {
+		q.touched = true
+		e.touched = append(e.touched, q)
+	}
+}
+
+// Ask has the queue's dispatcher asked, when the next section is built, for what
+// it wants logged.
+func (e *Engine) Ask(q *Queue) {
+	if !q.asked {
+		q.asked = true
+		e.asked = append(e.asked, q)
+	}
+}
+
+// Asked calls f with every queue of Ask, and forgets them.
+func (e *Engine) Asked(f func(q *Queue)) {
+	for i, q := range e.asked {
+		e.asked[i], q.asked = nil, false
+		f(q)
+	}
+	e.asked = e.asked[:0]
+}
+
+// Asking reports whether there is a queue to ask.
+func (e *Engine) Asking() bool { return len(e.asked) > 0 }
+
+// Led gives a queue its dispatcher.
+func (e *Engine) Led(q *Queue, d *queue.Dispatcher) {
+	q.Disp = d
+	e.Touch(q)
+}
+
+// Expiring reports whether a queue has a message that expires.
+func (e *Engine) Expiring() bool { return len(e.expiring) > 0 }
+
+// WakeLater wakes a sink once at the end of the turn.
+func (e *Engine) WakeLater(w waker) {
+	if n := len(e.sinks); n > 0 && e.sinks[n-1] == w {
+		return
+	}
+	for _, s := range e.sinks {
+		if s == w {
+			return
+		}
+	}
+	e.sinks = append(e.sinks, w)
+}
+
+// Wake wakes what WakeLater collected. It is the last thing of a turn.
+func (e *Engine) Wake() {
+	for i, s := range e.sinks {
+		s.Wake()
+		e.sinks[i] = nil
+	}
+	e.sinks = e.sinks[:0]
+}
+
+func (e *Engine) lead(q *Queue) bool {
+	if q.Disp == nil {
+		e.Log.Lead(q)
+	}
+	return q.Disp != nil
+}
+
+// Settle ends holdings.
+func (e *Engine) Settle(ss []shard.Settle) {
+	for i := range ss {
+		s := &ss[i]
+		q := e.Queue(s.Queue)
+		if q == nil || q.Disp == nil {
+			continue // its deliveries are void
+		}
+		switch s.Outcome {
+		case shard.Accept:
+			if size, ok := q.Disp.Settle(s.Seq, s.Holding); ok {
+				q.accepts = queue.AppendRun(q.accepts, s.Seq, size)
+			}
+		case shard.Reject:
+			if size, ok := q.Disp.Settle(s.Seq, s.Holding); ok {
+				q.rejects = queue.AppendRun(q.rejects, s.Seq, size)
+			}
+		case shard.Requeue:
+			q.giveBack(s, queue.RaiseAcquired, &q.returns)
+		case shard.Release:
+			q.giveBack(s, 0, &q.releases)
+		}
+		e.Touch(q)
+	}
+}
+
+func (q *Queue) giveBack(s *shard.Settle, raise queue.Raise, runs *[]queue.Run) {
+	switch size, v := q.Disp.Return(s.Seq, s.Holding, raise); v {
+	case queue.Return:
+		*runs = queue.AppendRun(*runs, s.Seq, size)
+	case queue.Spend:
+		q.spent = queue.AppendRun(q.spent, s.Seq, size)
+	}
+}
+
+// flush hands the decisions collected for q to the log.
+func (e *Engine) flush(q *Queue) {
+	for _, r := range q.accepts {
+		e.Log.Settle(q, r)
+	}
+	for _, r := range q.returns {
+		e.Log.Return(q, r, queue.RaiseAcquired)
+	}
+	for _, r := range q.releases {
+		e.Log.Return(q, r, 0)
+	}
+	for _, r := range q.rejects {
+		e.Log.Remove(q, r, queue.Rejected)
+	}
+	for _, r := range q.spent {
+		e.Log.Remove(q, r, queue.Spent)
+	}
+	q.accepts, q.returns, q.releases, q.rejects, q.spent =
+		q.accepts[:0], q.returns[:0], q.releases[:0], q.rejects[:0], q.spent[:0]
+}

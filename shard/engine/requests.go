@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+)
+
+// Requests answers requests, in order.
+func (e *Engine) Requests(rs []shard.Request) {
+	for i := range rs {
+		r := &rs[i]
+		switch r.Kind {
+		case shard.ReqSettle:
+			e.flushTouched()
+			done := r.Done
+			e.Log.Committed(func() { done(nil) })
+		case shard.ReqConsume:
+			r.Done(e.consume(r.Consumer))
+		case shard.ReqCancel:
+			e.cancel(r.Consumer, r.End)
+			r.Done(nil)
+		case shard.ReqKick:
+			if c := e.consumers[r.Consumer]; c != nil && c.q.Disp != nil && c.q.Disp.Wake(c.id) {
+				e.Touch(c.q)
+			}
+		case shard.ReqGet:
+			e.get(r)
+		case shard.ReqPurge:
+			e.purge(r)
+		case shard.ReqCounts:
+			e.counts(r)
+		case shard.ReqRun:
+			r.Run()
+		}
+		*r = shard.Request{}
+	}
+}
+
+// find returns the queue a request names, leading it if it can be.
+func (e *Engine) find(id shard.QueueID) (*Queue, error) {
+	q := e.Queue(id)
+	if q == nil {
+		q = e.Log.Find(id)
+	}
+	switch {
+	case q == nil:
+		return nil, shard.ErrGone
+	case !e.lead(q):
+		return nil, shard.ErrUnavailable
+	}
+	return q, nil
+}
+
+func (e *Engine) consume(sc *shard.Consumer) error {
+	q, err := e.find(sc.Queue)
+	if err != nil {
+		return err
+	}
+	e.lastID++
+	c := &Consumer{Consumer: sc, q: q, id: e.lastID}
+	if n := len(q.free); n > 0 {
+		c.ref = q.free[n-1]
+		q.free = q.free[:n-1]
+	} else {
+		q.consumers = append(q.consumers, nil)
+		c.ref = uint64(len(q.consumers))
+	}
+	err = q.Disp.Add(queue.ConsumerSpec{
+		ID: c.id, Session: queue.SessionID{Incarnation: e.Incarnation, Number: sc.Session}, Ref: c.ref,
+		NoAck: sc.NoAck, Exclusive: sc.Exclusive, Priority: sc.Priority,
+		Prefetch: sc.Prefetch, Window: sc.Window, Shared: sc.Shared,
+	})
+	if err != nil {
+		q.free = append(q.free, c.ref)
+		if errors.Is(err, queue.ErrExclusive) {
+			return shard.ErrExclusive
+		}
+		return err
+	}
+	q.consumers[c.ref-1] = c
+	e.consumers[sc] = c
+	e.Touch(q)
+	return nil
+}
+
+func (e *Engine) cancel(sc *shard.Consumer, end bool) {
+	c := e.consumers[sc]
+	if c == nil {
+		return
+	}
+	delete(e.consumers, sc)
+	c.gone = true
+	q := c.q
+	q.consumers[c.ref-1] = nil
+	q.free = append(q.free, c.ref)
+	if q.Disp == nil {
+		return
+	}
+	// What waits for its body was never handed over.
+	for _, d := range c.waiting {
+		e.Settle([]shard.Settle{{Queue: q.ID, Seq: d.Seq, Holding: d.Holding, Outcome: shard.Release}})
+	}
+	c.waiting = nil
+	if !end {
+		q.Disp.Cancel(c.id)
+	} else {
+		var out queue.Outcome
+		q.Disp.EndConsumer(c.id, queue.RaiseAcquired, &out)
+		q.returns = append(q.returns, out.Returns...)
+		q.spent = append(q.spent, out.Spent...)
+	}
+	e.Touch(q)
+}
+
+func (e *Engine) get(r *shard.Request) {
+	q, err := e.find(r.Queue)
+	if err != nil {
+		r.DoneGet(shard.GetResult{}, err)
+		return
+	}
+	e.flush(q)
+	e.expire(q)
+	d, p := q.Disp.Get(queue.SessionID{Incarnation: e.Incarnation, Number: r.Session}, 0, e.Now)
+	switch p.Why {
+	case queue.NotPaused:
+	case queue.NeedPage, queue.NeedHorizon, queue.NeedExpiry, queue.Attaching:
+		e.wait(q, r, p)
+		return
+	default:
+		r.DoneGet(shard.GetResult{Empty: true}, nil)
+		return
+	}
+	e.forward(&Consumer{q: q, get: r.DoneGet, waiting: []queue.Delivery{d}}, nil)
+}
+
+// wait keeps a request until q is touched by what it lacks: a page, a horizon,
+// the end of attach.
+func (e *Engine) wait(q *Queue, r *shard.Request, p queue.Pause) {
+	if p.Why == queue.NeedPage {
+		e.loadPage(q, p.Page)
+	}
+	if !q.retrying {
+		e.Touch(q) // so that a horizon is asked for
+	}
+	q.waits = append(q.waits, *r)
+}
+
+// retry asks the requests again that wait for something.
+func (e *Engine) retry(q *Queue) {
+	rs := q.waits
+	q.waits, q.retrying = nil, true
+	e.Requests(rs)
+	q.retrying = false
+}
+
+// abandon answers what waits for a queue that is gone.
+func (q *Queue) abandon(err error) {
+	for _, r := range q.waits {
+		switch r.Kind {
+		case shard.ReqGet:
+			r.DoneGet(shard.GetResult{}, err)
+		case shard.ReqPurge:
+			r.DoneN(0, err)
+		}
+	}
+	q.waits = nil
+}
+
+func (e *Engine) purge(r *shard.Request) {
+	q, err := e.find(r.Queue)
+	if err != nil {
+		r.DoneN(0, err)
+		return
+	}
+	e.flush(q)
+	runs, p := q.Disp.Purge(e.runs[:0])
+	if p.Why == queue.NeedPage || p.Why == queue.Attaching {
+		e.wait(q, r, p)
+		return
+	}
+	var n uint64
+	for _, run := range runs {
+		n += uint64(run.N)
+		e.Log.Remove(q, run, queue.Purged)
+	}
+	e.runs = runs[:0]
+	done := r.DoneN
+	e.Log.Committed(func() { done(n, nil) })
+}
+
+func (e *Engine) counts(r *shard.Request) {
+	q, err := e.find(r.Queue)
+	if err != nil {
+		r.Counts(shard.Counts{}, err)
+		return
+	}
+	ready, held := q.Disp.Ready(), q.Disp.Held()
+	r.Counts(shard.Counts{
+		Ready: ready.Messages, ReadyBytes: ready.Bytes, Unacked: held.Messages,
+		Bytes: ready.Bytes + held.Bytes, Consumers: q.Disp.Consumers(),
+	}, nil)
+}

@@ -1,0 +1,264 @@
+// Package memory is a shard of one queue whose log is the memory of this node:
+// what is decided is committed at once. It serves the queues that end with their
+// node or connection.
+//
+// A Queue has no goroutine of its own: calls fill its inbox, and whoever finds
+// the queue idle drains it. Nothing is called back under a lock.
+package memory
+
+import (
+	"github.com/warrenmq/warren/commitlog"
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/engine"
+)
+
+// Options of New.
+type Options struct {
+	ID          shard.QueueID
+	Settings    shard.Settings
+	Incarnation queue.Incarnation
+	// Now returns the time in milliseconds.
+	Now func() int64
+	// Settings asks the catalog for the queue again after Changed; ok is false
+	// if it was deleted.
+	Lookup func() (s shard.Settings, ok bool)
+	// Memory is told by how many bytes the bodies held in memory changed.
+	Memory func(delta int)
+	// Expiring is told when the queue begins to need Tick.
+	Expiring func(q *Queue)
+}
+
+// A Queue is a queue in memory, with the interface of a shard.
+type Queue struct {
+	o     Options
+	in    shard.Inbox
+	token commitlog.Token
+
+	// Owned by the turn.
+	e        *engine.Engine
+	q        *engine.Queue
+	index    uint64 // of the batch taken last: bodies are born there
+	held     int    // bytes told to o.Memory
+	ticking  bool
+	fns      []func()
+	requests []shard.Request
+	settles  []shard.Settle
+	runs     []shard.Run
+}
+
+// noBudget: what a memory queue holds can not be read again from elsewhere.
+const noBudget = 1 << 62
+
+// New returns an empty queue.
+func New(o Options) *Queue {
+	m := &Queue{o: o}
+	m.in.Parking = shard.DefaultParking
+	m.e = engine.New(log{m}, o.Incarnation, noBudget)
+	o.Settings.Memory = true
+	m.q = &engine.Queue{ID: o.ID, Ledger: queue.NewLedger(o.Settings.Settings), Settings: o.Settings, Fresh: true}
+	m.e.Add(m.q)
+	m.lead()
+	return m
+}
+
+func (m *Queue) lead() {
+	m.e.Led(m.q, queue.NewDispatcher(m.q.Ledger, queue.Life{Term: m.o.Incarnation.Number}))
+}
+
+// run drains the inbox unless somebody is at it.
+func (m *Queue) run() {
+	if !m.token.Take() {
+		return
+	}
+	for {
+		m.turn()
+		if !m.token.Release() {
+			return
+		}
+	}
+}
+
+func (m *Queue) turn() {
+	m.e.Now = m.o.Now()
+	m.requests, m.settles = m.in.TakeRequests(m.requests[:0], m.settles[:0])
+	m.e.Settle(m.settles)
+	m.e.Requests(m.requests)
+	m.take()
+	m.e.Dispatch()
+	m.e.Asked(func(*engine.Queue) {})
+	for i, f := range m.fns {
+		f()
+		m.fns[i] = nil
+	}
+	m.fns = m.fns[:0]
+	if d := m.e.Residents.Bytes() - m.held; d != 0 {
+		m.held += d
+		m.o.Memory(d)
+	}
+	if !m.ticking && m.e.Expiring() {
+		m.ticking = true
+		m.o.Expiring(m)
+	}
+	m.e.Wake()
+}
+
+// take enqueues the open batch and confirms it.
+func (m *Queue) take() {
+	b, runs, resume := m.in.TakeBatch(m.runs)
+	for _, f := range resume {
+		f()
+	}
+	if b == nil {
+		return
+	}
+	var refused []uint32
+	live := int32(0)
+	gone := m.e.Queue(m.o.ID) == nil
+	m.index++
+	for i := range b.Items() {
+		it := b.Item(i)
+		switch {
+		case gone:
+			continue // it was never routed here
+		case !m.q.Disp.Admit(it.Priority, it.Size):
+			refused = append(refused, uint32(i)) // one item a publish: one queue
+			continue
+		}
+		m.q.Ledger.Enqueue(queue.Record{
+			Body: queue.Body{Index: m.index, Off: it.Off, Len: it.Len},
+			Size: it.Size, Priority: it.Priority, Expires: m.expiry(&it),
+		})
+		live++
+	}
+	if live > 0 {
+		m.e.Residents.Add(m.index, b.Bodies(), live)
+		m.e.Touch(m.q)
+	}
+	shard.Confirm(runs, refused)
+	for i := range runs {
+		m.e.WakeLater(runs[i].To)
+	}
+	clear(runs)
+	m.runs = runs[:0]
+}
+
+func (m *Queue) expiry(it *shard.Item) int64 {
+	ttl, has := m.q.Settings.Expiry(it)
+	if !has {
+		return 0
+	}
+	return m.e.Now + int64(ttl)
+}
+
+// Tick expires what is due. It reports whether it has to be called again.
+func (m *Queue) Tick() bool {
+	more := make(chan bool, 1)
+	m.in.Add(shard.Request{Kind: shard.ReqRun, Run: func() {
+		m.e.Tick()
+		m.ticking = m.e.Expiring()
+		more <- m.ticking
+	}})
+	m.run()
+	select {
+	case b := <-more:
+		return b
+	default:
+		return true // somebody else runs the turn
+	}
+}
+
+// log applies decisions at once.
+type log struct{ m *Queue }
+
+func (l log) Settle(q *engine.Queue, r queue.Run) {
+	l.m.e.Release(q, r)
+	q.Ledger.Settle(r)
+}
+
+func (l log) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
+	q.Ledger.Return(r, raise)
+	l.m.e.Touch(q)
+}
+
+func (l log) Remove(q *engine.Queue, r queue.Run, why queue.Reason) {
+	l.m.e.Release(q, r)
+	q.Ledger.Remove(r, why)
+}
+
+func (l log) Lead(*engine.Queue)                  {}
+func (l log) Find(shard.QueueID) *engine.Queue    { return nil }
+func (l log) Load(*engine.Consumer, []queue.Body) { panic("memory: a body is not in memory") }
+func (l log) LoadPage(*engine.Queue, uint64)      { panic("memory: a page is not in memory") }
+func (l log) Committed(f func())                  { l.m.fns = append(l.m.fns, f) }
+
+func (m *Queue) request(r shard.Request) {
+	m.in.Add(r)
+	m.run()
+}
+
+// ID implements shard.Shard: the queue's own.
+func (m *Queue) ID() uint64 { return m.o.ID }
+
+// Publish implements shard.Shard.
+func (m *Queue) Publish(c shard.Confirms, ps []shard.Publish) bool {
+	_, ok := m.in.Publish(c, ps)
+	m.run()
+	return ok
+}
+
+// Ready implements shard.Shard.
+func (m *Queue) Ready(f func()) { m.in.Ready(f) }
+
+// Settle implements shard.Shard.
+func (m *Queue) Settle(ss []shard.Settle, done func(error)) {
+	m.in.Settle(ss, done)
+	m.run()
+}
+
+// Consume implements shard.Shard.
+func (m *Queue) Consume(c *shard.Consumer, done func(error)) {
+	m.request(shard.Request{Kind: shard.ReqConsume, Queue: c.Queue, Consumer: c, Done: done})
+}
+
+// Cancel implements shard.Shard.
+func (m *Queue) Cancel(c *shard.Consumer, end bool, done func(error)) {
+	m.request(shard.Request{Kind: shard.ReqCancel, Consumer: c, End: end, Done: done})
+}
+
+// Kick implements shard.Shard.
+func (m *Queue) Kick(c *shard.Consumer) { m.request(shard.Request{Kind: shard.ReqKick, Consumer: c}) }
+
+// Get implements shard.Shard.
+func (m *Queue) Get(q shard.QueueID, session uint64, done func(shard.GetResult, error)) {
+	m.request(shard.Request{Kind: shard.ReqGet, Queue: q, Session: session, DoneGet: done})
+}
+
+// Purge implements shard.Shard.
+func (m *Queue) Purge(q shard.QueueID, done func(uint64, error)) {
+	m.request(shard.Request{Kind: shard.ReqPurge, Queue: q, DoneN: done})
+}
+
+// Counts implements shard.Shard.
+func (m *Queue) Counts(q shard.QueueID, done func(shard.Counts, error)) {
+	m.request(shard.Request{Kind: shard.ReqCounts, Queue: q, Counts: done})
+}
+
+// Changed implements shard.Shard.
+func (m *Queue) Changed(shard.QueueID) {
+	m.request(shard.Request{Kind: shard.ReqRun, Run: func() {
+		if m.e.Queue(m.o.ID) == nil {
+			return
+		}
+		s, ok := m.o.Lookup()
+		if !ok {
+			m.e.Drop(m.q)
+			m.q.Ledger.Clear()
+			return
+		}
+		s.Memory = true
+		m.q.Settings = s
+		m.q.Ledger.SetSettings(s.Settings)
+		m.e.Touch(m.q)
+	}})
+}

@@ -1,0 +1,38 @@
+package replica
+
+import "time"
+
+// A logClock is the log's time: it never goes back. It is the last stamp plus
+// the monotonic time since that was applied; the wall clock corrects it by at
+// most one percent, and seeds it after a full stop.
+type logClock struct {
+	stamp time.Duration // since the epoch
+	mono  time.Duration // when stamp was right
+	fresh bool          // mono is not known yet
+}
+
+// seed starts the clock of a leader that only replayed the last stamp.
+func (c *logClock) seed(wall int64) {
+	c.stamp, c.fresh = max(c.stamp, time.Duration(wall)*time.Millisecond), true
+}
+
+// applied takes the stamp of an entry.
+func (c *logClock) applied(stamp int64, mono time.Duration) {
+	if t := time.Duration(stamp) * time.Millisecond; t > c.stamp {
+		c.stamp, c.mono = t, mono
+	}
+}
+
+// now advances the clock and returns milliseconds.
+func (c *logClock) now(mono time.Duration, wall int64) int64 {
+	if c.fresh {
+		c.mono, c.fresh = mono, false
+	}
+	if el := mono - c.mono; el > 0 {
+		t := c.stamp + el
+		most := el / 100
+		t += min(max(time.Duration(wall)*time.Millisecond-t, -most), most)
+		c.stamp, c.mono = t, mono
+	}
+	return int64(c.stamp / time.Millisecond)
+}

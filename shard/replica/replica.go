@@ -1,0 +1,206 @@
+// Package replica is a shard whose log is a Raft group: it builds entries out of
+// the open batch and the leader's decisions, applies what is committed to the
+// queues' ledgers, confirms, dispatches, and gives checkpoints their cuts.
+//
+// The group owns its turn: everything here but the methods of shard.Shard and
+// of a cut runs inside commitlog.Machine's methods. It starts no goroutine.
+package replica
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/engine"
+	"github.com/warrenmq/warren/storage"
+)
+
+// A Group is what a replica needs of its Raft group.
+type Group interface {
+	// Wake has a turn run by the group's goroutine, TryTurn by the caller's.
+	Wake()
+	TryTurn() bool
+	// Compact gives up the log up to index.
+	Compact(index uint64)
+	// AppendConf encodes the group's configuration, inside a turn.
+	AppendConf(dst []byte) []byte
+}
+
+// A Catalog is what a replica asks about its queues.
+type Catalog interface {
+	// Queue returns the settings of a queue that the catalog has for this
+	// shard, and the revision it was last changed at.
+	Queue(shard uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool)
+	// Revision is the catalog's revision as this node knows it.
+	Revision() uint64
+}
+
+// Options of Open.
+type Options struct {
+	Group       uint64
+	Incarnation queue.Incarnation // this node's
+	Catalog     Catalog
+	State       storage.State
+	Log         storage.LogStore
+	Loader      *Loader
+	// Budget bounds the bytes of entries kept in memory for their bodies.
+	Budget int
+	// HotPages bounds the pages whose records stay in memory after a
+	// checkpoint; default 256, about 40 MiB.
+	HotPages int
+	// Wall returns the wall clock in milliseconds.
+	Wall   func() int64
+	Logger *slog.Logger
+	// Fatal ends the process: what it is told must not be survived.
+	Fatal func(error)
+}
+
+// Limits of what is proposed and not yet applied. While one entry is under way
+// the next one collects, until it is worth an entry of its own.
+const (
+	bigBatch    = 256 << 10
+	maxInFlight = 4
+)
+
+// A Shard is a replica of a shard. See the package comment for who may use what.
+type Shard struct {
+	o     Options
+	group Group
+	in    shard.Inbox
+
+	// inflight is how many entries are proposed and not applied, for callers
+	// to know whether a turn will come anyway.
+	inflight atomic.Int32
+
+	progress struct{ applied, cut, dirty atomic.Uint64 }
+
+	// Everything below is owned by the turn.
+
+	e       *engine.Engine
+	clock   logClock
+	mono    time.Duration // of this turn
+	ticked  time.Duration
+	term    uint64
+	leading bool
+	applied uint64
+	atTerm  uint64 // of the entry applied last
+
+	streams map[uint64]*stream // by node
+	number  uint64             // of the batch sealed last
+	pending []*batch           // sealed and not answered, by number
+	unsent  []byte             // sealed, dropped by the log, to be proposed again
+	section shard.Section
+	fns     []func() // to be called when what is decided so far is committed
+	waiting []waiter // fns by index
+	lastIdx uint64   // proposed last
+
+	requests []shard.Request
+	settles  []shard.Settle
+	runs     [][]shard.Run // spare
+
+	dirty   []*engine.Queue
+	dropped []droppedQueue
+	wantCut func(*cut)
+	round   uint64
+
+	// cutEnts are entries read by the cut being written: its goroutine's.
+	cutEnts []storage.Entry
+
+	control  sync.Mutex // guards controls
+	controls []func()
+}
+
+type waiter struct {
+	index uint64
+	f     func()
+}
+
+// A batch is one of this node's that was sealed and not yet answered.
+type batch struct {
+	number uint64
+	data   []byte
+	runs   []shard.Run
+}
+
+// A stream is what a shard remembers of one node's batches.
+type stream struct {
+	ended uint64 // the highest incarnation that ended
+	inc   uint64
+	last  uint64 // number applied last
+	floor uint64
+	// refused items of batches at or above the floor.
+	exceptions map[uint64][]uint32
+}
+
+// Bind gives the shard its group, before its first turn.
+func (s *Shard) Bind(g Group) { s.group = g }
+
+// ID returns the shard's id, which is its group's.
+func (s *Shard) ID() uint64 { return s.o.Group }
+
+// Publish implements shard.Shard.
+func (s *Shard) Publish(c shard.Confirms, ps []shard.Publish) bool {
+	size, ok := s.in.Publish(c, ps)
+	s.poke(size)
+	return ok
+}
+
+// Ready implements shard.Shard.
+func (s *Shard) Ready(f func()) { s.in.Ready(f) }
+
+// Settle implements shard.Shard.
+func (s *Shard) Settle(ss []shard.Settle, done func(error)) {
+	s.in.Settle(ss, done)
+	s.poke(0)
+}
+
+// poke runs a turn unless one is due anyway and can wait: while an entry is
+// under way, its end runs one.
+func (s *Shard) poke(size int) {
+	if s.inflight.Load() == 0 || size >= bigBatch {
+		s.group.TryTurn()
+	}
+}
+
+func (s *Shard) request(r shard.Request) {
+	s.in.Add(r)
+	s.group.TryTurn()
+}
+
+// Consume implements shard.Shard.
+func (s *Shard) Consume(c *shard.Consumer, done func(error)) {
+	s.request(shard.Request{Kind: shard.ReqConsume, Queue: c.Queue, Consumer: c, Done: done})
+}
+
+// Cancel implements shard.Shard.
+func (s *Shard) Cancel(c *shard.Consumer, end bool, done func(error)) {
+	s.request(shard.Request{Kind: shard.ReqCancel, Consumer: c, End: end, Done: done})
+}
+
+// Kick implements shard.Shard.
+func (s *Shard) Kick(c *shard.Consumer) {
+	s.request(shard.Request{Kind: shard.ReqKick, Consumer: c})
+}
+
+// Get implements shard.Shard.
+func (s *Shard) Get(q shard.QueueID, session uint64, done func(shard.GetResult, error)) {
+	s.request(shard.Request{Kind: shard.ReqGet, Queue: q, Session: session, DoneGet: done})
+}
+
+// Purge implements shard.Shard.
+func (s *Shard) Purge(q shard.QueueID, done func(uint64, error)) {
+	s.request(shard.Request{Kind: shard.ReqPurge, Queue: q, DoneN: done})
+}
+
+// Counts implements shard.Shard.
+func (s *Shard) Counts(q shard.QueueID, done func(shard.Counts, error)) {
+	s.request(shard.Request{Kind: shard.ReqCounts, Queue: q, Counts: done})
+}
+
+// Changed implements shard.Shard.
+func (s *Shard) Changed(q shard.QueueID) {
+	s.request(shard.Request{Kind: shard.ReqRun, Run: func() { s.changed(q) }})
+}

@@ -1,0 +1,63 @@
+package shard
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/warrenmq/warren/core/queue"
+)
+
+// Settings are what a shard needs to know of a queue's arguments and policy.
+type Settings struct {
+	queue.Settings
+	// TTL is how long a message may stay, in milliseconds, if HasTTL.
+	TTL    uint32
+	HasTTL bool
+}
+
+// Expiry returns how long a message may stay in a queue with these settings.
+func (s *Settings) Expiry(it *Item) (ttl uint32, ok bool) {
+	ttl, ok = it.TTL, it.Flags&ItemHasTTL != 0
+	if s.HasTTL && (!ok || s.TTL < ttl) {
+		return s.TTL, true
+	}
+	return ttl, ok
+}
+
+const settingsVersion = 1
+
+// AppendSettings encodes settings for CmdMake, CmdSet and a checkpoint: a
+// version, a byte of flags, and varints.
+func AppendSettings(dst []byte, s Settings) []byte {
+	var flags byte
+	for i, f := range [...]bool{s.Memory, s.SingleActive, s.HasTTL} {
+		if f {
+			flags |= 1 << i
+		}
+	}
+	dst = append(dst, settingsVersion, flags, s.MaxPriority, byte(s.Overflow))
+	for _, v := range [...]uint64{uint64(s.MaxLength), uint64(s.MaxBytes), uint64(s.DeliveryLimit), uint64(s.TTL)} {
+		dst = binary.AppendUvarint(dst, v)
+	}
+	return dst
+}
+
+// ParseSettings decodes what AppendSettings encoded.
+func ParseSettings(b []byte) (s Settings, err error) {
+	if len(b) < 4 || b[0] != settingsVersion {
+		return s, fmt.Errorf("%w: queue settings", ErrFormat)
+	}
+	s.Memory, s.SingleActive, s.HasTTL = b[1]&1 != 0, b[1]&2 != 0, b[1]&4 != 0
+	s.MaxPriority, s.Overflow = b[2], queue.Overflow(b[3])
+	b = b[4:]
+	var v [4]uint64
+	for i := range v {
+		n := 0
+		if v[i], n = binary.Uvarint(b); n <= 0 {
+			return s, fmt.Errorf("%w: queue settings are cut short", ErrFormat)
+		}
+		b = b[n:]
+	}
+	s.MaxLength, s.MaxBytes, s.DeliveryLimit, s.TTL = queue.Limit(v[0]), queue.Limit(v[1]), queue.Limit(v[2]), uint32(v[3])
+	return s, nil
+}
