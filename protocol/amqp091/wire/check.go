@@ -122,8 +122,8 @@ func valueLen(s string) int {
 		if len(s) < 5 {
 			return -1
 		}
-		n := beUint(s[1:5])
-		if n > uint64(len(s)-5) {
+		n := uint32(s[1])<<24 | uint32(s[2])<<16 | uint32(s[3])<<8 | uint32(s[4])
+		if uint64(n) > uint64(len(s)-5) {
 			return -1
 		}
 		return 5 + int(n)

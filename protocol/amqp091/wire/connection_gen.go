@@ -83,7 +83,7 @@ func (m *ConnectionStartOK) Decode(args []byte) error {
 	m.Mechanism = string(r.shortstr())
 	m.Response = Secret(r.longstr())
 	m.Locale = string(r.shortstr())
-	return r.end(IDConnectionStartOK, args)
+	return r.end(IDConnectionStartOK, nil)
 }
 
 // Validate implements Method.
@@ -155,7 +155,7 @@ func (m *ConnectionSecureOK) AppendFrame(dst []byte, channel uint16) []byte {
 func (m *ConnectionSecureOK) Decode(args []byte) error {
 	r := reader{rest: args}
 	m.Response = Secret(r.longstr())
-	return r.end(IDConnectionSecureOK, args)
+	return r.end(IDConnectionSecureOK, nil)
 }
 
 // Validate implements Method.
@@ -482,7 +482,7 @@ func (m *ConnectionUpdateSecret) Decode(args []byte) error {
 	r := reader{rest: args}
 	m.NewSecret = Secret(r.longstr())
 	m.Reason = string(r.shortstr())
-	return r.end(IDConnectionUpdateSecret, args)
+	return r.end(IDConnectionUpdateSecret, nil)
 }
 
 // Validate implements Method.

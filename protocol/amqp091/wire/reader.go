@@ -89,7 +89,13 @@ func (r *reader) end(id ID, args []byte) error {
 	return nil
 }
 
+// malformed is what RabbitMQ answers. Methods that carry a secret hand in no
+// args: the text goes to logs.
 func malformed(id ID, args []byte) *Error {
-	const shown = 64 // the reply text is cut at 255 bytes anyway
-	return &Error{Code: CodeFrameError, Text: "cannot decode " + erlangBytes(args[:min(len(args), shown)]), Method: id}
+	text := "cannot decode arguments"
+	if args != nil {
+		const shown = 64 // the reply text is cut at 255 bytes anyway
+		text = "cannot decode " + erlangBytes(args[:min(len(args), shown)])
+	}
+	return &Error{Code: CodeFrameError, Text: text, Method: id}
 }

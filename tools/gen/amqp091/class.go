@@ -168,7 +168,13 @@ func decodeOf(b *bytes.Buffer, name string, m method) {
 		}
 		decodeField(b, run[0], m.view)
 	}
-	fmt.Fprintf(b, "return r.end(ID%s, args)\n}\n\n", name)
+	shown := "args"
+	for _, f := range m.fields {
+		if f.typ == "secret" {
+			shown = "nil"
+		}
+	}
+	fmt.Fprintf(b, "return r.end(ID%s, %s)\n}\n\n", name, shown)
 }
 
 func decodeBits(b *bytes.Buffer, run []field, i int) {
