@@ -17,7 +17,7 @@ func extremes() []uint64 {
 	}
 }
 
-// allocated returns how many bytes f allocates.
+// allocated returns how many bytes f allocates, exactly.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
