@@ -128,6 +128,9 @@ func (m *BasicConsume) Validate() error {
 	if len(m.ConsumerTag) > maxShort {
 		return tooLong(IDBasicConsume, "consumer-tag")
 	}
+	if !m.Arguments.fits() {
+		return tooLong(IDBasicConsume, "key in arguments")
+	}
 	return nil
 }
 

@@ -46,6 +46,9 @@ func (m *ConnectionStart) Decode(args []byte) error {
 
 // Validate implements Method.
 func (m *ConnectionStart) Validate() error {
+	if !m.ServerProperties.fits() {
+		return tooLong(IDConnectionStart, "key in server-properties")
+	}
 	return nil
 }
 
@@ -88,6 +91,9 @@ func (m *ConnectionStartOK) Decode(args []byte) error {
 
 // Validate implements Method.
 func (m *ConnectionStartOK) Validate() error {
+	if !m.ClientProperties.fits() {
+		return tooLong(IDConnectionStartOK, "key in client-properties")
+	}
 	if len(m.Mechanism) > maxShort {
 		return tooLong(IDConnectionStartOK, "mechanism")
 	}

@@ -58,6 +58,9 @@ func (m *ExchangeDeclare) Validate() error {
 	if len(m.Type) > maxShort {
 		return tooLong(IDExchangeDeclare, "type")
 	}
+	if !m.Arguments.fits() {
+		return tooLong(IDExchangeDeclare, "key in arguments")
+	}
 	return nil
 }
 
@@ -219,6 +222,9 @@ func (m *ExchangeBind) Validate() error {
 	if len(m.RoutingKey) > maxShort {
 		return tooLong(IDExchangeBind, "routing-key")
 	}
+	if !m.Arguments.fits() {
+		return tooLong(IDExchangeBind, "key in arguments")
+	}
 	return nil
 }
 
@@ -305,6 +311,9 @@ func (m *ExchangeUnbind) Validate() error {
 	}
 	if len(m.RoutingKey) > maxShort {
 		return tooLong(IDExchangeUnbind, "routing-key")
+	}
+	if !m.Arguments.fits() {
+		return tooLong(IDExchangeUnbind, "key in arguments")
 	}
 	return nil
 }

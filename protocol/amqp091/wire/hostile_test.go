@@ -215,6 +215,15 @@ func TestAppendRefusesLongNames(t *testing.T) {
 	if err := (&QueueDeclare{Queue: long[:255]}).Validate(); err != nil {
 		t.Errorf("Validate refuses a queue name of 255 bytes: %v", err)
 	}
+	if err := (&QueueDeclare{Arguments: Table{{long, Void()}}}).Validate(); err == nil {
+		t.Error("Validate passes an argument's name of 256 bytes")
+	}
+	if err := (&Properties{Headers: Table{{long, Void()}}}).Validate(); err == nil {
+		t.Error("Validate passes a header's name of 256 bytes")
+	}
+	if err := (&Properties{UserID: long}).Validate(); err == nil {
+		t.Error("Validate passes a user-id of 256 bytes")
+	}
 	for name, f := range map[string]func(){
 		"method":  func() { m.Append(nil) },
 		"deliver": func() { AppendDeliver(nil, 1, "", 1, false, nil, []byte(long)) },

@@ -107,10 +107,8 @@ func (p *Properties) Validate() error {
 			return propsError(t.name + " is longer than 255 bytes")
 		}
 	}
-	for _, f := range p.Headers {
-		if len(f.Key) > maxShort {
-			return propsError("name of a header is longer than 255 bytes")
-		}
+	if !p.Headers.fits() {
+		return propsError("name of a header is longer than 255 bytes")
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ func (m *QueueDeclare) Validate() error {
 	if len(m.Queue) > maxShort {
 		return tooLong(IDQueueDeclare, "queue")
 	}
+	if !m.Arguments.fits() {
+		return tooLong(IDQueueDeclare, "key in arguments")
+	}
 	return nil
 }
 
@@ -152,6 +155,9 @@ func (m *QueueBind) Validate() error {
 	}
 	if len(m.RoutingKey) > maxShort {
 		return tooLong(IDQueueBind, "routing-key")
+	}
+	if !m.Arguments.fits() {
+		return tooLong(IDQueueBind, "key in arguments")
 	}
 	return nil
 }
@@ -389,6 +395,9 @@ func (m *QueueUnbind) Validate() error {
 	}
 	if len(m.RoutingKey) > maxShort {
 		return tooLong(IDQueueUnbind, "routing-key")
+	}
+	if !m.Arguments.fits() {
+		return tooLong(IDQueueUnbind, "key in arguments")
 	}
 	return nil
 }

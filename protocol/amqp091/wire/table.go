@@ -92,6 +92,16 @@ func (t Table) Without(key string) Table {
 	return kept
 }
 
+// fits reports whether every key can be written.
+func (t Table) fits() bool {
+	for i := range t {
+		if len(t[i].Key) > maxShort {
+			return false
+		}
+	}
+	return true
+}
+
 // Append appends the table with its length in front. It panics when a key is
 // longer than 255 bytes.
 func (t Table) Append(dst []byte) []byte {

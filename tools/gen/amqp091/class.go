@@ -221,6 +221,9 @@ func validateOf(b *bytes.Buffer, name string, m method) {
 		if f.typ == "shortstr" && f.name != "-" {
 			fmt.Fprintf(b, "if len(m.%s) > maxShort {\nreturn tooLong(ID%s, %q)\n}\n", camel(f.name), name, f.name)
 		}
+		if f.typ == "table" {
+			fmt.Fprintf(b, "if !m.%s.fits() {\nreturn tooLong(ID%s, %q)\n}\n", camel(f.name), name, "key in "+f.name)
+		}
 	}
 	b.WriteString("return nil\n}\n\n")
 }
