@@ -1,0 +1,80 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// events is Pebble's logger and listener. Pebble calls it from any goroutine,
+// often under its own lock: nothing here waits or calls back.
+type events struct {
+	log   *slog.Logger
+	fatal func(error)
+	full  func() bool // the disk is full; true when that is news
+}
+
+func (e *events) Infof(format string, args ...any) {
+	e.log.Debug("pebble says", "text", fmt.Sprintf(format, args...))
+}
+
+func (e *events) Errorf(format string, args ...any) {
+	e.log.Error("pebble reports an error", "text", fmt.Sprintf(format, args...))
+}
+
+// Fatalf does not return: Pebble does not expect to go on after it.
+func (e *events) Fatalf(format string, args ...any) {
+	e.die(fmt.Errorf("state: "+format, args...))
+}
+
+func (e *events) die(err error) {
+	e.log.Error("the state store cannot go on", "err", err)
+	if e.fatal != nil {
+		e.fatal(err)
+	}
+	panic(err)
+}
+
+func (e *events) listener() *pebble.EventListener {
+	l := &pebble.EventListener{
+		BackgroundError: e.backgroundError,
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			e.log.Error("a file of the state store is damaged", "file", i.Path, "err", i.Details)
+		},
+		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
+			e.log.Warn("commits to the state store wait", "reason", i.Reason)
+		},
+		WriteStallEnd: func() { e.log.Info("commits to the state store go on") },
+		PossibleAPIMisuse: func(i pebble.PossibleAPIMisuseInfo) {
+			e.log.Error("the state store may be misused", "kind", i.Kind.String())
+		},
+	}
+	l.EnsureDefaults(e)
+	return l
+}
+
+// backgroundError hears of each failed flush and compaction; Pebble tries them
+// again. That is right for a full disk, where nothing was lost and space comes
+// back, and for a damaged table, which Pebble fences off for a while and whose
+// readers get the error. After any other error, such as a failed sync, nobody
+// knows what the disk holds: the process ends and recovers from what is synced.
+func (e *events) backgroundError(err error) {
+	switch {
+	case errors.Is(err, pebble.ErrCancelledCompaction):
+	case vfs.IsNoSpaceError(err):
+		if e.full() {
+			e.log.Warn("the disk is full, the state store waits for space", "err", err)
+		}
+	case pebble.IsCorruptionError(err):
+		e.log.Error("a compaction of the state store met damage", "err", err)
+	default:
+		e.die(fmt.Errorf("state: flush or compaction: %w", err))
+	}
+}
+
+func (e *events) diskSlow(i vfs.DiskSlowInfo) {
+	e.log.Warn("the disk is slow", "op", i.OpType.String(), "file", i.Path, "dur", i.Duration)
+}
