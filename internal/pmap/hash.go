@@ -47,7 +47,16 @@ func (h Hash[V]) Get(key string) (v V, ok bool) {
 	if h.root == nil {
 		return v, false
 	}
-	s, sum := h.root, hashOf(key)
+	return h.GetSum(Sum(key), key)
+}
+
+// GetSum is Get for a key whose Sum is known, as when it is looked up in many
+// maps.
+func (h Hash[V]) GetSum(sum uint64, key string) (v V, ok bool) {
+	s := h.root
+	if s == nil {
+		return v, false
+	}
 	for shift := uint(0); ; shift += slotBits {
 		bit := uint64(1) << (sum >> shift & 63)
 		if s.leafBits&bit != 0 {
@@ -75,7 +84,7 @@ func (h Hash[V]) GetBytes(key []byte) (V, bool) {
 
 // Set returns the map with v as the value of key.
 func (h Hash[V]) Set(key string, v V) Hash[V] {
-	root, added := h.root.set(hashOf(key), 0, leaf[V]{key: key, val: v})
+	root, added := h.root.set(Sum(key), 0, leaf[V]{key: key, val: v})
 	if added {
 		h.n++
 	}
@@ -84,7 +93,7 @@ func (h Hash[V]) Set(key string, v V) Hash[V] {
 
 // Delete returns the map without key; the same map if it has none.
 func (h Hash[V]) Delete(key string) Hash[V] {
-	root, deleted := h.root.del(hashOf(key), 0, key)
+	root, deleted := h.root.del(Sum(key), 0, key)
 	if !deleted {
 		return h
 	}
@@ -118,7 +127,7 @@ func (s *slot[V]) set(sum uint64, shift uint, l leaf[V]) (*slot[V], bool) {
 	}
 	// Two keys meet: both move one node down.
 	old := s.leaves[at]
-	kid, _ := (*slot[V])(nil).set(hashOf(old.key), shift+slotBits, old)
+	kid, _ := (*slot[V])(nil).set(Sum(old.key), shift+slotBits, old)
 	kid, _ = kid.set(sum, shift+slotBits, l)
 	out.leafBits &^= bit
 	out.leaves = removed(s.leaves, at)
@@ -205,8 +214,8 @@ func (s *slot[V]) only() (l leaf[V], alone bool) {
 	return l, true
 }
 
-// hashOf mixes sixteen bytes a round by full multiplication.
-func hashOf(s string) uint64 {
+// Sum returns the hash of a key. It mixes sixteen bytes a round by full multiplication.
+func Sum(s string) uint64 {
 	const k0, k1, k2 = 0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3
 	b := unsafe.Slice(unsafe.StringData(s), len(s))
 	h := uint64(len(s)) ^ k2

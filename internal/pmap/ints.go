@@ -51,18 +51,20 @@ func (m Ints[V]) From(key uint64) iter.Seq2[uint64, V] {
 	}
 }
 
-// AppendKeys appends all keys, in order, to dst.
-func (m Ints[V]) AppendKeys(dst []uint64) []uint64 { return m.root.appendKeys(dst) }
+// AppendKeys appends all keys of m, in order, to dst.
+func AppendKeys[K ~uint64, V any](dst []K, m Ints[V]) []K { return appendKeys(dst, m.root) }
 
-func (n *node[V]) appendKeys(dst []uint64) []uint64 {
+func appendKeys[K ~uint64, V any](dst []K, n *node[V]) []K {
 	if n == nil {
 		return dst
 	}
-	if n.kids == nil {
-		return append(dst, n.heads...)
-	}
 	for _, kid := range n.kids {
-		dst = kid.appendKeys(dst)
+		dst = appendKeys(dst, kid)
+	}
+	if n.kids == nil {
+		for _, h := range n.heads {
+			dst = append(dst, K(h))
+		}
 	}
 	return dst
 }

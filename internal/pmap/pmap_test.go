@@ -157,7 +157,7 @@ func TestIntsAgainstModel(t *testing.T) {
 		}
 		check(t, m.root, true)
 		want := slices.Sorted(maps.Keys(model))
-		if got := m.AppendKeys(nil); !slices.Equal(got, want) || m.Len() != len(want) {
+		if got := AppendKeys[uint64](nil, m); !slices.Equal(got, want) || m.Len() != len(want) {
 			t.Fatalf("keys %d, want %d", got, want)
 		}
 		i := 0
@@ -239,7 +239,7 @@ func TestHashCollisions(t *testing.T) {
 		model := map[string]int{}
 		for i := range rapid.IntRange(1, 200).Draw(t, "steps") {
 			k := fmt.Sprintf("%s%08d", blind, rapid.IntRange(0, 40).Draw(t, "number"))
-			if hashOf(k) != 0 {
+			if Sum(k) != 0 {
 				t.Fatalf("%q does not collide any more", k)
 			}
 			if rapid.IntRange(0, 9).Draw(t, "plain") == 0 {
