@@ -1,0 +1,176 @@
+package catalog
+
+import "slices"
+
+func (x *SetCluster) apply(m *Machine) Result {
+	c := m.v.cluster
+	if x.Cluster.ID != "" && c.ID != "" && x.Cluster.ID != c.ID {
+		return Result{Code: Refused}
+	}
+	if x.Cluster.ID != "" {
+		c.ID = x.Cluster.ID
+	}
+	c.Generation = max(c.Generation, x.Generation)
+	c.Feature = max(c.Feature, x.Feature)
+	if c == m.v.cluster {
+		return Result{Code: Existed}
+	}
+	m.v.cluster = c
+	return Result{}
+}
+
+func (x *AddNode) apply(m *Machine) Result {
+	n := Node{ID: x.ID}
+	if x.ID != 0 {
+		have := m.v.Node(x.ID)
+		if have == nil {
+			return missing(ANode)
+		}
+		n = *have
+	} else {
+		n.ID = m.newID()
+	}
+	n.Name, n.Attrs, n.Revision = x.Name, x.Attrs, m.v.revision
+	m.setNode(n, x.ID == 0)
+	return Result{ID: n.ID}
+}
+
+func (m *Machine) setNode(n Node, made bool) {
+	m.v.nodes = m.v.nodes.Set(n.ID, &n)
+	m.touch(spaceNode, idKey(n.ID), made)
+}
+
+func (x *RemoveNode) apply(m *Machine) Result {
+	n := m.v.Node(x.ID)
+	if n == nil {
+		return missing(ANode)
+	}
+	for s := range m.v.Shards() {
+		if slices.Contains(s.Replicas, x.ID) {
+			return Result{Code: InUse, ID: s.ID}
+		}
+	}
+	res := Result{ID: x.ID}
+	if i := m.v.Incarnation(n.Incarnation); i != nil {
+		m.endIncarnation(i, &res.Removed)
+	}
+	m.v.nodes = m.v.nodes.Delete(x.ID)
+	m.gone(spaceNode, idKey(x.ID))
+	m.endTransient(&res.Removed)
+	return res
+}
+
+func (x *Register) apply(m *Machine) Result {
+	n := m.v.Node(x.Node)
+	if n == nil {
+		return missing(ANode)
+	}
+	var res Result
+	if i := m.v.Incarnation(n.Incarnation); i != nil {
+		m.endIncarnation(i, &res.Removed)
+		m.endTransient(&res.Removed)
+	}
+	m.v.lastIncarnation++
+	i := &Incarnation{Number: m.v.lastIncarnation, Node: x.Node, Nonce: x.Nonce, Started: m.v.stamp}
+	m.v.incarnations = m.v.incarnations.Set(i.Number, i)
+	m.touch(spaceIncarnation, idKey(i.Number), true)
+	now := *m.v.Node(x.Node)
+	now.Incarnation, now.Revision = i.Number, m.v.revision
+	m.setNode(now, false)
+	res.ID = i.Number
+	return res
+}
+
+func (x *EndIncarnation) apply(m *Machine) Result {
+	i := m.v.Incarnation(x.Number)
+	if i == nil {
+		return missing(AnIncarnation)
+	}
+	res := Result{ID: x.Number}
+	m.endIncarnation(i, &res.Removed)
+	m.endTransient(&res.Removed)
+	return res
+}
+
+// endIncarnation removes an incarnation and the queues that lived in it or
+// belonged to its sessions.
+func (m *Machine) endIncarnation(i *Incarnation, out *Removed) {
+	m.v.incarnations = m.v.incarnations.Delete(i.Number)
+	m.gone(spaceIncarnation, idKey(i.Number))
+	out.Incarnations = append(out.Incarnations, i)
+	n := *m.v.Node(i.Node)
+	n.Incarnation, n.Revision = 0, m.v.revision
+	m.setNode(n, false)
+	for _, q := range slices.Collect(m.v.QueuesOf(i.Number)) {
+		m.removeQueue(q, out)
+	}
+}
+
+// endTransient removes the exchanges that are not durable once no incarnation
+// lives: they are in memory, and no memory is left.
+func (m *Machine) endTransient(out *Removed) {
+	if m.v.incarnations.Len() > 0 {
+		return
+	}
+	for id := range m.v.transient.All() { // of now: the map does not change under us
+		if x := m.v.ExchangeByID(id); x != nil {
+			m.removeExchange(x, out)
+		}
+	}
+}
+
+func (x *EndSession) apply(m *Machine) Result {
+	queues := slices.Collect(m.v.OwnedBy(x.Session))
+	if len(queues) == 0 || x.Number == 0 {
+		return Result{Code: Existed}
+	}
+	var res Result
+	for _, q := range queues {
+		m.removeQueue(q, &res.Removed)
+	}
+	return res
+}
+
+func (x *AddShard) apply(m *Machine) Result {
+	if !m.knowNodes(x.Replicas) {
+		return missing(ANode)
+	}
+	s := &Shard{ID: m.newID(), Revision: m.v.revision, Replicas: x.Replicas, Attrs: x.Attrs}
+	m.v.shards = m.v.shards.Set(s.ID, s)
+	m.touch(spaceShard, idKey(s.ID), true)
+	return Result{ID: s.ID}
+}
+
+func (x *SetShard) apply(m *Machine) Result {
+	if m.v.Shard(x.ID) == nil {
+		return missing(AShard)
+	}
+	if !m.knowNodes(x.Replicas) {
+		return missing(ANode)
+	}
+	s := &Shard{ID: x.ID, Revision: m.v.revision, Replicas: x.Replicas, Attrs: x.Attrs}
+	m.v.shards = m.v.shards.Set(s.ID, s)
+	m.touch(spaceShard, idKey(s.ID), false)
+	return Result{ID: s.ID}
+}
+
+func (m *Machine) knowNodes(ids []uint64) bool {
+	for _, id := range ids {
+		if m.v.Node(id) == nil {
+			return false
+		}
+	}
+	return len(ids) > 0
+}
+
+func (x *RemoveShard) apply(m *Machine) Result {
+	if m.v.Shard(x.ID) == nil {
+		return missing(AShard)
+	}
+	for range m.v.QueuesIn(x.ID) {
+		return Result{Code: InUse, ID: x.ID}
+	}
+	m.v.shards = m.v.shards.Delete(x.ID)
+	m.gone(spaceShard, idKey(x.ID))
+	return Result{ID: x.ID}
+}

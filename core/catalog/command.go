@@ -1,0 +1,321 @@
+package catalog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/warrenmq/warren/core/exchange"
+	"github.com/warrenmq/warren/core/message"
+)
+
+// A Command is one change, as it stands in the catalog's log. The set is
+// closed: the types of this package that are pointers to what the op list
+// names. What an op means never changes; a new meaning is a new op.
+type Command interface {
+	op() op
+	fields(*coder)
+	apply(*Machine) Result
+}
+
+type op uint64
+
+// The ops. The numbers are written to disk.
+const (
+	opSetCluster op = iota + 1
+	opAddNode
+	opRemoveNode
+	opRegister
+	opEndIncarnation
+	opEndSession
+	opAddShard
+	opSetShard
+	opRemoveShard
+	opAddVHost
+	opSetVHost
+	opRemoveVHost
+	opSetUser
+	opRemoveUser
+	opSetPermission
+	opClearPermission
+	opSetTopicPermission
+	opClearTopicPermission
+	opDeclareExchange
+	opDeleteExchange
+	opDeclareQueue
+	opUpdateQueue
+	opDeleteQueue
+	opBind
+	opUnbind
+	opSetPolicy
+	opClearPolicy
+	opSetParameter
+	opClearParameter
+)
+
+func newCommand(o op) Command {
+	switch o {
+	case opSetCluster:
+		return &SetCluster{}
+	case opAddNode:
+		return &AddNode{}
+	case opRemoveNode:
+		return &RemoveNode{}
+	case opRegister:
+		return &Register{}
+	case opEndIncarnation:
+		return &EndIncarnation{}
+	case opEndSession:
+		return &EndSession{}
+	case opAddShard:
+		return &AddShard{}
+	case opSetShard:
+		return &SetShard{}
+	case opRemoveShard:
+		return &RemoveShard{}
+	case opAddVHost:
+		return &AddVHost{}
+	case opSetVHost:
+		return &SetVHost{}
+	case opRemoveVHost:
+		return &RemoveVHost{}
+	case opSetUser:
+		return &SetUser{}
+	case opRemoveUser:
+		return &RemoveUser{}
+	case opSetPermission:
+		return &SetPermission{}
+	case opClearPermission:
+		return &ClearPermission{}
+	case opSetTopicPermission:
+		return &SetTopicPermission{}
+	case opClearTopicPermission:
+		return &ClearTopicPermission{}
+	}
+	return newTopologyCommand(o)
+}
+
+func newTopologyCommand(o op) Command {
+	switch o {
+	case opDeclareExchange:
+		return &DeclareExchange{}
+	case opDeleteExchange:
+		return &DeleteExchange{}
+	case opDeclareQueue:
+		return &DeclareQueue{}
+	case opUpdateQueue:
+		return &UpdateQueue{}
+	case opDeleteQueue:
+		return &DeleteQueue{}
+	case opBind:
+		return &Bind{}
+	case opUnbind:
+		return &Unbind{}
+	case opSetPolicy:
+		return &SetPolicy{}
+	case opClearPolicy:
+		return &ClearPolicy{}
+	case opSetParameter:
+		return &SetParameter{}
+	case opClearParameter:
+		return &ClearParameter{}
+	}
+	return nil
+}
+
+// An UnknownCommandError says that a log holds a command that this program does
+// not know. Whoever applies must stop: skipping it would make the node differ.
+type UnknownCommandError struct {
+	Op uint64
+}
+
+func (e *UnknownCommandError) Error() string {
+	return fmt.Sprintf("catalog: command %d is not known to this version", e.Op)
+}
+
+// ErrCommand is wrapped by the error for a command that is malformed.
+var ErrCommand = errors.New("catalog: malformed command")
+
+// AppendCommand appends the encoding of a command, with the log time in
+// milliseconds at which it was proposed, to dst. Commands may stand one behind
+// the other in one entry.
+//
+// The encoding is: op, stamp, length of the fields, fields.
+func AppendCommand(dst []byte, stamp int64, cmd Command) []byte {
+	c := coder{data: binary.AppendUvarint(dst, uint64(cmd.op()))}
+	c.int(&stamp)
+	body := coder{}
+	cmd.fields(&body)
+	c.bytes(&body.data)
+	return c.data
+}
+
+// ParseCommand takes the first command off data. The command is a copy. An
+// error is an *UnknownCommandError or wraps ErrCommand.
+func ParseCommand(data []byte) (stamp int64, cmd Command, rest []byte, err error) {
+	c := coder{data: data, reading: true}
+	var o uint64
+	c.uint(&o)
+	c.int(&stamp)
+	body := coder{data: c.raw(), reading: true}
+	if c.failed {
+		return 0, nil, nil, fmt.Errorf("%w: cut short", ErrCommand)
+	}
+	if cmd = newCommand(op(o)); cmd == nil {
+		return 0, nil, nil, &UnknownCommandError{Op: o}
+	}
+	if cmd.fields(&body); body.failed || len(body.data) > 0 {
+		return 0, nil, nil, fmt.Errorf("%w: op %d", ErrCommand, o)
+	}
+	return stamp, cmd, c.data, nil
+}
+
+// Commands of the cluster.
+type (
+	// SetCluster sets the cluster's id, once, and raises generation and feature
+	// level; zero or lower values leave them.
+	SetCluster struct{ Cluster }
+	// AddNode makes a member, or renames one (ID set).
+	AddNode struct {
+		ID    uint64
+		Name  string
+		Attrs message.Table
+	}
+	// RemoveNode forgets a member and ends its incarnation. It is refused while
+	// a shard has it as a replica.
+	RemoveNode struct{ ID uint64 }
+	// Register begins an incarnation and ends an older one of the node. The
+	// process finds itself by Nonce.
+	Register struct{ Node, Nonce uint64 }
+	// EndIncarnation ends an incarnation with all that lives in it.
+	EndIncarnation struct{ Number uint64 }
+	// EndSession ends a session's exclusive queues.
+	EndSession struct{ Session }
+	// AddShard makes a shard.
+	AddShard struct {
+		Replicas []uint64
+		Attrs    message.Table
+	}
+	// SetShard replaces a shard's replicas and attributes.
+	SetShard struct {
+		ID       uint64
+		Replicas []uint64
+		Attrs    message.Table
+	}
+	// RemoveShard forgets a shard. It is refused while queues are in it.
+	RemoveShard struct{ ID uint64 }
+)
+
+// Commands of vhosts and users.
+type (
+	// AddVHost makes a vhost with its predeclared exchanges.
+	AddVHost struct {
+		Name  string
+		Attrs message.Table
+	}
+	// SetVHost replaces a vhost's attributes.
+	SetVHost struct {
+		Name  string
+		Attrs message.Table
+	}
+	// RemoveVHost removes a vhost with everything in it.
+	RemoveVHost struct{ Name string }
+	// SetUser makes or replaces a user.
+	SetUser struct {
+		Name     string
+		Password []byte
+		Tags     []string
+		Attrs    message.Table
+	}
+	// RemoveUser removes a user with its permissions.
+	RemoveUser struct{ Name string }
+	// SetPermission makes or replaces a permission.
+	SetPermission struct {
+		User, VHost            string
+		Configure, Write, Read string
+	}
+	// ClearPermission removes a permission.
+	ClearPermission struct{ User, VHost string }
+	// SetTopicPermission makes or replaces a topic permission.
+	SetTopicPermission struct{ User, VHost, Exchange, Write, Read string }
+	// ClearTopicPermission removes one, or with Exchange empty and All set all
+	// of the user in the vhost.
+	ClearTopicPermission struct {
+		User, VHost, Exchange string
+		All                   bool
+	}
+)
+
+// Commands of topology.
+type (
+	// DeclareExchange makes an exchange, or compares it with the one that exists.
+	DeclareExchange struct {
+		VHost string
+		ExchangeSpec
+	}
+	// DeleteExchange removes an exchange: the one with ID, if ID is set.
+	DeleteExchange struct {
+		VHost, Name string
+		ID          uint64
+		IfUnused    bool // only if it has no bindings
+	}
+	// DeclareQueue makes a queue, or compares it with the one that exists. For
+	// an exclusive queue Owner is the declaring session; for any other it says
+	// who asks, for the lock of an exclusive one that exists.
+	DeclareQueue struct {
+		VHost string
+		QueueSpec
+	}
+	// UpdateQueue changes where a queue is and whether it works. It applies only
+	// if the queue's epoch is still Epoch. Raise makes the epoch one higher.
+	UpdateQueue struct {
+		ID, Epoch                uint64
+		Raise                    bool
+		State                    QueueState
+		Shard, Node, Incarnation uint64
+		Policy, OperatorPolicy   string
+	}
+	// DeleteQueue removes a queue and its bindings: the one with ID, if ID is
+	// set.
+	DeleteQueue struct {
+		VHost, Name string
+		ID          uint64
+		By          Session // who asks; an exclusive queue lets its owner only
+		Force       bool    // whoever asks
+	}
+	// Bind makes a binding from Source to the queue or exchange Destination.
+	Bind struct{ Link }
+	// Unbind removes one.
+	Unbind struct{ Link }
+	// Link names a binding.
+	Link struct {
+		VHost       string
+		Source      string
+		Kind        exchange.Kind
+		Destination string
+		Key         string
+		Args        message.Table
+	}
+	// SetPolicy makes or replaces a policy.
+	SetPolicy struct {
+		VHost      string
+		Name       string
+		Operator   bool
+		Pattern    string
+		ApplyTo    string
+		Priority   int64
+		Definition message.Table
+	}
+	// ClearPolicy removes a policy.
+	ClearPolicy struct {
+		VHost, Name string
+		Operator    bool
+	}
+	// SetParameter makes or replaces a parameter, with VHost empty a cluster's.
+	SetParameter struct {
+		VHost, Component, Name string
+		Value                  []byte
+	}
+	// ClearParameter removes a parameter.
+	ClearParameter struct{ VHost, Component, Name string }
+)

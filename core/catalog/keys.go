@@ -1,0 +1,64 @@
+package catalog
+
+import (
+	"encoding/binary"
+
+	"github.com/warrenmq/warren/core/exchange"
+)
+
+// The spaces of a stored catalog, in the order in which they are loaded: what
+// an object needs stands before it. The numbers are written to disk.
+const (
+	spaceMeta byte = iota + 1
+	spaceNode
+	spaceIncarnation
+	spaceShard
+	spaceVHost
+	spaceUser
+	spacePermission
+	spaceTopicPermission
+	spacePolicy
+	spaceParameter
+	spaceExchange
+	spaceQueue
+	spaceBinding
+)
+
+// idKey joins numbers so that keys are ordered as they are.
+func idKey(ids ...uint64) string {
+	var buf [24]byte
+	key := buf[:0]
+	for _, id := range ids {
+		key = binary.BigEndian.AppendUint64(key, id)
+	}
+	return string(key)
+}
+
+// appendText appends a text so that no other follows ambiguously.
+func appendText(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+func appendPermissionKey(dst []byte, user string, vhost uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendText(dst, user), vhost)
+}
+
+func policyKey(vhost uint64, operator bool, name string) string {
+	key := binary.BigEndian.AppendUint64(nil, vhost)
+	if operator {
+		key = append(key, 1)
+	} else {
+		key = append(key, 0)
+	}
+	return string(append(key, name...))
+}
+
+func parameterKey(vhost uint64, component, name string) string {
+	key := binary.BigEndian.AppendUint64(nil, vhost)
+	return string(append(appendText(key, component), name...))
+}
+
+func bindingKey(source uint64, b exchange.Binding) string {
+	return string(exchange.AppendBinding(binary.BigEndian.AppendUint64(nil, source), b))
+}

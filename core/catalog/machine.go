@@ -1,0 +1,109 @@
+package catalog
+
+import (
+	"fmt"
+
+	"github.com/warrenmq/warren/core/exchange"
+)
+
+const alternateArg = "alternate-exchange"
+
+// A Machine applies the commands of the catalog's log. It belongs to one
+// goroutine; the Views it gives out belong to everyone.
+type Machine struct {
+	v      View            // the state; its maps are persistent
+	frozen *View           // a copy of v, until something changes
+	dirty  map[string]bool // keys changed since TakeDirty; true: the checkpoint lacks it
+}
+
+// New returns an empty catalog.
+func New() *Machine { return &Machine{dirty: map[string]bool{}} }
+
+// View returns the state as it is now. While nothing changes it is the same
+// pointer.
+func (m *Machine) View() *View {
+	if m.frozen == nil {
+		frozen := m.v
+		m.frozen = &frozen
+	}
+	return m.frozen
+}
+
+// Apply performs one command. stamp is the log time of its proposal in
+// milliseconds.
+func (m *Machine) Apply(stamp int64, cmd Command) Result {
+	if stamp > m.v.stamp {
+		m.v.stamp = stamp
+		m.touchMeta()
+	}
+	before := m.v.revision
+	m.v.revision++ // what the command makes carries the revision it leads to
+	res := cmd.apply(m)
+	if res.Code == Done {
+		m.touchMeta()
+	} else {
+		m.v.revision = before
+	}
+	res.Revision = m.v.revision
+	return res
+}
+
+// ApplyEntry performs the commands of one log entry and appends their results
+// to out. On error the node must stop: nothing of the entry has been applied.
+func (m *Machine) ApplyEntry(data []byte, out []Result) ([]Result, error) {
+	type stamped struct {
+		stamp int64
+		cmd   Command
+	}
+	var cmds []stamped
+	for len(data) > 0 {
+		stamp, cmd, rest, err := ParseCommand(data)
+		if err != nil {
+			return out, fmt.Errorf("command %d of an entry: %w", len(cmds), err)
+		}
+		cmds, data = append(cmds, stamped{stamp, cmd}), rest
+	}
+	for _, c := range cmds {
+		out = append(out, m.Apply(c.stamp, c.cmd))
+	}
+	return out, nil
+}
+
+func missing(t Thing) Result { return Result{Code: NotFound, Missing: t} }
+
+func (m *Machine) newID() uint64 {
+	m.v.lastID++
+	return m.v.lastID
+}
+
+// touch notes that the object under key changed; made says that it was not
+// there before. What the last checkpoint holds is never taken for new, though
+// it may have been deleted and made again since.
+func (m *Machine) touch(space byte, key string, made bool) {
+	m.frozen = nil
+	key = string(rune(space)) + key
+	if _, known := m.dirty[key]; !known {
+		m.dirty[key] = made
+	}
+}
+
+// gone notes that the object under key is no more. What never reached a
+// checkpoint leaves no trace.
+func (m *Machine) gone(space byte, key string) {
+	m.frozen = nil
+	key = string(rune(space)) + key
+	if m.dirty[key] {
+		delete(m.dirty, key)
+	} else {
+		m.dirty[key] = false
+	}
+}
+
+func (m *Machine) touchMeta() { m.touch(spaceMeta, "", false) }
+
+// setVHost stores a vhost that exists already under its name.
+func (m *Machine) setVHost(h VHost) { m.v.vhosts = m.v.vhosts.set(h.Name, &h) }
+
+func (m *Machine) setTable(source *Exchange, t exchange.Table) {
+	m.v.tables = m.v.tables.Set(source.ID, t)
+}

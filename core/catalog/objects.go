@@ -1,0 +1,194 @@
+package catalog
+
+import (
+	"github.com/warrenmq/warren/core/exchange"
+	"github.com/warrenmq/warren/core/message"
+)
+
+// Cluster is what the catalog knows of the cluster as a whole.
+type Cluster struct {
+	ID         string // chosen once
+	Generation uint64 // counts forced restarts without a majority
+	Feature    uint64 // finalised level; nothing above it is proposed
+}
+
+// A Node is a member. Its id is never used twice.
+type Node struct {
+	ID          uint64
+	Revision    uint64 // of the last change to it
+	Incarnation uint64 // the live one, or zero
+	Name        string
+	Attrs       message.Table // addresses and the like, for the layers above
+}
+
+// An Incarnation is one life of a node's process. Ended ones are not kept;
+// their numbers are never used twice.
+type Incarnation struct {
+	Number  uint64
+	Node    uint64
+	Nonce   uint64 // chosen by the process, which finds itself by it
+	Started int64  // log time
+}
+
+// A Shard is a Raft group that carries queues.
+type Shard struct {
+	ID       uint64
+	Revision uint64
+	Replicas []uint64      // node ids
+	Attrs    message.Table // room for what later features need to know
+}
+
+// A VHost is a namespace.
+type VHost struct {
+	ID       uint64
+	Revision uint64 // of the last change to the vhost itself
+	Name     string
+	Attrs    message.Table // description, tags, limits
+
+	exchanges names[*Exchange]
+	queues    names[*Queue]
+}
+
+// A User can log in. Password is a record that only auth understands.
+type User struct {
+	Revision uint64
+	Name     string
+	Password []byte
+	Tags     []string
+	Attrs    message.Table // limits
+}
+
+// A Permission says what a user may do in a vhost. The three are patterns that
+// auth matches; an empty one matches nothing but the empty name.
+type Permission struct {
+	User      string
+	VHost     uint64
+	Revision  uint64
+	Configure string
+	Write     string
+	Read      string
+}
+
+// A TopicPermission limits the routing keys of one exchange for a user.
+type TopicPermission struct {
+	User     string
+	VHost    uint64
+	Exchange string
+	Revision uint64
+	Write    string
+	Read     string
+}
+
+// ExchangeSpec is what a client asks for.
+type ExchangeSpec struct {
+	Name       string
+	Type       exchange.Type
+	Durable    bool
+	AutoDelete bool
+	Internal   bool
+	Args       message.Table // as they came
+}
+
+// An Exchange routes. Its bindings are in the View, under its id.
+type Exchange struct {
+	ExchangeSpec
+	ID        uint64
+	VHost     uint64
+	Revision  uint64 // made
+	MadeAt    int64  // log time
+	System    bool   // predeclared: cannot be deleted
+	Alternate string // from Args: where unroutable messages go, or empty
+}
+
+// A Session is one session of an incarnation, as its node numbers them.
+type Session struct {
+	Incarnation uint64
+	Number      uint64
+}
+
+// A QueueKind says which machine serves a queue.
+type QueueKind uint8
+
+// The kinds of queues. The numbers are written to disk.
+const (
+	Classic      QueueKind = iota // a queue as declared by a client
+	Quorum                        // declared with x-queue-type quorum
+	Stream                        // an append-only log
+	Subscription                  // a durable or shared subscription
+	MQTTSession                   // a session's queue
+	Retained                      // one live message per key
+	Schedule                      // messages in order of their due time
+	queueKinds                    // their number
+)
+
+// A QueueState says whether a queue takes part in normal work.
+type QueueState uint8
+
+// The states of a queue. The numbers are written to disk.
+const (
+	Open        QueueState = iota
+	Closing                // an ending is under way: the shard decides whether it may
+	Moving                 // its content is on the way to another shard
+	queueStates            // their number
+)
+
+// QueueSpec is what a client asks for, and where the proposer placed it.
+type QueueSpec struct {
+	Name       string
+	Kind       QueueKind
+	Durable    bool
+	AutoDelete bool
+	Exclusive  bool
+	// Owner is the session with which an exclusive queue ends.
+	Owner Session
+	Args  message.Table // as they came
+	// Shard carries the queue; zero is the memory of Incarnation, with which
+	// the queue then ends.
+	Shard       uint64
+	Node        uint64 // home
+	Incarnation uint64
+	// Policy and OperatorPolicy name what the proposer matched, or are empty.
+	Policy         string
+	OperatorPolicy string
+}
+
+// A Queue holds messages, in a shard or in memory.
+type Queue struct {
+	QueueSpec
+	ID       uint64
+	VHost    uint64
+	Made     uint64 // the revision that made it
+	Revision uint64 // of the last change to it
+	MadeAt   int64  // log time
+	Epoch    uint64 // counts its moves
+	State    QueueState
+}
+
+// A Policy gives arguments to what its pattern matches. The proposer matches;
+// the machine only keeps it.
+type Policy struct {
+	VHost      uint64
+	Name       string
+	Revision   uint64
+	Operator   bool
+	Pattern    string
+	ApplyTo    string
+	Priority   int64
+	Definition message.Table
+}
+
+// A Parameter is a named value of a component, of a vhost or (VHost zero) of
+// the cluster.
+type Parameter struct {
+	VHost     uint64
+	Component string
+	Name      string
+	Revision  uint64
+	Value     []byte
+}
+
+// A Bound is a binding together with its source.
+type Bound struct {
+	Source *Exchange
+	exchange.Binding
+}

@@ -1,0 +1,66 @@
+package catalog
+
+// A Code says what a command did.
+type Code uint8
+
+// The codes.
+const (
+	Done      Code = iota // it changed the catalog
+	Existed               // there was nothing to change; what was asked for holds
+	NotFound              // Missing names what is not there
+	Different             // the object exists with other properties: Mismatch
+	Locked                // the queue belongs to another session
+	InUse                 // the condition of a conditional ending does not hold
+	Refused               // the object may not be changed so
+	Invalid               // the command's arguments make no sense together
+)
+
+// String returns the code's name.
+func (c Code) String() string {
+	return [...]string{"done", "existed", "not found", "different", "locked", "in use", "refused", "invalid"}[c]
+}
+
+// A Thing names a kind of object.
+type Thing uint8
+
+// The things a command may miss.
+const (
+	NoThing Thing = iota
+	ANode
+	AnIncarnation
+	AShard
+	AVHost
+	AUser
+	APermission
+	AnExchange
+	AQueue
+	ABinding
+	APolicy
+	AParameter
+)
+
+// String returns the thing's name.
+func (t Thing) String() string {
+	return [...]string{"", "node", "incarnation", "shard", "vhost", "user", "permission", "exchange", "queue", "binding", "policy", "parameter"}[t]
+}
+
+// A Result is the outcome of one command.
+type Result struct {
+	Code     Code
+	Missing  Thing
+	Revision uint64 // of the catalog, after the command
+	// ID is the id or number of the object that was made or found.
+	ID       uint64
+	Queue    *Queue    // made, found or changed
+	Exchange *Exchange // made or found
+	Mismatch *Mismatch
+	Removed  Removed
+}
+
+// Removed names exactly what a command took away.
+type Removed struct {
+	Queues       []*Queue
+	Exchanges    []*Exchange
+	Bindings     []Bound
+	Incarnations []*Incarnation
+}
