@@ -1,0 +1,301 @@
+// Package listener owns the sockets on which clients arrive. It accepts them,
+// speaks TLS, looks at the first bytes to choose a frontend, and holds every
+// connection to a budget of bytes and time until its frontend says that the
+// peer has logged in. It never interprets a protocol beyond those first bytes.
+//
+// node builds one Listener per address and one Gate for all of them, and runs
+// each Listener by Run: one goroutine accepts, one per connection serves it.
+// When Run returns all of them have ended.
+//
+// What a connection may cost before login is enforced by the lowest layer, the
+// budget, so that no codec, and not TLS either, has to be trusted with it.
+package listener
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/warrenmq/warren/protocol"
+)
+
+// A Listener is one listening socket.
+type Listener struct {
+	o    Options
+	ln   net.Listener
+	log  *slog.Logger
+	loud limiter // for what a hostile peer could make us log
+
+	accepted  atomic.Int64
+	refused   atomic.Int64
+	failures  atomic.Int64 // failed accepts
+	active    atomic.Int64
+	overspent atomic.Int64 // budgets used up, in bytes or time
+
+	mu struct {
+		sync.Mutex
+		conns map[*budget]struct{}
+	}
+}
+
+// Stats is what a listener counts.
+type Stats struct {
+	Accepted       int64 // connections ever taken from the socket
+	Active         int64 // connections now
+	Refused        int64 // turned away by a limit
+	AcceptFailures int64 // failed accepts, as for want of descriptors
+	Overspent      int64 // closed because their budget before login was used up
+}
+
+// New opens the socket. Connections wait in the system's queue until Run.
+func New(ctx context.Context, o Options) (*Listener, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	ln, err := o.Network.Listen(ctx, "tcp", o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("open listener %s: %w", o.Name, err)
+	}
+	l := &Listener{
+		o: o, ln: ln,
+		log:  o.Logger.With("listener", o.Name),
+		loud: limiter{clock: o.Clock},
+	}
+	l.mu.conns = map[*budget]struct{}{}
+	return l, nil
+}
+
+// Name returns the listener's name.
+func (l *Listener) Name() string { return l.o.Name }
+
+// Addr returns the bound address.
+func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
+
+// Close closes the socket of a listener that was never run.
+func (l *Listener) Close() error { return l.ln.Close() }
+
+// Stats may be called from any goroutine.
+func (l *Listener) Stats() Stats {
+	return Stats{
+		Accepted: l.accepted.Load(), Active: l.active.Load(), Refused: l.refused.Load(),
+		AcceptFailures: l.failures.Load(), Overspent: l.overspent.Load(),
+	}
+}
+
+// Run serves until ctx ends. Then it closes the socket, tells the frontends by
+// their context, gives them the grace to say goodbye, closes what is left and
+// returns when the last connection has ended.
+func (l *Listener) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { _ = l.ln.Close() })()
+	serving, goodbye := context.WithCancel(context.WithoutCancel(ctx))
+	defer goodbye()
+
+	var conns sync.WaitGroup
+	err := l.accept(ctx, serving, &conns)
+
+	goodbye()
+	l.closeConns(true)
+	done := make(chan struct{})
+	go func() { conns.Wait(); close(done) }() // waited for by the two receives below
+	select {
+	case <-done:
+	case <-l.o.Clock.After(l.o.Grace):
+		l.log.Warn("connections did not end in time and are closed", "connections", l.active.Load(), "dur", l.o.Grace)
+		l.closeConns(false)
+		<-done
+	}
+	return err
+}
+
+// accept takes connections until ctx ends or the socket is beyond hope.
+func (l *Listener) accept(ctx, serving context.Context, conns *sync.WaitGroup) error {
+	const firstPause, longestPause = 5 * time.Millisecond, time.Second
+	pause := firstPause
+	for {
+		c, err := l.ln.Accept()
+		switch {
+		case err == nil:
+			pause = firstPause
+			l.admit(serving, c, conns)
+		case ctx.Err() != nil:
+			return nil
+		case !passing(err):
+			return fmt.Errorf("accept on %s %s: %w", l.o.Name, l.Addr(), err)
+		default:
+			l.failures.Add(1)
+			l.warn("accepting failed and is tried again", "err", err, "dur", pause,
+				"hint", "if descriptors ran out, raise the limit of open files (ulimit -n, LimitNOFILE=)")
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-l.o.Clock.After(pause):
+			}
+			pause = min(2*pause, longestPause)
+		}
+	}
+}
+
+// passing tells whether an accept error may go away by itself.
+func passing(err error) bool {
+	for _, e := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED,
+		syscall.ECONNRESET, syscall.EINTR, syscall.EAGAIN, syscall.EPROTO, syscall.EPERM,
+		syscall.ETIMEDOUT, syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTUNREACH,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// admit lets a connection in, or closes it.
+func (l *Listener) admit(serving context.Context, c net.Conn, conns *sync.WaitGroup) {
+	l.accepted.Add(1)
+	in := protocol.Info{Listener: l.o.Name, Peer: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr())}
+	b, err := newBudget(c, l.o.LoginBytes, l.o.Clock.Now().Add(l.o.LoginTime))
+	if err == nil {
+		err = l.enter(b, in.Peer.Addr())
+	}
+	if err != nil {
+		_ = c.Close()
+		l.refused.Add(1)
+		l.warn("connection refused", "peer", in.Peer, "err", err)
+		return
+	}
+	l.mu.Lock()
+	l.mu.conns[b] = struct{}{}
+	l.mu.Unlock()
+	conns.Go(func() {
+		l.report(b, in, l.serve(serving, b, in))
+		_ = c.Close()
+		l.mu.Lock()
+		delete(l.mu.conns, b)
+		l.mu.Unlock()
+		l.active.Add(-1)
+		l.o.Gate.leave(b)
+	})
+}
+
+// enter passes b through this listener's limit and the node's.
+func (l *Listener) enter(b *budget, from netip.Addr) error {
+	if n := l.active.Add(1); l.o.MaxConnections > 0 && n > int64(l.o.MaxConnections) {
+		l.active.Add(-1)
+		return &limitError{"limits.max_connections_per_listener", l.o.MaxConnections}
+	}
+	if err := l.o.Gate.enter(b, from); err != nil {
+		l.active.Add(-1)
+		return err
+	}
+	return nil
+}
+
+// serve finds out what the peer speaks and hands the connection over.
+func (l *Listener) serve(ctx context.Context, b *budget, in protocol.Info) error {
+	c := &conn{Conn: b, base: b, gate: l.o.Gate}
+	if l.o.TLS != nil {
+		var err error
+		if c, in.TLS, err = l.secure(ctx, c); err != nil {
+			return err
+		}
+	}
+	f, prefix, err := sniff(c, l.o.Frontends)
+	if err != nil {
+		return err
+	}
+	c.prefix = prefix
+	b.served.Store(true)
+	l.log.Debug("connection opened", "peer", in.Peer, "protocol", f.Name())
+	return f.Serve(ctx, c, in)
+}
+
+// secure speaks TLS, or, on a listener of several protocols, only if the peer
+// does.
+func (l *Listener) secure(ctx context.Context, c *conn) (*conn, *tls.ConnectionState, error) {
+	if len(l.o.Frontends) > 1 {
+		secured, prefix, err := sniffTLS(c)
+		if c.prefix = prefix; err != nil || !secured {
+			return c, nil, err
+		}
+	}
+	t := tls.Server(c, l.o.TLS)
+	if err := t.HandshakeContext(ctx); err != nil {
+		if c.base.untouched(l.o.LoginBytes) && quiet(err) {
+			return nil, nil, errSilent
+		}
+		var header tls.RecordHeaderError
+		if errors.As(err, &header) {
+			return nil, nil, &errForeign{"a plain protocol", "this listener expects TLS"}
+		}
+		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	state := t.ConnectionState()
+	return &conn{Conn: t, base: c.base, gate: c.gate}, &state, nil
+}
+
+// report logs how a connection ended, each kind at the level at which somebody
+// wants to read it.
+func (l *Listener) report(b *budget, in protocol.Info, err error) {
+	var alien *errForeign
+	loggedIn := b.lifted.Load()
+	switch {
+	case err == nil:
+		l.log.Debug("connection ended", "peer", in.Peer)
+	case errors.Is(err, errSilent):
+		l.log.Debug("connection closed by the peer before it said anything", "peer", in.Peer)
+	case b.evicted.Load():
+		l.warn("connection closed before login to make room for others", "peer", in.Peer,
+			"hint", "raise the limit with --set limits.max_half_open=N")
+	case errors.As(err, &alien):
+		l.info("connection closed, it speaks another protocol", "peer", in.Peer, "err", alien)
+	case !loggedIn && (errors.Is(err, errBudget) || errors.Is(err, os.ErrDeadlineExceeded)):
+		l.overspent.Add(1)
+		l.info("connection closed before login, its budget is used up", "peer", in.Peer, "err", err)
+	case !loggedIn:
+		l.info("connection ended before login", "peer", in.Peer, "err", err)
+	default:
+		l.log.Info("connection ended", "peer", in.Peer, "err", err)
+	}
+}
+
+// closeConns closes the connections; with onlyUnserved those that no frontend
+// has yet.
+func (l *Listener) closeConns(onlyUnserved bool) {
+	l.mu.Lock()
+	var victims []*budget
+	for b := range l.mu.conns {
+		if !onlyUnserved || !b.served.Load() {
+			victims = append(victims, b)
+		}
+	}
+	l.mu.Unlock()
+	for _, b := range victims {
+		_ = b.Conn.Close()
+	}
+}
+
+// quiet tells whether err is just the peer having gone.
+func quiet(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+}
+
+// addrPort returns the zero value for what is not an IP address, as a pipe.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

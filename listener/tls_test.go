@@ -1,0 +1,222 @@
+package listener
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/warrenmq/warren/protocol"
+)
+
+// writeCert makes a certificate for 127.0.0.1 that is its own authority.
+func writeCert(t *testing.T, dir, name string) TLS {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	for file, block := range map[string]*pem.Block{
+		files.Cert: {Type: "CERTIFICATE", Bytes: der},
+		files.Key:  {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+func serverTLS(t *testing.T) (*tls.Config, TLS) {
+	t.Helper()
+	files := writeCert(t, t.TempDir(), "server")
+	c, err := files.Config(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, files
+}
+
+func (r *running) dialTLS(c *tls.Config) *client {
+	r.t.Helper()
+	t, err := tls.Dial("tcp", r.Addr().String(), c)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return newClient(r.t, t)
+}
+
+func TestTLS(t *testing.T) {
+	config, _ := serverTLS(t)
+	infos := make(chan protocol.Info, 1)
+	r := start(t, Options{Name: "amqps", TLS: config, Frontends: []protocol.Frontend{&echo{magic: "ECHO", infos: infos}}})
+	c := r.dialTLS(&tls.Config{InsecureSkipVerify: true})
+	c.say("ECHO")
+	if in := <-infos; in.TLS == nil || !in.TLS.HandshakeComplete || in.TLS.Version != tls.VersionTLS13 {
+		t.Errorf("info %+v", in.TLS)
+	}
+	if _, err := tls.Dial("tcp", r.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+		t.Error("TLS 1.1 was accepted")
+	}
+}
+
+// What a peer spends on the handshake counts, and a handshake never finished
+// ends with the time before login. (X8)
+func TestTLSWithinBudget(t *testing.T) {
+	config, _ := serverTLS(t)
+	t.Run("bytes", func(t *testing.T) {
+		r := start(t, Options{TLS: config, LoginBytes: 200})
+		if _, err := tls.Dial("tcp", r.Addr().String(), &tls.Config{InsecureSkipVerify: true}); err == nil {
+			t.Error("a handshake of more than 200 bytes got through")
+		}
+		eventually(t, "counted", func() bool { return r.Stats().Overspent == 1 })
+	})
+	t.Run("time", func(t *testing.T) {
+		r := start(t, Options{TLS: config, LoginTime: 50 * time.Millisecond})
+		c := r.dial()
+		if _, err := c.Write([]byte("\x16\x03\x01\x02\x00\x01")); err != nil {
+			t.Fatal(err)
+		}
+		c.closed()
+	})
+}
+
+func TestTLSBareConnectIsDebug(t *testing.T) {
+	config, _ := serverTLS(t)
+	r := start(t, Options{TLS: config})
+	_ = r.dial().Close()
+	eventually(t, "seen", func() bool { return r.Stats().Accepted == 1 && r.Stats().Active == 0 })
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if book := r.book.String(); strings.Contains(book, "level=INFO") || strings.Contains(book, "level=WARN") {
+		t.Error(book)
+	}
+}
+
+func TestTLSClientAuth(t *testing.T) {
+	dir := t.TempDir()
+	files := writeCert(t, dir, "server")
+	files.CA, files.ClientAuth = files.Cert, ClientAuthRequire
+	config, err := files.Config(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, Options{TLS: config})
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.dialTLS(&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}).say("ECHO")
+	without := r.dialTLS(&tls.Config{InsecureSkipVerify: true}) // TLS 1.3: refused after the client's side is done
+	without.closed()
+
+	for _, bad := range []TLS{
+		{Cert: files.Cert, Key: files.Key, ClientAuth: "maybe"},
+		{Cert: files.Cert, Key: files.Key, ClientAuth: ClientAuthOffer},
+		{Cert: files.Cert, Key: files.Key, ClientAuth: ClientAuthOffer, CA: files.Key},
+		{Cert: files.Key, Key: files.Key},
+		{Cert: filepath.Join(dir, "none"), Key: files.Key},
+	} {
+		if _, err := bad.Config(nil, nil); err == nil {
+			t.Errorf("%+v was accepted", bad)
+		}
+	}
+}
+
+// A certificate changed on disk is served without a restart; a broken one is not.
+func TestTLSReload(t *testing.T) {
+	dir := t.TempDir()
+	files := writeCert(t, dir, "first")
+	clock := &manual{now: time.Unix(1000, 0)}
+	config, err := files.Config(clock, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := func() string {
+		t.Helper()
+		c, err := config.GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Leaf.Subject.CommonName
+	}
+	touch := func(when time.Time) {
+		for _, f := range []string{files.Cert, files.Key} {
+			if err := os.Chtimes(f, when, when); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	writeCert(t, dir, "second")
+	touch(time.Unix(2000, 0))
+	if got := name(); got != "first" {
+		t.Errorf("served %s within the recheck time", got)
+	}
+	clock.now = clock.now.Add(recheck)
+	if got := name(); got != "second" {
+		t.Errorf("served %s after the change", got)
+	}
+	if err := os.WriteFile(files.Cert, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clock.now = clock.now.Add(recheck)
+	if got := name(); got != "second" {
+		t.Errorf("served %s after the certificate broke", got)
+	}
+}
+
+// WriteBuffers packs small slices into few records and changes no byte.
+func TestWriteRecords(t *testing.T) {
+	for _, sizes := range [][]int{{}, {0}, {1}, {0, 0, 3, 0}, {5, 5, 5}, {recordSize}, {recordSize + 1, 3}, {recordSize - 1, 2, 2 * recordSize, 7}} {
+		var b net.Buffers
+		var want strings.Builder
+		for i, n := range sizes {
+			s := strings.Repeat(string(rune('a'+i)), n)
+			b = append(b, []byte(s))
+			want.WriteString(s)
+		}
+		w := &records{}
+		n, err := writeRecords(w, &b, make([]byte, recordSize))
+		if err != nil || int(n) != want.Len() || w.got.String() != want.String() || len(b) != 0 {
+			t.Errorf("%v: wrote %d, %v; %d left", sizes, n, err, len(b))
+		}
+		if most := want.Len()/recordSize + 2; w.writes > most {
+			t.Errorf("%v: %d writes", sizes, w.writes)
+		}
+	}
+}
+
+type records struct {
+	net.Conn
+	got    strings.Builder
+	writes int
+}
+
+func (r *records) Write(p []byte) (int, error) { r.writes++; return r.got.Write(p) }
