@@ -1,0 +1,197 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/warrenmq/warren/listener"
+	"github.com/warrenmq/warren/node"
+)
+
+// A Key is one line of the configuration.
+type Key struct {
+	// Name is the path in the file, as "limits.max_connections".
+	Name string
+	// Kind is what its value looks like, for the document.
+	Kind string
+	// Default is the value when nobody sets it; "" when it is derived, which
+	// Derived then explains, or when there is none.
+	Default, Derived string
+	// Doc says what it does.
+	Doc string
+
+	set func(*Config, string) error
+	get func(*Config) string
+}
+
+// Kinds of values.
+const (
+	kindText     = "text"
+	kindNumber   = "number"
+	kindSize     = "size"
+	kindDuration = "duration"
+	kindAddress  = "address"
+)
+
+// keys is the table of everything that can be configured, in the order of the
+// document.
+func keys() []Key {
+	var k []Key
+	k = append(k,
+		text("name", "", "`warren@` and the host's name", "Name of the node within its cluster.", func(c *Config) *string { return &c.Node.Name }),
+		text("data", DefaultDataDir, "", "Directory that this node alone uses; created if missing.", func(c *Config) *string { return &c.Node.DataDir }),
+		text("bind", "127.0.0.1", "", "Host of every listener whose address names none. `*` means all addresses.", func(c *Config) *string { return &c.Bind }),
+		number("port_offset", "0", "", "Added to the port of every listener whose address names none.", func(c *Config) *int { return &c.PortOffset }),
+	)
+	for _, p := range node.Protocols() {
+		k = append(k, listenKey(p))
+	}
+	k = append(k,
+		text("tls.cert", "", "", "PEM file of the certificate chain. Read anew within seconds after it changes.", func(c *Config) *string { return &c.Node.TLS.Cert }),
+		text("tls.key", "", "", "PEM file of the certificate's private key.", func(c *Config) *string { return &c.Node.TLS.Key }),
+		text("tls.ca", "", "", "PEM file of the authorities whose client certificates count.", func(c *Config) *string { return &c.Node.TLS.CA }),
+		choice("tls.client_auth", "Whether clients must show a certificate.", func(c *Config) *string { return (*string)(&c.Node.TLS.ClientAuth) },
+			string(listener.ClientAuthNone), string(listener.ClientAuthOffer), string(listener.ClientAuthRequire)),
+		size("memory.budget", "", "40 % of the smaller of RAM and the memory limit of the control group", "What the node aims to hold in memory. Twice as much is Go's memory limit (GOMEMLIMIT, if that is not set).", func(c *Config) *int64 { return &c.Node.Memory.Budget }),
+		size("memory.entries", "", "half of `memory.budget`", "Message bodies held in memory; beyond it they are read from disk.", func(c *Config) *int64 { return &c.Node.Memory.Entries }),
+		size("memory.memtable", "", "1/16 of `memory.budget`, 4 MiB to 64 MiB", "Changes gathered in memory before they are written as a sorted file.", func(c *Config) *int64 { return &c.Node.Memory.Memtable }),
+		size("memory.cache", "", "1/8 of `memory.budget`, 8 MiB to 512 MiB", "Blocks of sorted files kept in memory.", func(c *Config) *int64 { return &c.Node.Memory.Cache }),
+		number("shards", "", "the number of CPUs, 2 to 16", "Shards that the durable queues of a fresh node are spread over.", func(c *Config) *int { return &c.Node.Shards }),
+		size("log.segment_size", "", "1/32 of the free disk space, 1 MiB to 64 MiB", "Size of a segment of the log.", func(c *Config) *int64 { return &c.Node.SegmentBytes }),
+	)
+	k = append(k, limitKeys()...)
+	return append(k,
+		duration("shutdown.grace", listener.DefaultGrace, "Time clients get to leave when the node stops.", func(c *Config) *time.Duration { return &c.Node.Grace }),
+		choice("logging.level", "Least level that is written.", func(c *Config) *string { return &c.LogLevel }, "info", "debug", "warn", "error"),
+		choice("logging.format", "How a log line looks.", func(c *Config) *string { return &c.LogFormat }, "text", "json"),
+		text("cluster.cookie_file", "", "", "File with the secret that admits nodes to a cluster.", func(c *Config) *string { return &c.CookieFile }),
+	)
+}
+
+func limitKeys() []Key {
+	limits := func(c *Config) *node.Limits { return &c.Node.Limits }
+	return []Key{
+		number("limits.max_connections", "", "65,536, or what the limit of open files leaves; raise both", "Connections of the node.", func(c *Config) *int { return &limits(c).MaxConnections }),
+		number("limits.max_connections_per_listener", "0", "", "Connections of one listener; 0 leaves only the node's limit.", func(c *Config) *int { return &limits(c).MaxConnectionsPerListener }),
+		number("limits.max_half_open", strconv.Itoa(listener.DefaultMaxHalfOpen), "", "Connections that have not logged in. When it is reached, the peer with most of them pays.", func(c *Config) *int { return &limits(c).MaxHalfOpen }),
+		sizeInt("limits.login_bytes", listener.DefaultLoginBytes, "Bytes a connection may send before login.", func(c *Config) *int { return &limits(c).LoginBytes }),
+		duration("limits.login_time", listener.DefaultLoginTime, "Time a connection has to log in.", func(c *Config) *time.Duration { return &limits(c).LoginTime }),
+		sizeInt("limits.frame_size", node.DefaultFrameBytes, "Largest frame agreed with a client.", func(c *Config) *int { return &limits(c).FrameBytes }),
+		size("limits.message_size", formatSize(node.DefaultMessageBytes), "", "Largest message body; at most 128MiB.", func(c *Config) *int64 { return &limits(c).MessageBytes }),
+		number("limits.channels_per_connection", strconv.Itoa(node.DefaultChannels), "", "Channels of one connection.", func(c *Config) *int { return &limits(c).ChannelsPerConnection }),
+		duration("limits.heartbeat", node.DefaultHeartbeat, "Heartbeat suggested to clients. Keep it below half of what a load balancer allows an idle connection.", func(c *Config) *time.Duration { return &limits(c).Heartbeat }),
+	}
+}
+
+func text(name, def, derived, doc string, at func(*Config) *string) Key {
+	return Key{
+		Name: name, Kind: kindText, Default: def, Derived: derived, Doc: doc,
+		set: func(c *Config, v string) error { *at(c) = v; return nil },
+		get: func(c *Config) string { return *at(c) },
+	}
+}
+
+// choice takes one of a few words; the first is the default.
+func choice(name, doc string, at func(*Config) *string, words ...string) Key {
+	k := text(name, words[0], "", doc, at)
+	k.Kind = "`" + strings.Join(words, "`, `") + "`"
+	k.set = func(c *Config, v string) error {
+		if !slices.Contains(words, v) {
+			return fmt.Errorf("%q must be one of %s", v, strings.Join(words, ", "))
+		}
+		*at(c) = v
+		return nil
+	}
+	return k
+}
+
+func number(name, def, derived, doc string, at func(*Config) *int) Key {
+	return Key{
+		Name: name, Kind: kindNumber, Default: def, Derived: derived, Doc: doc,
+		set: func(c *Config, v string) error {
+			n, err := strconv.Atoi(strings.ReplaceAll(v, "_", ""))
+			if err != nil {
+				return fmt.Errorf("%q must be a whole number", v)
+			}
+			*at(c) = n
+			return nil
+		},
+		get: func(c *Config) string { return strconv.Itoa(*at(c)) },
+	}
+}
+
+func size(name, def, derived, doc string, at func(*Config) *int64) Key {
+	return Key{
+		Name: name, Kind: kindSize, Default: def, Derived: derived, Doc: doc,
+		set: func(c *Config, v string) (err error) { *at(c), err = ParseSize(v); return err },
+		get: func(c *Config) string { return formatSize(*at(c)) },
+	}
+}
+
+func sizeInt(name string, def int, doc string, at func(*Config) *int) Key {
+	return Key{
+		Name: name, Kind: kindSize, Default: formatSize(int64(def)), Doc: doc,
+		set: func(c *Config, v string) error { n, err := ParseSize(v); *at(c) = int(n); return err },
+		get: func(c *Config) string { return formatSize(int64(*at(c))) },
+	}
+}
+
+func duration(name string, def time.Duration, doc string, at func(*Config) *time.Duration) Key {
+	return Key{
+		Name: name, Kind: kindDuration, Default: formatDuration(def), Doc: doc,
+		set: func(c *Config, v string) error {
+			d, err := time.ParseDuration(v)
+			if err != nil || d < 0 {
+				return fmt.Errorf("%q must be a duration, as 500ms, 10s or 2m", v)
+			}
+			*at(c) = d
+			return nil
+		},
+		get: func(c *Config) string { return formatDuration(*at(c)) },
+	}
+}
+
+func listenKey(p node.Protocol) Key {
+	k := Key{
+		Name: "listen." + p.Name, Kind: kindAddress, Default: "off",
+		set: func(c *Config, v string) error { c.Listen[p.Name] = v; return nil },
+		get: func(c *Config) string { return c.Listen[p.Name] },
+	}
+	switch {
+	case p.Name == "auto":
+		k.Doc = "One port for every protocol served, chosen by the first bytes; with TLS too if `tls.cert` is set."
+	case p.TLS:
+		k.Doc = fmt.Sprintf("Address of %s, over TLS; `on` means `bind` and port %d.", p.Name, p.Port)
+	default:
+		k.Doc = fmt.Sprintf("Address of %s; `on` means `bind` and port %d.", p.Name, p.Port)
+	}
+	if p.ByDefault {
+		k.Default = "on"
+	}
+	if !p.Serves {
+		k.Doc += " Comes in a later release."
+	}
+	return k
+}
+
+func join(host string, port int) (string, error) {
+	if host == "*" {
+		host = ""
+	}
+	if port < 0 || port > 65535 {
+		return "", fmt.Errorf("port %d is not within 0 to 65535", port)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
+}
+
+func find(table []Key, name string) (Key, bool) {
+	i := slices.IndexFunc(table, func(k Key) bool { return k.Name == name })
+	if i < 0 {
+		return Key{}, false
+	}
+	return table[i], true
+}
