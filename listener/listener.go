@@ -111,7 +111,7 @@ func (l *Listener) Run(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-l.o.Clock.After(l.o.Grace):
-		l.log.Warn("connections did not end in time and are closed", "connections", l.active.Load(), "dur", l.o.Grace)
+		l.log.Warn("connections did not end in time and are closed", "count", l.active.Load(), "dur", l.o.Grace)
 		l.closeConns(false)
 		<-done
 	}
@@ -216,7 +216,7 @@ func (l *Listener) serve(ctx context.Context, b *budget, in protocol.Info) error
 	}
 	c.prefix = prefix
 	b.served.Store(true)
-	l.log.Debug("connection opened", "peer", in.Peer, "protocol", f.Name())
+	l.log.Debug("connection opened", "peer", in.Peer, "proto", f.Name())
 	return f.Serve(ctx, c, in)
 }
 

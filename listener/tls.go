@@ -104,7 +104,7 @@ func (k *keeper) current() *tls.Certificate {
 			if err != nil {
 				k.log.Warn("the changed certificate is not usable, the old one is kept", "err", err)
 			} else {
-				k.log.Info("certificate read anew", "file", k.files.Cert)
+				k.log.Info("certificate read anew", "path", k.files.Cert)
 			}
 		}
 	}
