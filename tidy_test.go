@@ -38,8 +38,10 @@ var words = []word{
 	{regexp.MustCompile(`\bt\.Skip|\bb\.Skip|testing\.Short\(\)`), "_test.go", "a test that may not run proves nothing: use a build tag"},
 	{regexp.MustCompile(`\btime\.Sleep\(`), "_test.go", "wait for what happens, not for a while"},
 	{regexp.MustCompile(`(^|[^\w.~-])/(root|home/\w+|Users/\w+)/`), "", "a path of somebody's machine"},
-	{regexp.MustCompile(`(proxy|sum)\.golang\.org|registry\.npmjs\.org|pypi\.org|pythonhosted\.org|maven\.(apache\.)?org|deb\.debian\.org`),
-		"", "a registry's host: the client of this machine knows it"},
+	{
+		regexp.MustCompile(`(proxy|sum)\.golang\.org|registry\.npmjs\.org|pypi\.org|pythonhosted\.org|maven\.(apache\.)?org|deb\.debian\.org`),
+		"", "a registry's host: the client of this machine knows it",
+	},
 }
 
 func TestPackages(t *testing.T) {

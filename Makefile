@@ -1,0 +1,50 @@
+# The verbs of this repository; `make help` prints them. Each is short on purpose:
+# what needs more than a line stands in tools/. FULL=1 runs the full figures instead
+# of the short ones: hours, resumable, progress kept in dist/full.
+SHELL := /bin/bash
+export CGO_ENABLED := 0
+export FULL BROKER
+
+.DEFAULT_GOAL := help
+
+help: ## print the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+build: ## build bin/warren
+	go build -trimpath -o bin/warren ./cmd/warren
+
+run: build ## serve on loopback, data in ./warren-data
+	bin/warren serve
+
+test: ## all tests that need nothing but Go
+	go test ./...
+
+race: ## the same tests under the race detector, shuffled
+	tools/need.sh gcc
+	CGO_ENABLED=1 go test -race -shuffle=on ./...
+
+fuzz: ## every fuzz target for a while (FULL=1: 2 minutes each)
+	tools/fuzz.sh
+
+sim: ## the simulator's seeds (FULL=1: 150,000)
+	tools/sim.sh
+
+chaos: build ## kill -9 in a loop under confirmed load (FULL=1: 50 times)
+	WARREN=$(CURDIR)/bin/warren tools/chaos.sh
+
+interop: build ## other people's clients against Warren (BROKER=rabbitmq: against the peer)
+	WARREN=$(CURDIR)/bin/warren tools/interop.sh
+
+bench: build ## Warren beside RabbitMQ on the ground rows (FULL=1: bars judged on 7 pairs)
+	WARREN=$(CURDIR)/bin/warren test/bench/scripts/ground.sh
+
+lint: ## format, vet, linters, and no diff from `make generate` (FIX=1 mends)
+	tools/lint.sh
+
+generate: ## write the generated files anew
+	go generate ./...
+
+release: ## static binaries and checksums in dist/
+	tools/release.sh
+
+.PHONY: help build run test race fuzz sim chaos interop bench lint generate release
