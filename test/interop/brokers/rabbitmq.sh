@@ -40,9 +40,10 @@ start)
 			echo "ssl_options.verify = verify_none"
 		fi
 	} >"$dir/rabbitmq.conf"
-	if ! { [ -f "$dir/epmd.pid" ] && kill -0 "$(cat "$dir/epmd.pid")" 2>/dev/null; }; then
+	if [ ! -f "$dir/epmd.pid" ]; then # else Erlang starts one that nobody ends
 		setsid epmd -port "$epmd" -address 127.0.0.1 >>"$dir/epmd.log" 2>&1 </dev/null &
 		echo $! >"$dir/epmd.pid"
+		for _ in $(seq 100); do (exec 3<>"/dev/tcp/127.0.0.1/$epmd") 2>/dev/null && break; sleep 0.05; done
 	fi
 	rm -f "$dir/pid"
 	env -i HOME="$dir" PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 ERL_EPMD_PORT="$epmd" ERL_EPMD_ADDRESS=127.0.0.1 \
@@ -66,6 +67,7 @@ kill) end "$dir/pid" KILL 10 ;;
 stop)
 	end "$dir/pid" TERM 30 || end "$dir/pid" KILL 10
 	end "$dir/epmd.pid" TERM 5
+	rm -f "$dir/epmd.pid"
 	;;
 *)
 	echo "usage: rabbitmq.sh start|kill|stop DIR" >&2
