@@ -10,7 +10,7 @@ end() { # PIDFILE SIGNAL SECONDS
 	pid=$(cat "$1")
 	kill -"$2" "$pid" 2>/dev/null || return 0
 	for _ in $(seq $(($3 * 20))); do
-		[ -d "/proc/$pid" ] && [ "$(ps -o stat= -p "$pid" | cut -c1)" != Z ] || return 0
+		[ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || return 0
 		sleep 0.05
 	done
 	return 1

@@ -11,7 +11,7 @@ WARREN=${WARREN:-$(dirname "$0")/../../../bin/warren}
 alive() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
 gone() { # SECONDS
 	for _ in $(seq $(($1 * 20))); do
-		alive && [ "$(ps -o stat= -p "$(cat "$dir/pid")" | cut -c1)" != Z ] || return 0
+		alive && ! grep -q '^State:.Z' "/proc/$(cat "$dir/pid")/status" 2>/dev/null || return 0
 		sleep 0.05
 	done
 	return 1
