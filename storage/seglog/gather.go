@@ -13,7 +13,9 @@ func (l *Log) put(g *group, r *record, data []byte) loc {
 	}
 	r.seq, r.len, r.dataCRC = w.active.seq, uint32(len(data)), checksum(0, data)
 	if g != nil {
-		g.ord = nextOrdinal(g.ord)
+		if g.ord = nextOrdinal(g.ord); !g.born {
+			g.ord, g.born = bornOrdinal(r.seq, w.end), true
+		}
 		r.ord = g.ord
 	}
 	at := loc{term: r.term, seq: r.seq, off: uint32(w.end), len: r.len}

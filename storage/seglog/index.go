@@ -27,6 +27,7 @@ type group struct {
 
 	// The writer's own: what it has encoded, perhaps not yet published.
 	ord     uint32 // ordinal of the last record
+	born    bool   // there is a record of this life
 	tail    uint64 // last index
 	floor   uint64 // last index given up
 	hasHS   bool

@@ -186,6 +186,10 @@ func (d *directory) claim(s *segment, seq uint64) error {
 // the first record, so a file with valid records was a segment.
 func (d *directory) salvage(s *segment) error {
 	if len(d.headers) == 0 {
+		d.scan.reset(s, s.filled)
+		if torn, err := d.scan.blank(segmentHeaderSize); torn || err != nil {
+			return err // the log's very first write
+		}
 		return fmt.Errorf("seglog: the only segment's header is damaged (file %d): %w", s.slot, storage.ErrDamaged)
 	}
 	d.scan.salt = d.log.salt
@@ -193,6 +197,10 @@ func (d *directory) salvage(s *segment) error {
 	seq, err := d.scan.firstSequence()
 	if err != nil {
 		return err
+	}
+	if seq == 0 {
+		d.log.opts.Logger.Warn("log file holds no segment", slog.Int("file", s.slot))
+		return nil
 	}
 	d.log.opts.Logger.Error("log segment header damaged", slog.Int("file", s.slot), slog.Uint64("segment", seq))
 	if seq < d.oldest || d.bySeq[seq] != nil || d.last == nil || seq > d.last.seq+1 {

@@ -44,6 +44,8 @@ const resetDrop = 1 // type of a kindReset
 
 const voteSize = 8
 
+const born = 1 << 31 // in an ordinal: first record of the group's life
+
 // A record is the header of one.
 type record struct {
 	len, dataCRC, ord uint32
@@ -108,13 +110,16 @@ func (r *record) wellFormed() bool {
 	}
 }
 
-// nextOrdinal counts a group's records. 1 is kept for the first of its life.
-func nextOrdinal(ord uint32) uint32 {
-	if ord == 1<<32-1 {
-		return 2
-	}
-	return ord + 1
+// bornOrdinal is the ordinal of the first record of a group's life. It begins
+// the count at a number that two lives hardly share, lest a hole between them
+// pass for none.
+func bornOrdinal(seq uint64, off int64) uint32 {
+	h := (seq<<28 ^ uint64(off)) * 0x9e3779b97f4a7c15
+	return born | uint32(h>>33)
 }
+
+// nextOrdinal is the ordinal of every further record.
+func nextOrdinal(ord uint32) uint32 { return (ord + 1) &^ born }
 
 func hardStateOf(r *record, data []byte) storage.HardState {
 	return storage.HardState{Term: r.term, Commit: r.index, Vote: binary.LittleEndian.Uint64(data)}

@@ -26,8 +26,8 @@ type replay struct {
 // A replayed group is a group and what is in doubt about it.
 type replayed struct {
 	g *group
-	// based says that the first index is known; before, it is taken from the
-	// first entry seen.
+	// based says that the first index is known; until then, and where it may
+	// have changed in a hole, it is taken from the entries seen.
 	based bool
 	// holes is replay.holes at the group's last record.
 	holes int
@@ -72,7 +72,7 @@ func (r *replay) run(d *directory) error {
 // first bad record, and what may have been behind it counts as lost.
 func (r *replay) segment(s *segment, end int64, known bool) error {
 	r.scan.reset(s, s.filled)
-	if known && (end < segmentHeaderSize || end > s.filled) {
+	if known && (end < segmentHeaderSize || end > max(s.filled, segmentHeaderSize)) {
 		r.hole(&Damage{Segment: s.seq, Offset: s.filled, Length: end - s.filled})
 		end = s.filled
 	}
@@ -125,7 +125,7 @@ func (r *replay) damage(d *Damage) {
 func (r *replay) group(rec *record) *replayed {
 	rg := r.groups[rec.group]
 	switch {
-	case rec.ord == 1: // a new life
+	case rec.ord&born != 0: // a new life
 		if rg != nil {
 			r.log.reset(rg.g, 0, 0)
 		}
@@ -136,9 +136,9 @@ func (r *replay) group(rec *record) *replayed {
 		rg.stateLost, rg.open = r.holes > 0, r.holes > 0
 		r.groups[rec.group] = rg
 	case rec.ord != nextOrdinal(rg.g.ord):
-		rg.stateLost, rg.open = true, true
+		rg.stateLost, rg.open, rg.based = true, true, false
 	}
-	rg.g.ord, rg.holes, rg.g.live = rec.ord, r.holes, true
+	rg.g.ord, rg.g.born, rg.holes, rg.g.live = rec.ord, true, r.holes, true
 	return rg
 }
 

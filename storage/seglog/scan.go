@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -121,6 +122,18 @@ func (s *scanner) firstSequence() (uint64, error) {
 	return 0, nil
 }
 
+// blank says that there are only zeros from off on.
+func (s *scanner) blank(off int64) (bool, error) {
+	for off < s.size {
+		b, err := s.window(off, len(s.buf))
+		if err != nil || len(bytes.Trim(b, "\x00")) > 0 {
+			return false, err
+		}
+		off += int64(len(b))
+	}
+	return true, nil
+}
+
 // A tail is what the last segment says of itself.
 type tail struct {
 	cut    int64  // its records end here
@@ -168,7 +181,7 @@ func (s *scanner) tail() (tail, error) {
 		}
 		off += r.size()
 	}
-	t.cut, t.oldest = min(off, s.size), oldest
+	t.cut, t.oldest = max(min(off, s.size), segmentHeaderSize), oldest
 	if len(breaks) > 0 {
 		t.cut, t.oldest = breaks[0].off, breaks[0].oldest
 	}

@@ -156,8 +156,8 @@ func (l *Log) putReset(g *group, r *storage.Reset) {
 	l.put(g, &rec, nil)
 	g.tail, g.floor, g.baseSeg = rec.index, rec.index, rec.seq
 	if r.Drop {
-		// What follows is another group's life; ordinal 1 says so.
-		g.ord, g.hasHS, g.hsSeg, g.baseSeg = 0, false, 0, 0
+		// What follows is another life.
+		g.born, g.hasHS, g.hsSeg, g.baseSeg = false, false, 0, 0
 	}
 }
 
