@@ -1,0 +1,106 @@
+package raftgroup
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/raft/v3/confchange"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+	"google.golang.org/protobuf/proto"
+
+	"go.etcd.io/raft/v3"
+)
+
+// ErrConfChange is returned for a change of the configuration that was not
+// proposed. The caller tries again with what is then the configuration.
+var ErrConfChange = errors.New("raftgroup: configuration change refused")
+
+// ConfState returns the configuration as of the last entry the machine was
+// given. It must be called inside a turn; what it returns is not to be changed.
+// A machine makes it durable together with its applied index.
+func (g *Group) ConfState() *raftpb.ConfState { return g.conf }
+
+// Applied returns the index of the last entry the machine was given. It must be
+// called inside a turn.
+func (g *Group) Applied() uint64 { return g.applied }
+
+// ProposeConfChange proposes a change of the configuration if this node leads,
+// none is under way and the change is valid. done is called inside a turn and
+// says whether it was proposed; ConfState and Status show when it was applied.
+func (g *Group) ProposeConfChange(cc raftpb.ConfChangeI, done func(error)) {
+	g.request(func() { done(g.proposeConfChange(cc)) })
+}
+
+func (g *Group) proposeConfChange(cc raftpb.ConfChangeI) error {
+	if !g.leading {
+		return fmt.Errorf("%w: this node does not lead", ErrConfChange)
+	}
+	if err := checkConfChange(g.conf, cc.AsV2()); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfChange, err)
+	}
+	// Raft replaces a change by an empty entry while another one may be in
+	// the log. It marks where that may be by the index of the newest one.
+	if g.confIndex > g.view.applied {
+		return fmt.Errorf("%w: the change at %d is not yet applied (at %d)", ErrConfChange, g.confIndex, g.view.applied)
+	}
+	if err := g.rn.ProposeConfChange(cc); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfChange, err)
+	}
+	g.confIndex = g.tail + 1
+	return nil
+}
+
+// checkConfChange tries a change on a copy, for Raft panics on every member
+// when a change turns out invalid as it is applied.
+func checkConfChange(cs *raftpb.ConfState, cc *raftpb.ConfChangeV2) error {
+	changer := confchange.Changer{Tracker: tracker.MakeProgressTracker(1, 0), LastIndex: 1}
+	cfg, trk, err := confchange.Restore(changer, cs)
+	if err != nil {
+		return err
+	}
+	changer.Tracker.Config, changer.Tracker.Progress = cfg, trk
+	for _, c := range cc.GetChanges() {
+		if c.GetNodeId() == raft.None || raft.IsLocalMsgTarget(c.GetNodeId()) {
+			return fmt.Errorf("node id %d", c.GetNodeId())
+		}
+	}
+	if cc.LeaveJoint() {
+		_, _, err = changer.LeaveJoint()
+	} else if autoLeave, joint := cc.EnterJoint(); joint {
+		_, _, err = changer.EnterJoint(autoLeave, cc.Changes...)
+	} else {
+		_, _, err = changer.Simple(cc.Changes...)
+	}
+	return err
+}
+
+// applyConfChange switches Raft to the configuration of a committed entry.
+func (g *Group) applyConfChange(e *raftpb.Entry) {
+	var cc raftpb.ConfChangeI
+	var err error
+	switch e.GetType() {
+	case raftpb.EntryConfChange:
+		v1 := &raftpb.ConfChange{}
+		err = proto.Unmarshal(e.Data, v1)
+		cc = v1
+	case raftpb.EntryConfChangeV2:
+		v2 := &raftpb.ConfChangeV2{}
+		err = proto.Unmarshal(e.Data, v2)
+		cc = v2
+	default:
+		err = errors.New("unknown kind")
+	}
+	if err != nil {
+		panic(fmt.Sprintf("raftgroup: group %d: entry %d of kind %d: %v", g.id, e.GetIndex(), e.GetType(), err))
+	}
+	g.conf = g.rn.ApplyConfChange(cc)
+	g.noteConf()
+}
+
+// noteConf notes whether this node is the only voter.
+func (g *Group) noteConf() {
+	self := []uint64{g.host.opts.NodeID}
+	g.solo.Store(slices.Equal(g.conf.Voters, self) && len(g.conf.VotersOutgoing) == 0)
+}
