@@ -96,6 +96,7 @@ func (g *Group) applyConfChange(e *raftpb.Entry) {
 		panic(fmt.Sprintf("raftgroup: group %d: entry %d of kind %d: %v", g.id, e.GetIndex(), e.GetType(), err))
 	}
 	g.conf = g.rn.ApplyConfChange(cc)
+	g.confAt = e.GetIndex()
 	g.noteConf()
 }
 

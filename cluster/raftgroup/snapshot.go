@@ -19,9 +19,13 @@ type Snapshot struct {
 // A SnapshotProvider gives snapshots of a machine to followers whose entries
 // were compacted away.
 type SnapshotProvider interface {
-	// Snapshot returns the newest durable state, or false while there is none
-	// or it is being prepared. It is called inside a turn and must not wait.
-	Snapshot() (Snapshot, bool)
+	// Snapshot returns the newest durable state at index atLeast or beyond. If
+	// there is none it sees to it that there will be one and returns false; it
+	// is asked again. It is called inside a turn and must not wait.
+	//
+	// atLeast is where the configuration last changed: a node takes no
+	// snapshot in which it is not a member.
+	Snapshot(atLeast uint64) (Snapshot, bool)
 }
 
 // A SnapshotInstaller puts a snapshot in place of a machine's state.
@@ -40,8 +44,8 @@ func (g *Group) snapshot() (*raftpb.Snapshot, error) {
 	if g.provider == nil {
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}
-	s, ok := g.provider.Snapshot()
-	if !ok || s.Index+1 < g.view.first || s.Index > g.applied {
+	s, ok := g.provider.Snapshot(g.confAt)
+	if !ok || s.Index+1 < g.view.first || s.Index < g.confAt || s.Index > g.applied {
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}
 	return &raftpb.Snapshot{

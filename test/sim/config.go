@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/warrenmq/warren/commitlog"
+)
+
+// A Machine is what a simulation feeds. It must be deterministic.
+type Machine interface {
+	commitlog.Machine
+	// Offer hands over a client's operation. The machine proposes it in a turn
+	// while it leads, or forgets it; once it has applied it in the term it was
+	// proposed in it calls Env.Confirm.
+	Offer(id uint64, r *rand.Rand)
+	// Checkpoint returns the state as of the last entry applied.
+	Checkpoint() []byte
+	// Restore puts the state of a checkpoint in place of what there is.
+	Restore(state []byte)
+	// Digest is equal for equal states.
+	Digest() uint64
+	// Contains reports whether the operation took effect.
+	Contains(id uint64) bool
+}
+
+// An Env is what a machine knows of where it lives.
+type Env struct {
+	Node, Group uint64
+	// Confirm says that an operation is committed at the index.
+	Confirm func(id, index uint64)
+}
+
+// A Config describes a run.
+type Config struct {
+	Seed       uint64
+	NewMachine func(Env) Machine
+	Voters     int // founders of every group (3)
+	Spares     int // nodes that may replace them (0)
+	Groups     int // (5)
+	// Ops is how many operations clients try (500).
+	Ops int
+	// Faults is how long faults last, in virtual time (12 s); Settle is how
+	// long the cluster may take to converge after the last one (30 s).
+	Faults, Settle time.Duration
+	// Calm leaves out all faults.
+	Calm bool
+	// Trace receives a line for everything that happens; nil discards them.
+	Trace func(line string)
+}
+
+func (c Config) withDefaults() Config {
+	if c.NewMachine == nil {
+		c.NewMachine = NewLedger
+	}
+	if c.Voters == 0 {
+		c.Voters = 3
+	}
+	if c.Groups == 0 {
+		c.Groups = 5
+	}
+	if c.Ops == 0 {
+		c.Ops = 500
+	}
+	if c.Faults == 0 {
+		c.Faults = 12 * time.Second
+	}
+	if c.Settle == 0 {
+		c.Settle = 30 * time.Second
+	}
+	return c
+}
+
+// A Result says what a run did.
+type Result struct {
+	Hash      uint64 // of the trace
+	Steps     uint64
+	Virtual   time.Duration
+	Offered   int
+	Confirmed int
+	Counts    map[string]int // rare states reached, by name
+	Err       error
+}

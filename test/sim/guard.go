@@ -1,0 +1,164 @@
+package sim
+
+import (
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/commitlog"
+	world "github.com/warrenmq/warren/internal/sim"
+)
+
+// A guard stands between a group and its machine: it checks what the group
+// does, makes checkpoints durable and installs snapshots.
+type guard struct {
+	n       *node
+	id      uint64
+	life    uint64
+	group   *raftgroup.Group
+	machine Machine
+	planned bool // a turn is planned
+
+	applied, term uint64 // of the last entry applied
+	leading       bool
+	installing    bool
+	saved         uint64 // index of the newest checkpoint, durable or not
+}
+
+func newGuard(n *node, id uint64, cp checkpoint) *guard {
+	g := &guard{n: n, id: id, life: n.life, applied: cp.index, term: cp.term, saved: cp.index}
+	g.machine = n.c.conf.NewMachine(Env{Node: n.id, Group: id, Confirm: func(op, index uint64) {
+		n.c.confirmed(id, op, index)
+	}})
+	if cp.state != nil {
+		g.machine.Restore(cp.state)
+	}
+	return g
+}
+
+func (g *guard) turn() {
+	if !g.group.TryTurn() {
+		g.n.c.check.failf("group %d: node %d: a turn runs inside another", g.id, g.n.id)
+	}
+	g.n.c.check.status(g.n.id, g.group.Status())
+}
+
+// Apply implements commitlog.Machine.
+func (g *guard) Apply(ents []commitlog.Entry) {
+	if g.installing {
+		g.n.c.check.failf("group %d: node %d applies %d while it installs a snapshot", g.id, g.n.id, ents[0].Index)
+	}
+	for _, e := range ents {
+		// The founders' first entry is the one behind the founding index.
+		if want := max(g.applied, 1) + 1; e.Index != want {
+			g.n.c.check.failf("group %d: node %d applies %d after %d", g.id, g.n.id, e.Index, g.applied)
+		}
+		g.applied, g.term = e.Index, e.Term
+		g.n.c.check.applied(g.n.id, g.id, e)
+		g.n.c.world.Note(4, g.n.id, g.id, e.Index, e.Term, world.Sum(e.Data))
+	}
+	g.n.c.world.Logf("%d: g%d apply to %d", g.n.id, g.id, g.applied)
+	if g.applied != g.group.Applied() {
+		g.n.c.check.failf("group %d: node %d applied %d, the group says %d", g.id, g.n.id, g.applied, g.group.Applied())
+	}
+	g.n.c.check.configured(g.n.id, g.id, g.applied, g.group.ConfState())
+	g.machine.Apply(ents)
+}
+
+// Lead implements commitlog.Machine.
+func (g *guard) Lead(term uint64) {
+	g.leading = true
+	g.n.c.world.Note(5, g.n.id, g.id, term)
+	g.n.c.world.Logf("%d: g%d LEAD %d", g.n.id, g.id, term)
+	if g.term != term {
+		g.n.c.check.failf("group %d: node %d leads %d, applied is of term %d", g.id, g.n.id, term, g.term)
+	}
+	g.n.c.check.leads(g.n.id, g.id, term)
+	g.n.c.count("lead")
+	g.machine.Lead(term)
+}
+
+// Follow implements commitlog.Machine.
+func (g *guard) Follow(term, leader uint64) {
+	if g.leading {
+		g.n.c.count("leader deposed")
+	}
+	g.leading = false
+	g.machine.Follow(term, leader)
+}
+
+// Turn implements commitlog.Machine.
+func (g *guard) Turn(now time.Duration, p commitlog.Proposer) {
+	if _, ok := p.Leading(); ok != g.leading {
+		g.n.c.check.failf("group %d: node %d: Leading is %v in a turn, the machine was told %v", g.id, g.n.id, ok, g.leading)
+	}
+	before, _ := p.InFlight()
+	g.machine.Turn(now, p)
+	if n, bytes := p.InFlight(); n < before || n < 0 || bytes < 0 || n == 0 && bytes != 0 {
+		g.n.c.check.failf("group %d: node %d: %d entries, %d bytes in flight", g.id, g.n.id, n, bytes)
+	}
+	if !g.installing && g.applied >= g.saved+10 && g.n.c.world.Chance(0.2) {
+		g.checkpoint()
+	}
+}
+
+// checkpoint cuts the machine's state. It becomes durable later, if the node
+// lives so long; then the log behind it may go.
+func (g *guard) checkpoint() {
+	g.saved = g.applied
+	cp := checkpoint{
+		index: g.applied, term: g.term, state: g.machine.Checkpoint(),
+		conf: proto.Clone(g.group.ConfState()).(*raftpb.ConfState),
+	}
+	g.n.after(g.n.c.world.Between(0, 300*time.Millisecond), func() {
+		if g.installing || cp.index < g.n.disk.checkpoints[g.id].index {
+			return
+		}
+		g.n.disk.checkpoints[g.id] = cp
+		keep := g.n.c.world.Rand.Uint64N(20)
+		if cp.index > keep {
+			g.group.Compact(cp.index - keep)
+		}
+	})
+}
+
+// Snapshot implements raftgroup.SnapshotProvider.
+func (g *guard) Snapshot(atLeast uint64) (raftgroup.Snapshot, bool) {
+	cp, ok := g.n.disk.checkpoints[g.id]
+	if !ok || cp.index < atLeast || g.n.c.world.Chance(0.2) {
+		if g.saved < atLeast {
+			g.checkpoint()
+		}
+		return raftgroup.Snapshot{}, false
+	}
+	g.n.c.count("snapshot sent")
+	return raftgroup.Snapshot{Index: cp.index, Term: cp.term, ConfState: cp.conf, ID: cp.state}, true
+}
+
+// Install implements raftgroup.SnapshotInstaller.
+func (g *guard) Install(s raftgroup.Snapshot, done func()) {
+	if s.Index <= g.applied {
+		g.n.c.check.failf("group %d: node %d installs a snapshot at %d, applied is %d", g.id, g.n.id, s.Index, g.applied)
+	}
+	g.installing = true
+	g.n.after(g.n.c.world.Between(0, 200*time.Millisecond), func() {
+		cp := checkpoint{index: s.Index, term: s.Term, conf: s.ConfState, state: s.ID}
+		g.n.disk.checkpoints[g.id] = cp
+		staged := g.n.disk.staged[g.id][:0:0]
+		for _, old := range g.n.disk.staged[g.id] {
+			if old.index > s.Index {
+				staged = append(staged, old)
+			}
+		}
+		g.n.disk.staged[g.id] = staged
+		g.machine.Restore(s.ID)
+		g.applied, g.term, g.saved = s.Index, s.Term, s.Index
+		g.installing = false
+		g.n.c.count("snapshot installed")
+		g.n.c.world.Note(6, g.n.id, g.id, s.Index)
+		g.n.c.world.Logf("%d: g%d INSTALLED %d", g.n.id, g.id, s.Index)
+		done()
+	})
+}

@@ -1,0 +1,114 @@
+package sim_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/warrenmq/warren/test/sim"
+)
+
+type flags struct {
+	seeds *uint64
+	seed  *uint64
+	trace *bool
+}
+
+var given = flags{
+	seeds: flag.Uint64("seeds", 60, "how many seeds to run"),
+	seed:  flag.Uint64("seed", 0, "the only seed to run, or the first of -seeds"),
+	trace: flag.Bool("trace", false, "print what happens"),
+}
+
+// config is the run of a seed: most have three nodes, some have spares and
+// change members, some have five nodes, some have one.
+func config(seed uint64) sim.Config {
+	c := sim.Config{Seed: seed}
+	switch seed % 8 {
+	case 1, 4, 6:
+		c.Spares = 2
+	case 3:
+		c.Voters = 5
+	case 7:
+		c.Voters = 1
+	}
+	if *given.trace {
+		c.Trace = func(line string) { fmt.Fprintln(os.Stderr, line) }
+	}
+	return c
+}
+
+// TestSeeds runs -seeds seeds, or the one given with -seed.
+func TestSeeds(t *testing.T) {
+	first, n := *given.seed, *given.seeds
+	if first != 0 && !isSet("seeds") {
+		n = 1
+	}
+	counts := make(map[string]int)
+	var steps uint64
+	var offered, confirmed int
+	for seed := first; seed < first+n; seed++ {
+		r := sim.Run(config(seed))
+		if r.Err != nil {
+			t.Errorf("seed %d: %v", seed, r.Err)
+		}
+		steps += r.Steps
+		offered += r.Offered
+		confirmed += r.Confirmed
+		for what, n := range r.Counts {
+			counts[what] += n
+		}
+	}
+	t.Logf("%d seeds, %d steps, %d of %d operations confirmed", n, steps, confirmed, offered)
+	t.Log(list(counts))
+	if n >= 40 && confirmed*2 < offered {
+		t.Errorf("%d of %d operations confirmed: the run says nothing", confirmed, offered)
+	}
+	if n >= 40 {
+		for _, what := range rare {
+			if counts[what] == 0 {
+				t.Errorf("never reached: %s", what)
+			}
+		}
+	}
+}
+
+// rare names what any run of 40 seeds or more must have reached.
+var rare = []string{
+	"lead", "leader deposed", "crash", "power cut", "split", "one-way cut", "bridge", "node stalled",
+	"suffix replaced", "snapshot sent", "snapshot installed", "change proposed", "transfer", "leader forgotten",
+}
+
+func list(counts map[string]int) string {
+	var b strings.Builder
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(&b, "%s %d, ", what, counts[what])
+	}
+	return strings.TrimSuffix(b.String(), ", ")
+}
+
+func isSet(name string) bool {
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
+// TestReplay: the same seed gives the same trace, bit for bit.
+func TestReplay(t *testing.T) {
+	n := min(*given.seeds, 100)
+	if n > 60 || isSet("seeds") {
+		t.Logf("replaying %d seeds", n)
+	} else {
+		n = 10
+	}
+	for seed := range n {
+		a, b := sim.Run(config(seed)), sim.Run(config(seed))
+		if a.Hash != b.Hash || a.Steps != b.Steps {
+			t.Errorf("seed %d: trace %x of %d steps, then %x of %d", seed, a.Hash, a.Steps, b.Hash, b.Steps)
+		}
+	}
+}
