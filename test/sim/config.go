@@ -45,6 +45,8 @@ type Config struct {
 	Faults, Settle time.Duration
 	// Calm leaves out all faults.
 	Calm bool
+	// Bug is planted to see that it is found; see the Bug constants.
+	Bug Bug
 	// Trace receives a line for everything that happens; nil discards them.
 	Trace func(line string)
 }
@@ -70,6 +72,20 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// A Bug is a fault of the node, not of its surroundings: a run with one must
+// fail, or the checks are worth nothing.
+type Bug int
+
+// The bugs that can be planted.
+const (
+	NoBug          Bug = iota
+	DoneBeforeSync     // answers leave when the write is queued for the disk
+	VoteForgotten      // a restart finds no vote
+	AppliedTwice       // a restart stands one entry before its checkpoint
+	SnapshotShort      // a snapshot lacks its last operation
+	TailLost           // a restart finds the log without its last synced entry
+)
 
 // A Result says what a run did.
 type Result struct {

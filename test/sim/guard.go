@@ -134,6 +134,9 @@ func (g *guard) Snapshot(atLeast uint64) (raftgroup.Snapshot, bool) {
 		return raftgroup.Snapshot{}, false
 	}
 	g.n.c.count("snapshot sent")
+	if g.n.c.conf.Bug == SnapshotShort {
+		cp.state = forgetLast(cp.state)
+	}
 	return raftgroup.Snapshot{Index: cp.index, Term: cp.term, ConfState: cp.conf, ID: cp.state}, true
 }
 

@@ -88,6 +88,14 @@ func (l *ledger) Checkpoint() []byte {
 	return b
 }
 
+// forgetLast drops the last operation of a checkpoint: a bug to be found.
+func forgetLast(state []byte) []byte {
+	if len(state) <= 8 {
+		return state
+	}
+	return state[:len(state)-8]
+}
+
 // Restore implements Machine.
 func (l *ledger) Restore(state []byte) {
 	l.digest = binary.BigEndian.Uint64(state)

@@ -126,6 +126,9 @@ func (n *node) open(id uint64) {
 		}
 	}
 	delete(n.disk.staged, id)
+	if n.c.conf.Bug == AppliedTwice && cp.index > 2 {
+		cp.index--
+	}
 	gd := newGuard(n, id, cp)
 	o := raftgroup.GroupOptions{
 		ID: id, Machine: gd, Applied: cp.index, ConfState: cp.conf, Snapshots: gd, Installer: gd,
@@ -162,8 +165,31 @@ func (n *node) crash() {
 	n.c.world.Note(1, n.id)
 	n.c.world.Logf("%d: CRASH", n.id)
 	n.disk.log = n.disk.log.Crash(n.c.world.Rand)
+	n.plant()
 	n.up, n.host, n.groups = false, nil, nil
 	n.pausedUntil = 0
+}
+
+// plant changes what a crash leaves, if the run has such a bug.
+func (n *node) plant() {
+	for id := range n.disk.member {
+		gs, ents, ok := n.disk.log.Synced(id)
+		if !ok {
+			continue
+		}
+		switch n.c.conf.Bug {
+		case VoteForgotten:
+			gs.State.Vote = 0
+			n.disk.log.Submit(&storage.Append{Group: id, State: gs.State, HasState: true})
+		case TailLost:
+			if len(ents) < 2 || gs.State.Commit >= gs.Last {
+				continue
+			}
+			keep := ents[len(ents)-2]
+			n.disk.log.Submit(&storage.Append{Group: id, Entries: []storage.Entry{keep}})
+		}
+	}
+	n.disk.log.Drain()
 }
 
 // poll plans a turn for every group that has work, and a write if the disk has
@@ -292,6 +318,10 @@ func (l *simLog) Submit(a *storage.Append) {
 		}
 		l.n.c.check.appended(l.n.id, a.Group, e, t.of[len(t.of)-1])
 		t.of = append(t.of, e.Term)
+	}
+	if done := a.Done; done != nil && l.n.c.conf.Bug == DoneBeforeSync {
+		a.Done = nil
+		l.n.after(0, done)
 	}
 	l.MemLog.Submit(a)
 }

@@ -97,6 +97,42 @@ func isSet(name string) bool {
 	return set
 }
 
+// TestPlantedBugs: each bug is found.
+func TestPlantedBugs(t *testing.T) {
+	for _, b := range []struct {
+		name string
+		bug  sim.Bug
+	}{
+		{"done before sync", sim.DoneBeforeSync},
+		{"vote forgotten", sim.VoteForgotten},
+		{"applied twice", sim.AppliedTwice},
+		{"snapshot short", sim.SnapshotShort},
+		{"tail lost", sim.TailLost},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			for seed := range uint64(300) {
+				if err := runBug(seed, b.bug); err != nil {
+					t.Logf("seed %d: %.200v", seed, err)
+					return
+				}
+			}
+			t.Error("not found in 300 seeds")
+		})
+	}
+}
+
+// runBug runs a seed with a bug. Raft's own assertions find some of them.
+func runBug(seed uint64, bug sim.Bug) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	c := config(seed)
+	c.Bug = bug
+	return sim.Run(c).Err
+}
+
 // TestReplay: the same seed gives the same trace, bit for bit.
 func TestReplay(t *testing.T) {
 	n := min(*given.seeds, 100)
