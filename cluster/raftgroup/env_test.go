@@ -252,17 +252,18 @@ func describe(m *raftpb.Message) string {
 // A recorder is a machine that writes down what happens to it and proposes what
 // it is told to.
 type recorder struct {
-	node    *envNode
-	g       *raftgroup.Group
-	group   uint64
-	applied uint64
-	data    []string
-	want    [][]byte
-	leading bool
-	led     []uint64
-	turns   int
-	onTurn  func(p commitlog.Proposer)
-	onApply func()
+	node      *envNode
+	g         *raftgroup.Group
+	group     uint64
+	applied   uint64
+	data      []string
+	want      [][]byte
+	leading   bool
+	led       []uint64
+	turns     int
+	onTurn    func(p commitlog.Proposer)
+	onEntries func([]commitlog.Entry)
+	onApply   func()
 }
 
 func (r *recorder) Apply(ents []commitlog.Entry) {
@@ -275,6 +276,9 @@ func (r *recorder) Apply(ents []commitlog.Entry) {
 			r.data = append(r.data, string(e.Data))
 		}
 		r.node.env.printf("%d: apply %d/%d %q", r.node.id, e.Index, e.Term, clip(storage.Entry{Data: e.Data}))
+	}
+	if r.onEntries != nil {
+		r.onEntries(ents)
 	}
 	if r.onApply != nil {
 		r.onApply()
