@@ -38,7 +38,11 @@ type envNode struct {
 	host    *raftgroup.Host
 	groups  map[uint64]*envGroup
 	options func(*raftgroup.Options)
+	install bool // groups take snapshots
 }
+
+// provide makes the machine of a group give snapshots of all it applied.
+func (n *envNode) provide(group uint64) { n.groups[group].machine.gives = true }
 
 type envGroup struct {
 	*raftgroup.Group
@@ -102,6 +106,10 @@ func (n *envNode) crash() {
 func (n *envNode) open(o raftgroup.GroupOptions) error {
 	m := &recorder{node: n, group: o.ID, applied: o.Applied}
 	o.Machine = m
+	o.Snapshots = m
+	if n.install {
+		o.Installer = m
+	}
 	g, err := n.host.Open(o)
 	if err != nil {
 		return err
@@ -252,6 +260,9 @@ func describe(m *raftpb.Message) string {
 // A recorder is a machine that writes down what happens to it and proposes what
 // it is told to.
 type recorder struct {
+	term      uint64
+	gives     bool
+	installed bool
 	node      *envNode
 	g         *raftgroup.Group
 	group     uint64
@@ -271,7 +282,7 @@ func (r *recorder) Apply(ents []commitlog.Entry) {
 		if e.Index != r.applied+1 && r.applied != 0 {
 			r.node.env.t.Errorf("node %d: entry %d after %d", r.node.id, e.Index, r.applied)
 		}
-		r.applied = e.Index
+		r.applied, r.term = e.Index, e.Term
 		if len(e.Data) > 0 {
 			r.data = append(r.data, string(e.Data))
 		}
@@ -294,6 +305,24 @@ func (r *recorder) Lead(term uint64) {
 func (r *recorder) Follow(term, leader uint64) {
 	r.leading = false
 	r.node.env.printf("%d: follow term=%d leader=%d", r.node.id, term, leader)
+}
+
+// Snapshot implements raftgroup.SnapshotProvider: the payloads, joined.
+func (r *recorder) Snapshot(uint64) (raftgroup.Snapshot, bool) {
+	if !r.gives {
+		return raftgroup.Snapshot{}, false
+	}
+	return raftgroup.Snapshot{
+		Index: r.applied, Term: r.term, ConfState: r.g.ConfState(), ID: []byte(strings.Join(r.data, ",")),
+	}, true
+}
+
+// Install implements raftgroup.SnapshotInstaller.
+func (r *recorder) Install(s raftgroup.Snapshot, done func()) {
+	r.node.env.printf("%d: install %d/%d", r.node.id, s.Index, s.Term)
+	r.data, r.applied, r.term = strings.Split(string(s.ID), ","), s.Index, s.Term
+	r.installed = true
+	done()
 }
 
 func (r *recorder) Turn(now time.Duration, p commitlog.Proposer) {

@@ -130,10 +130,10 @@ func (g *Group) ReportSnapshot(to uint64, ok bool) {
 }
 
 // Compact gives up the log's entries up to and including index, once the
-// machine's state at index or beyond is durable. While a snapshot is on its way
+// machine's state at index or beyond is durable; what is not applied stays. While a snapshot is on its way
 // the entries behind it stay.
 func (g *Group) Compact(index uint64) {
-	g.request(func() { g.compact = max(g.compact, index) })
+	g.request(func() { g.compact = max(g.compact, min(index, g.applied)) })
 }
 
 func (g *Group) compactLog() {
