@@ -116,7 +116,7 @@ func (r Reason) String() string {
 // Counters are the ledger's accounts since the queue was made:
 // Enqueued = Settled + Removed (all reasons) + Total.
 type Counters struct {
-	Enqueued, Settled, Returned          uint64
-	Expired, Dropped, Purged             uint64
-	Rejected, Spent, Cleared, LostCopies uint64
+	Enqueued, Settled, Returned      uint64
+	Expired, Dropped, Purged         uint64
+	Rejected, Spent, Cleared, Losses uint64
 }

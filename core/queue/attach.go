@@ -1,0 +1,165 @@
+package queue
+
+import "slices"
+
+// attachment is what a dispatcher knows of nodes that attach.
+//
+// A new dispatcher waits for the incarnations that its predecessor served. Each
+// attaches with its consumers and what they hold, or has ended. What nobody
+// claims was never received: it is ready. If one has ended, nobody can say what
+// it received: a logged Lost flags all that it may have.
+type attachment struct {
+	waits []Incarnation // not yet attached nor ended
+	ended bool          // one of them ended
+	lost  bool          // a Lost was applied since
+}
+
+// Open reports whether messages may be dispatched, expired, dropped or purged.
+func (d *Dispatcher) Open() bool {
+	return len(d.attach.waits) == 0 && (!d.attach.ended || d.attach.lost)
+}
+
+// WantLost reports that all have attached or ended, that some ended, and that a
+// Lost must be logged before anything is dispatched.
+func (d *Dispatcher) WantLost() bool {
+	return len(d.attach.waits) == 0 && d.attach.ended && !d.attach.lost
+}
+
+// Waits returns the incarnations that have neither attached nor ended.
+func (d *Dispatcher) Waits() []Incarnation { return d.attach.waits }
+
+func (d *Dispatcher) arrived(i Incarnation) bool {
+	n := len(d.attach.waits)
+	d.attach.waits = slices.DeleteFunc(d.attach.waits, func(x Incarnation) bool { return x == i })
+	return len(d.attach.waits) < n
+}
+
+// Detach says that the stream to a node broke: its consumers get nothing until
+// it attaches again.
+func (d *Dispatcher) Detach(i Incarnation) {
+	for _, h := range d.consumers {
+		if h.spec.Session.Incarnation == i {
+			h.detached = true
+			d.refresh(h)
+		}
+	}
+}
+
+// Attach takes a chunk of what a node reports, consumers first; end closes its
+// report. Its consumers have messages from then on; what this dispatcher
+// thought held and the node does not claim was never received, and is ready.
+// Claims that cannot be kept (gone, or held by another) are appended to refused.
+func (d *Dispatcher) Attach(from Incarnation, consumers []ConsumerSpec, claims []Claim, end bool, refused []Claim) ([]Claim, error) {
+	for _, c := range consumers {
+		if h := d.byID[c.ID]; h != nil && h.spec.Session == c.Session {
+			h.reported = true
+			continue
+		}
+		if err := d.Add(c); err != nil {
+			return refused, err
+		}
+		h := d.byID[c.ID]
+		h.reported, h.detached = true, true
+		d.refresh(h)
+	}
+	d.Detach(from)
+	waited := slices.Contains(d.attach.waits, from)
+	for _, c := range claims {
+		if !d.claim(c, waited) {
+			refused = append(refused, c)
+		}
+	}
+	if end {
+		d.attached(from)
+	}
+	return refused, nil
+}
+
+// claim keeps a holding that a node reports. A node that was not waited for has
+// none but those this dispatcher knows.
+func (d *Dispatcher) claim(c Claim, waited bool) bool {
+	ln, p, at := d.l.at(c.Seq)
+	if p == nil {
+		return false
+	}
+	s := p.slot(at)
+	if s != nil && s.state() == held {
+		if d.number(c.Seq, s) != c.Holding {
+			return false
+		}
+		s.owner |= confirmed
+		return true
+	}
+	if !waited || s != nil && s.state() != requeued || s == nil && ln.passed(c.Seq) {
+		return false // on its way out, or back
+	}
+	h := d.byID[c.Consumer]
+	if h == nil || h.spec.Session != c.Session {
+		h = d.getter(c.Session)
+	}
+	if d.claims == nil {
+		d.claims = make(map[uint64]Holding)
+	}
+	d.claims[c.Seq] = c.Holding
+	d.hold(h, p, at, c.Size, claimed)
+	p.slot(at).owner |= confirmed
+	d.refresh(h)
+	return true
+}
+
+// attached ends a node's report.
+func (d *Dispatcher) attached(from Incarnation) {
+	d.arrived(from)
+	for _, h := range slices.Clone(d.consumers) {
+		if h.spec.Session.Incarnation != from {
+			continue
+		}
+		if !h.reported {
+			d.unregister(h)
+			d.settleDown(h)
+			continue
+		}
+		h.reported, h.detached = false, false
+		d.refresh(h)
+	}
+	d.eachHeld(d.everything(), func(ln *lane, p *page, at int, s *slot) {
+		switch {
+		case d.holders[s.owner&ownerMask].spec.Session.Incarnation != from:
+		case s.owner&confirmed != 0:
+			s.owner &^= confirmed
+		default:
+			d.release(p, at, s)
+			d.requeue(ln, p, at)
+		}
+	})
+}
+
+func (d *Dispatcher) everything() *span {
+	return &span{low: 0, high: ^uint64(0), n: ^uint32(0)}
+}
+
+// EndIncarnation ends all sessions of an incarnation, whose deliveries count as
+// acquired, and the waiting for it.
+func (d *Dispatcher) EndIncarnation(i Incarnation, out *Outcome) {
+	if d.arrived(i) && d.wouldLose() {
+		d.attach.ended = true
+		d.attach.lost = false
+	}
+	var where span
+	var ended []*session
+	for _, h := range d.holders {
+		if h != nil && h.spec.Session.Incarnation == i && !h.ending {
+			where = d.end(h.session, where)
+			ended = append(ended, h.session)
+		}
+	}
+	d.giveBackAll(where, RaiseAcquired, out)
+	for _, s := range ended {
+		d.sweep(s)
+	}
+}
+
+// wouldLose reports whether a Lost would flag anything.
+func (d *Dispatcher) wouldLose() bool {
+	return slices.ContainsFunc(d.l.lanes, func(ln *lane) bool { return min(ln.horizon, ln.next-1) > ln.lost })
+}
