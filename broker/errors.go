@@ -67,11 +67,11 @@ type Error struct {
 	Op       string // configure, write, read; or what was attempted
 	// Arg, Received and Current are set for Mismatch. HasReceived and
 	// HasCurrent are false for an argument that one side lacks.
-	Arg, Received, Current  string
-	HasReceived, HasCurrent bool
-	CurrentType             string
-	Detail                  string
-	Err                     error
+	Arg, Received, Current    string
+	HasReceived, HasCurrent   bool
+	ReceivedType, CurrentType string
+	Detail                    string
+	Err                       error
 }
 
 func (e *Error) Error() string {

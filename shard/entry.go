@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/warrenmq/warren/core/message"
 )
 
 // The data of a log entry of a shard:
@@ -188,8 +190,8 @@ func (b *Builder) Items() int     { return len(b.index) / itemSize }
 // Add appends a publish.
 func (b *Builder) Add(p *Publish) {
 	off := uint32(len(b.data))
-	b.data = append(append(b.data, p.Head...), p.Body...)
-	it := Item{Off: off, Len: uint32(len(b.data)) - off, Size: uint32(len(p.Body)), TTL: p.TTL, Priority: p.Priority}
+	b.data = message.AppendTo(b.data, p.Message)
+	it := Item{Off: off, Len: uint32(len(b.data)) - off, Size: uint32(len(p.Message.Body)), TTL: p.TTL, Priority: p.Priority}
 	if p.HasTTL {
 		it.Flags = ItemHasTTL
 	}

@@ -5,7 +5,7 @@ import "sync"
 // A Run is a row of publishes of one confirm stream that stand one behind the
 // other in a batch.
 type Run struct {
-	To    Confirms
+	To    Confirms // nil: nobody is told
 	First uint64
 	N     uint32
 }
@@ -65,7 +65,7 @@ type Inbox struct {
 
 // Publish appends publishes to the open batch and reports whether more may
 // come; see Shard.Publish. size is what waits now.
-func (in *Inbox) Publish(c Confirms, ps []Publish) (size int, ok bool) {
+func (in *Inbox) Publish(ps []Publish) (size int, ok bool) {
 	in.mu.Lock()
 	b := in.mu.batch
 	if b == nil {
@@ -75,16 +75,13 @@ func (in *Inbox) Publish(c Confirms, ps []Publish) (size int, ok bool) {
 	for i := range ps {
 		p := &ps[i]
 		b.Add(p)
-		if c == nil {
-			continue
-		}
 		if n := len(in.mu.runs); n > 0 {
-			if r := &in.mu.runs[n-1]; r.To == c && r.First+uint64(r.N) == p.Tag {
+			if r := &in.mu.runs[n-1]; r.To == p.To && (p.To == nil || r.First+uint64(r.N) == p.Tag) {
 				r.N++
 				continue
 			}
 		}
-		in.mu.runs = append(in.mu.runs, Run{To: c, First: p.Tag, N: 1})
+		in.mu.runs = append(in.mu.runs, Run{To: p.To, First: p.Tag, N: 1})
 	}
 	size = b.Size()
 	ok = size < in.Parking
@@ -165,6 +162,12 @@ func Confirm(runs []Run, refused []uint32) {
 	at := uint32(0) // of the first publish of the run
 	for _, r := range runs {
 		from := uint32(0)
+		if r.To == nil {
+			for len(refused) > 0 && refused[0] < at+r.N {
+				refused = refused[1:]
+			}
+			from = r.N
+		}
 		for len(refused) > 0 && refused[0] < at+r.N {
 			k := refused[0] - at
 			if k > from {

@@ -13,6 +13,8 @@ type Settings struct {
 	// TTL is how long a message may stay, in milliseconds, if HasTTL.
 	TTL    uint32
 	HasTTL bool
+	// AutoDelete ends the queue when its last consumer goes.
+	AutoDelete bool
 }
 
 // Expiry returns how long a message may stay in a queue with these settings.
@@ -30,7 +32,7 @@ const settingsVersion = 1
 // version, a byte of flags, and varints.
 func AppendSettings(dst []byte, s Settings) []byte {
 	var flags byte
-	for i, f := range [...]bool{s.Memory, s.SingleActive, s.HasTTL} {
+	for i, f := range [...]bool{s.Memory, s.SingleActive, s.HasTTL, s.AutoDelete} {
 		if f {
 			flags |= 1 << i
 		}
@@ -47,7 +49,7 @@ func ParseSettings(b []byte) (s Settings, err error) {
 	if len(b) < 4 || b[0] != settingsVersion {
 		return s, fmt.Errorf("%w: queue settings", ErrFormat)
 	}
-	s.Memory, s.SingleActive, s.HasTTL = b[1]&1 != 0, b[1]&2 != 0, b[1]&4 != 0
+	s.Memory, s.SingleActive, s.HasTTL, s.AutoDelete = b[1]&1 != 0, b[1]&2 != 0, b[1]&4 != 0, b[1]&8 != 0
 	s.MaxPriority, s.Overflow = b[2], queue.Overflow(b[3])
 	b = b[4:]
 	var v [4]uint64

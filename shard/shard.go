@@ -13,6 +13,7 @@ package shard
 import (
 	"errors"
 
+	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
 )
 
@@ -32,16 +33,15 @@ type QueueID = uint64
 
 // A Publish is one message for one or more queues of one shard.
 type Publish struct {
-	// Blob is the stored form of the message, cut in parts that are copied one
-	// behind the other into the open batch: what the caller encoded, and the
-	// body, which then is copied only once.
-	Head, Body []byte
-	Queues     []QueueID
-	TTL        uint32 // milliseconds
-	HasTTL     bool
-	Priority   uint8
-	// Tag is handed back to Confirms; publishes with consecutive tags are
-	// confirmed in one call.
+	// Message is encoded into the open batch: the only copy of its body.
+	Message  *message.Message
+	Queues   []QueueID
+	TTL      uint32 // milliseconds
+	HasTTL   bool
+	Priority uint8
+	// To is told what became of it, by its Tag; may be nil. Publishes with
+	// consecutive tags are confirmed in one call.
+	To  Confirms
 	Tag uint64
 }
 
@@ -137,7 +137,7 @@ type Shard interface {
 	// Publish appends messages to the open batch, in order; it copies what it
 	// needs. It reports false when more than the parking limit waits: the
 	// caller must then stop reading until Ready.
-	Publish(c Confirms, ps []Publish) bool
+	Publish(ps []Publish) bool
 	// Ready calls f once when publishes are taken again.
 	Ready(f func())
 	// Settle ends holdings; those that are stale change nothing. done, which

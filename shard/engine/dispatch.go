@@ -54,8 +54,10 @@ func (e *Engine) dispatch(q *Queue) {
 	}
 	e.expire(q)
 	e.overflow(q)
-	if q.Disp.NextExpiry() != 0 {
+	if at, p := q.Disp.NextExpiry(); at != 0 {
 		e.expiring[q] = struct{}{}
+	} else if p.Why == queue.NeedPage {
+		e.loadPage(q, p.Page)
 	}
 }
 
@@ -66,7 +68,7 @@ func (e *Engine) Tick() {
 			delete(e.expiring, q)
 			continue
 		}
-		if t := q.Disp.NextExpiry(); t == 0 {
+		if t, _ := q.Disp.NextExpiry(); t == 0 {
 			delete(e.expiring, q)
 		} else if t <= e.Now {
 			e.Touch(q)

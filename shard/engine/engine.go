@@ -26,6 +26,9 @@ type Log interface {
 	Load(c *Consumer, bodies []queue.Body)
 	// LoadPage brings the records of a cold page, and calls Touch after.
 	LoadPage(q *Queue, page uint64)
+	// Unused says that the last consumer of an auto-delete queue went: it takes
+	// no consumer any more and waits for the catalog to delete it.
+	Unused(q *Queue)
 	// Committed calls f, in a turn, once all decisions so far are committed.
 	Committed(f func())
 }
@@ -42,12 +45,14 @@ type Queue struct {
 	free      []uint64    // refs not in use
 	pages     []uint64    // cold pages asked for
 	waits     []shard.Request
-	retrying  bool
+	// GetWaits says that a get waits for the horizon to move.
+	GetWaits bool
 
 	accepts, returns, releases, rejects, spent []queue.Run
 
 	touched bool
 	asked   bool
+	closing bool // Unused was called
 	// Dirty says that the queue changed since the last cut, Fresh that it was
 	// made in this life of the node, Logged that the command that made it was
 	// applied. They are the shard's.

@@ -45,7 +45,7 @@ func (e *Engine) find(id shard.QueueID) (*Queue, error) {
 		q = e.Log.Find(id)
 	}
 	switch {
-	case q == nil:
+	case q == nil || q.closing:
 		return nil, shard.ErrGone
 	case !e.lead(q):
 		return nil, shard.ErrUnavailable
@@ -112,6 +112,10 @@ func (e *Engine) cancel(sc *shard.Consumer, end bool) {
 		q.spent = append(q.spent, out.Spent...)
 	}
 	e.Touch(q)
+	if q.Settings.AutoDelete && q.Disp.Consumers() == 0 && !q.closing {
+		q.closing = true
+		e.Log.Unused(q)
+	}
 }
 
 func (e *Engine) get(r *shard.Request) {
@@ -141,8 +145,9 @@ func (e *Engine) wait(q *Queue, r *shard.Request, p queue.Pause) {
 	if p.Why == queue.NeedPage {
 		e.loadPage(q, p.Page)
 	}
-	if !q.retrying {
-		e.Touch(q) // so that a horizon is asked for
+	if r.Kind == shard.ReqGet && p.Why == queue.NeedHorizon {
+		q.GetWaits = true
+		e.Ask(q)
 	}
 	q.waits = append(q.waits, *r)
 }
@@ -150,9 +155,8 @@ func (e *Engine) wait(q *Queue, r *shard.Request, p queue.Pause) {
 // retry asks the requests again that wait for something.
 func (e *Engine) retry(q *Queue) {
 	rs := q.waits
-	q.waits, q.retrying = nil, true
+	q.waits, q.GetWaits = nil, false
 	e.Requests(rs)
-	q.retrying = false
 }
 
 // abandon answers what waits for a queue that is gone.

@@ -25,6 +25,9 @@ type Options struct {
 	Lookup func() (s shard.Settings, ok bool)
 	// Memory is told by how many bytes the bodies held in memory changed.
 	Memory func(delta int)
+	// Unused is told when the last consumer of an auto-delete queue went; it
+	// must not block.
+	Unused func(shard.QueueID)
 	// Expiring is told when the queue begins to need Tick.
 	Expiring func(q *Queue)
 }
@@ -137,7 +140,9 @@ func (m *Queue) take() {
 	}
 	shard.Confirm(runs, refused)
 	for i := range runs {
-		m.e.WakeLater(runs[i].To)
+		if runs[i].To != nil {
+			m.e.WakeLater(runs[i].To)
+		}
 	}
 	clear(runs)
 	m.runs = runs[:0]
@@ -190,6 +195,7 @@ func (l log) Lead(*engine.Queue)                  {}
 func (l log) Find(shard.QueueID) *engine.Queue    { return nil }
 func (l log) Load(*engine.Consumer, []queue.Body) { panic("memory: a body is not in memory") }
 func (l log) LoadPage(*engine.Queue, uint64)      { panic("memory: a page is not in memory") }
+func (l log) Unused(*engine.Queue)                { l.m.o.Unused(l.m.o.ID) }
 func (l log) Committed(f func())                  { l.m.fns = append(l.m.fns, f) }
 
 func (m *Queue) request(r shard.Request) {
@@ -201,8 +207,8 @@ func (m *Queue) request(r shard.Request) {
 func (m *Queue) ID() uint64 { return m.o.ID }
 
 // Publish implements shard.Shard.
-func (m *Queue) Publish(c shard.Confirms, ps []shard.Publish) bool {
-	_, ok := m.in.Publish(c, ps)
+func (m *Queue) Publish(ps []shard.Publish) bool {
+	_, ok := m.in.Publish(ps)
 	m.run()
 	return ok
 }

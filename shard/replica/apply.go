@@ -264,7 +264,9 @@ func (s *Shard) answer(number uint64, refused []uint32) {
 	s.pending = s.pending[:len(s.pending)-1]
 	shard.Confirm(b.runs, refused)
 	for i := range b.runs {
-		s.e.WakeLater(b.runs[i].To)
+		if to := b.runs[i].To; to != nil {
+			s.e.WakeLater(to)
+		}
 	}
 	clear(b.runs)
 	s.runs = append(s.runs, b.runs[:0])

@@ -51,6 +51,9 @@ type Options struct {
 	// HotPages bounds the pages whose records stay in memory after a
 	// checkpoint; default 256, about 40 MiB.
 	HotPages int
+	// Unused is told of auto-delete queues whose last consumer went; it must
+	// not block.
+	Unused func(shard.QueueID)
 	// Wall returns the wall clock in milliseconds.
 	Wall   func() int64
 	Logger *slog.Logger
@@ -142,8 +145,8 @@ func (s *Shard) Bind(g Group) { s.group = g }
 func (s *Shard) ID() uint64 { return s.o.Group }
 
 // Publish implements shard.Shard.
-func (s *Shard) Publish(c shard.Confirms, ps []shard.Publish) bool {
-	size, ok := s.in.Publish(c, ps)
+func (s *Shard) Publish(ps []shard.Publish) bool {
+	size, ok := s.in.Publish(ps)
 	s.poke(size)
 	return ok
 }
@@ -202,5 +205,7 @@ func (s *Shard) Counts(q shard.QueueID, done func(shard.Counts, error)) {
 
 // Changed implements shard.Shard.
 func (s *Shard) Changed(q shard.QueueID) {
-	s.request(shard.Request{Kind: shard.ReqRun, Run: func() { s.changed(q) }})
+	// From the catalog's turn: not in it.
+	s.in.Add(shard.Request{Kind: shard.ReqRun, Run: func() { s.changed(q) }})
+	s.group.Wake()
 }

@@ -19,10 +19,11 @@ func (s *Shard) Lead(term uint64) {
 	// What was decided under another term is void, and undecided again.
 	s.section.Reset()
 	s.unsent = nil
-	for _, q := range s.e.Queues() {
+	for id, q := range s.e.Queues() {
 		if q.Ledger.Total().Messages > 0 {
 			s.lead(q)
 		}
+		s.changed(id)
 	}
 	for node, st := range s.streams {
 		if node == s.o.Incarnation.Node && st.inc != 0 && st.inc < s.o.Incarnation.Number && st.ended < st.inc {
@@ -146,6 +147,11 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 		for prio, seq, ok := q.Disp.WantHorizon(); ok; prio, seq, ok = q.Disp.WantHorizon() {
 			s.section.Add(shard.Command{Kind: shard.CmdHorizon, Queue: q.ID, Arg: uint64(prio), Seq: seq})
 		}
+		if q.GetWaits {
+			if prio, seq, ok := q.Disp.WantHorizonForGet(); ok {
+				s.section.Add(shard.Command{Kind: shard.CmdHorizon, Queue: q.ID, Arg: uint64(prio), Seq: seq})
+			}
+		}
 	})
 	var section *shard.Section
 	if !s.section.Empty() || b != nil {
@@ -229,6 +235,8 @@ func (d decisions) Remove(q *engine.Queue, r queue.Run, why queue.Reason) {
 func (d decisions) Lead(q *engine.Queue) { d.s.lead(q) }
 
 func (d decisions) Find(id shard.QueueID) *engine.Queue { return d.s.Find(id) }
+
+func (d decisions) Unused(q *engine.Queue) { d.s.o.Unused(q.ID) }
 
 func (d decisions) Committed(f func()) { d.s.fns = append(d.s.fns, f) }
 

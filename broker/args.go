@@ -1,0 +1,204 @@
+package broker
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+)
+
+// Settings returns what a queue's arguments mean to its shard. The arguments
+// were checked when the queue was declared.
+func Settings(q *catalog.Queue) shard.Settings {
+	var s shard.Settings
+	s.AutoDelete = q.AutoDelete
+	if n, ok := intArg(q.Args, "x-message-ttl"); ok {
+		s.TTL, s.HasTTL = uint32(n), true
+	}
+	if n, ok := intArg(q.Args, "x-max-length"); ok {
+		s.MaxLength = queue.AtMost(uint64(n))
+	}
+	if n, ok := intArg(q.Args, "x-max-length-bytes"); ok {
+		s.MaxBytes = queue.AtMost(uint64(n))
+	}
+	if n, ok := intArg(q.Args, "x-max-priority"); ok {
+		s.MaxPriority = uint8(n)
+	}
+	if n, ok := intArg(q.Args, "x-delivery-limit"); ok && n >= 0 {
+		s.DeliveryLimit = queue.AtMost(uint64(n))
+	}
+	if v, ok := q.Args.Lookup("x-overflow"); ok {
+		if t, _ := v.Text(); t == "reject-publish" {
+			s.Overflow = queue.RejectPublish
+		}
+	}
+	if v, ok := q.Args.Lookup("x-single-active-consumer"); ok {
+		s.SingleActive = v.Kind() == message.Bool && v.Bool()
+	}
+	return s
+}
+
+func intArg(t message.Table, name string) (int64, bool) {
+	v, ok := t.Lookup(name)
+	if !ok {
+		return 0, false
+	}
+	return v.Int()
+}
+
+// kindOf returns the kind of queue that the arguments ask for.
+func kindOf(t message.Table) catalog.QueueKind {
+	if v, ok := t.Lookup("x-queue-type"); ok {
+		if text, _ := v.Text(); text == "quorum" {
+			return catalog.Quorum
+		}
+	}
+	return catalog.Classic
+}
+
+// intArgs bound the integer arguments of queues.
+var intArgs = []struct {
+	name        string
+	least, most int64
+}{
+	{"x-message-ttl", 0, 1<<32 - 1},
+	{"x-max-length", 0, 1<<63 - 1},
+	{"x-max-length-bytes", 0, 1<<63 - 1},
+	{"x-max-priority", 0, 255},
+	{"x-delivery-limit", -1, 1<<32 - 1},
+}
+
+// laterArgs are arguments whose meaning this release does not have yet: taking
+// them silently would break their promise.
+var laterArgs = []string{"x-expires", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"}
+
+// checkQueueArgs checks the arguments of a queue that is to be made.
+func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
+	bad := func(arg, format string, a ...any) error {
+		return &Error{Kind: Invalid, Resource: QueueResource, Name: spec.Name, VHost: vhost, Arg: arg, Detail: fmt.Sprintf(format, a...)}
+	}
+	for _, a := range intArgs {
+		v, ok := spec.Args.Lookup(a.name)
+		if !ok {
+			continue
+		}
+		n, isInt := v.Int()
+		switch {
+		case !isInt:
+			return bad(a.name, "%q", "expected integer, got "+typeName(v))
+		case n < a.least:
+			return bad(a.name, "{value_negative,%d}", n)
+		case n > a.most && a.name == "x-max-priority":
+			return bad(a.name, "{max_value_exceeded,%d}", n)
+		case n > a.most:
+			return bad(a.name, "{value_too_large,%d}", n)
+		}
+	}
+	if v, ok := spec.Args.Lookup("x-overflow"); ok {
+		if t, isText := v.Text(); !isText || t != "drop-head" && t != "reject-publish" {
+			return bad("x-overflow", "invalid_overflow")
+		}
+	}
+	if v, ok := spec.Args.Lookup("x-queue-type"); ok {
+		if err := checkQueueType(v, spec, bad); err != nil {
+			return err
+		}
+	}
+	for _, name := range laterArgs {
+		if _, ok := spec.Args.Lookup(name); ok {
+			return bad(name, "comes in a later release of Warren")
+		}
+	}
+	return nil
+}
+
+func checkQueueType(v message.Value, spec *catalog.QueueSpec, bad func(string, string, ...any) error) error {
+	switch t, _ := v.Text(); t {
+	case "classic":
+		return nil
+	case "quorum":
+		switch {
+		case spec.Exclusive:
+			return bad("exclusive-owner", "a quorum queue can not be exclusive")
+		case spec.AutoDelete:
+			return bad("auto-delete", "a quorum queue can not be auto-delete")
+		case !spec.Durable:
+			return bad("non-durable", "a quorum queue has to be durable")
+		}
+		return nil
+	case "stream":
+		return bad("x-queue-type", "stream queues come in a later release of Warren")
+	default:
+		return bad("x-queue-type", "{unknown_queue_type,%q}", t)
+	}
+}
+
+// mismatch takes over how a redeclaration differs.
+func (e *Error) mismatch(m *catalog.Mismatch) {
+	e.Arg, e.HasReceived, e.HasCurrent = m.Arg, m.HasReceived, m.HasCurrent
+	e.Received, e.Current = printed(m.Received), printed(m.Current)
+	e.ReceivedType, e.CurrentType = typeName(m.Received), typeName(m.Current)
+}
+
+// printed returns a value as RabbitMQ prints it.
+func printed(v message.Value) string {
+	switch v.Kind() {
+	case message.Bool:
+		return strconv.FormatBool(v.Bool())
+	case message.Null:
+		return "undefined"
+	}
+	if n, ok := v.Int(); ok {
+		return strconv.FormatInt(n, 10)
+	}
+	if t, ok := v.Text(); ok {
+		return t
+	}
+	if f, ok := v.Float(); ok {
+		return strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	return typeName(v)
+}
+
+// typeName returns the name RabbitMQ has for a value's type.
+func typeName(v message.Value) string {
+	switch v.Kind() {
+	case message.Bool:
+		return "bool"
+	case message.Int8:
+		return "byte"
+	case message.Uint8:
+		return "unsignedbyte"
+	case message.Int16:
+		return "short"
+	case message.Uint16:
+		return "unsignedshort"
+	case message.Int32:
+		return "signedint"
+	case message.Uint32:
+		return "unsignedint"
+	case message.Int64:
+		return "long"
+	case message.Float32:
+		return "float"
+	case message.Float64:
+		return "double"
+	case message.Decimal:
+		return "decimal"
+	case message.Timestamp:
+		return "timestamp"
+	case message.Binary:
+		return "binary"
+	case message.List, message.Array:
+		return "array"
+	case message.Map:
+		return "table"
+	case message.Null:
+		return "void"
+	default:
+		return "longstr"
+	}
+}

@@ -1,0 +1,260 @@
+// Package broker is what every protocol talks to: sessions that publish,
+// declare, consume and settle. It routes over the catalog's View, asks the one
+// authoriser, hands messages to shards and bounds what the node takes.
+//
+// It knows no protocol: what happens comes back through the sinks that
+// protocols hand down. It owns the node's memory queues and no goroutine but
+// the one of Run, which expires messages in them.
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/secret"
+	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/memory"
+)
+
+// A Catalog is what the broker needs of the cluster's metadata.
+type Catalog interface {
+	View() *catalog.View
+	// Do performs a command and waits until it is applied here; Start calls
+	// done, in the catalog's turn, instead of waiting.
+	Do(ctx context.Context, cmd catalog.Command) (catalog.Result, error)
+	Start(cmd catalog.Command, done func(catalog.Result, error))
+}
+
+// Auth decides who may do what.
+type Auth interface {
+	// Login checks credentials. Its error says nothing to the client.
+	Login(ctx context.Context, c Credentials) (Identity, error)
+	// Access reports whether a user may use a vhost at all.
+	Access(user, vhost string) error
+	// Check reports whether a user may do op (configure, write, read) with a
+	// resource of that name.
+	Check(user, vhost, op string, r Resource, name string) error
+}
+
+// Credentials are what a client logs in with.
+type Credentials struct {
+	User     string
+	Password secret.String
+	Peer     netip.AddrPort
+}
+
+// An Identity is a user that logged in.
+type Identity struct {
+	User string
+	Tags []string
+}
+
+// Options of New.
+type Options struct {
+	Catalog Catalog
+	Auth    Auth
+	// Shard returns the replica of a shard, nil if it is not here.
+	Shard func(id uint64) shard.Shard
+	// Place names the shard for a new durable queue.
+	Place       func(vhost, name string) uint64
+	Node        uint64
+	Incarnation uint64
+	// QueueMemory bounds what memory queues hold; default 256 MiB.
+	QueueMemory int64
+	// Now returns the wall clock in milliseconds.
+	Now    func() int64
+	Logger *slog.Logger
+}
+
+// A Broker is the messaging of one node.
+type Broker struct {
+	o      Options
+	memory memoryGate
+
+	sessions atomic.Uint64 // number given last
+
+	mu struct {
+		sync.RWMutex
+		queues   map[uint64]*memory.Queue
+		open     map[*Session]struct{}
+		expiring map[*memory.Queue]struct{}
+	}
+}
+
+// New returns a broker.
+func New(o Options) *Broker {
+	if o.QueueMemory == 0 {
+		o.QueueMemory = 256 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	b := &Broker{o: o}
+	b.memory.limit = o.QueueMemory
+	b.mu.queues = map[uint64]*memory.Queue{}
+	b.mu.open = map[*Session]struct{}{}
+	b.mu.expiring = map[*memory.Queue]struct{}{}
+	return b
+}
+
+// View returns the catalog as this node knows it.
+func (b *Broker) View() *catalog.View { return b.o.Catalog.View() }
+
+// Run expires messages of memory queues until ctx ends.
+func (b *Broker) Run(ctx context.Context) {
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			b.tick()
+		}
+	}
+}
+
+func (b *Broker) tick() {
+	b.mu.RLock()
+	qs := make([]*memory.Queue, 0, len(b.mu.expiring))
+	for q := range b.mu.expiring {
+		qs = append(qs, q)
+	}
+	b.mu.RUnlock()
+	for _, q := range qs {
+		if !q.Tick() {
+			b.mu.Lock()
+			delete(b.mu.expiring, q)
+			b.mu.Unlock()
+		}
+	}
+}
+
+// Changed follows the catalog, in its turn: queues that were made in this
+// node's memory begin, shards hear of queues that changed or ended.
+func (b *Broker) Changed(_ *catalog.View, results []catalog.Result) {
+	for i := range results {
+		r := &results[i]
+		if r.Code != catalog.Done {
+			continue
+		}
+		if q := r.Queue; q != nil {
+			if q.Shard == 0 && q.Incarnation == b.o.Incarnation {
+				b.begin(q)
+			}
+			if q.Revision != q.Made {
+				b.tell(q)
+			}
+		}
+		for _, q := range r.Removed.Queues {
+			b.tell(q)
+		}
+	}
+}
+
+// tell has the queue's shard look at the catalog again.
+func (b *Broker) tell(q *catalog.Queue) {
+	if q.Shard != 0 {
+		if s := b.o.Shard(q.Shard); s != nil {
+			s.Changed(q.ID)
+		}
+		return
+	}
+	b.mu.Lock()
+	m := b.mu.queues[q.ID]
+	if b.View().QueueByID(q.ID) == nil {
+		delete(b.mu.queues, q.ID)
+		delete(b.mu.expiring, m)
+	}
+	b.mu.Unlock()
+	if m != nil {
+		m.Changed(q.ID)
+	}
+}
+
+// begin makes a memory queue.
+func (b *Broker) begin(q *catalog.Queue) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mu.queues[q.ID] != nil {
+		return
+	}
+	id := q.ID
+	b.mu.queues[id] = memory.New(memory.Options{
+		ID: id, Settings: Settings(q), Now: b.o.Now,
+		Incarnation: queue.Incarnation{Node: b.o.Node, Number: b.o.Incarnation},
+		Lookup: func() (shard.Settings, bool) {
+			q := b.View().QueueByID(id)
+			if q == nil {
+				return shard.Settings{}, false
+			}
+			return Settings(q), true
+		},
+		Memory: b.memory.add,
+		Unused: b.Unused,
+		Expiring: func(m *memory.Queue) {
+			b.mu.Lock()
+			b.mu.expiring[m] = struct{}{}
+			b.mu.Unlock()
+		},
+	})
+}
+
+// shardOf returns the shard that holds a queue.
+func (b *Broker) shardOf(q *catalog.Queue) (shard.Shard, error) {
+	if q.Shard != 0 {
+		if s := b.o.Shard(q.Shard); s != nil {
+			return s, nil
+		}
+	} else {
+		b.mu.RLock()
+		m := b.mu.queues[q.ID]
+		b.mu.RUnlock()
+		if m != nil {
+			return m, nil
+		}
+	}
+	return nil, &Error{Kind: Unavailable, Resource: QueueResource, Name: q.Name, Detail: "its shard is not served by this node"}
+}
+
+// Await returns when everything settled at a shard before is committed.
+func (b *Broker) Await(ctx context.Context, s shard.Shard) error {
+	return await(ctx, func(done func(error)) { s.Settle(nil, done) })
+}
+
+// Login checks credentials.
+func (b *Broker) Login(ctx context.Context, c Credentials) (Identity, error) {
+	return b.o.Auth.Login(ctx, c)
+}
+
+// Unused deletes an auto-delete queue whose last consumer went. It is called
+// inside a shard's turn and does not wait.
+func (b *Broker) Unused(id shard.QueueID) {
+	q := b.View().QueueByID(id)
+	if q == nil {
+		return
+	}
+	h := b.View().VHostByID(q.VHost)
+	b.o.Catalog.Start(&catalog.DeleteQueue{VHost: h.Name, Name: q.Name, ID: id, Force: true}, func(catalog.Result, error) {})
+}
+
+// Counts are the sums over this node's sessions and memory.
+type Counts struct {
+	Sessions     int
+	QueueMemory  int64
+	MemoryLimit  int64
+	MemoryQueues int
+}
+
+// Counts returns what the broker holds now.
+func (b *Broker) Counts() Counts {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return Counts{len(b.mu.open), b.memory.used.Load(), b.memory.limit, len(b.mu.queues)}
+}

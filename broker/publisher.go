@@ -1,0 +1,263 @@
+package broker
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+
+	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/exchange"
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/shard"
+)
+
+// A Publication is one message on its way in. Nothing of it is kept when
+// Publish returns.
+type Publication struct {
+	Message *message.Message
+	// Headers gives the message's headers to a headers exchange; may be nil.
+	Headers exchange.Fields
+	// Tag is confirmed to the sink; 0 asks for no confirm. The tags of a
+	// publisher ascend by one.
+	Tag uint64
+	// TTL in milliseconds, if HasTTL.
+	TTL    uint32
+	HasTTL bool
+}
+
+// A PublisherSink is told what became of publications. Its methods are called
+// from a shard's turn or from within Publish; they must not block and must not
+// call the broker.
+type PublisherSink interface {
+	shard.Confirms
+	// Unroutable says that the i-th publication of the call went nowhere. It is
+	// called within Publish, before it is confirmed.
+	Unroutable(i int)
+}
+
+// A Publisher is one ordered stream of publications: an AMQP channel, a
+// connection of a protocol without channels. It is used by one goroutine.
+type Publisher struct {
+	s    *Session
+	sink PublisherSink
+
+	view   *catalog.View // that cache was made for
+	cache  []*route
+	router catalog.Router
+	dests  []exchange.Dest
+	rows   []row
+	multi  multi
+}
+
+// A route is where one exchange sends one routing key.
+type route struct {
+	exchange, key string
+	targets       []target
+}
+
+// A target is the queues of a route that one shard holds.
+type target struct {
+	to     shard.Shard
+	queues []shard.QueueID
+	memory bool // it counts against the node's memory for queues
+}
+
+// A row collects the publishes of one call for one shard.
+type row struct {
+	to     shard.Shard
+	ps     []shard.Publish
+	memory bool
+}
+
+// routeSlots is the size of a publisher's route cache, a power of two. A
+// collision replaces what was there: the cache is bounded whatever keys come.
+const routeSlots = 64
+
+var routeSeed = maphash.MakeSeed()
+
+// NewPublisher returns a publisher of the session.
+func (s *Session) NewPublisher(sink PublisherSink) *Publisher {
+	p := &Publisher{s: s, sink: sink}
+	p.multi.sink = sink
+	return p
+}
+
+// Publish routes publications and appends them to the shards of their queues,
+// in order. It returns the number it took; if that is not all, err says why the
+// next one can not be published, and those behind it were not looked at.
+//
+// Publish returns when everything was taken over: it waits while a shard or
+// the node's memory can take no more.
+func (p *Publisher) Publish(ctx context.Context, ps []Publication) (n int, err error) {
+	for n = range ps {
+		pub := &ps[n]
+		r, err := p.route(pub)
+		if err != nil {
+			return n, p.flush(ctx, err)
+		}
+		p.add(pub, r, n)
+	}
+	return len(ps), p.flush(ctx, nil)
+}
+
+func (p *Publisher) add(pub *Publication, r *route, i int) {
+	m := pub.Message
+	if len(r.targets) == 0 {
+		p.sink.Unroutable(i)
+		if pub.Tag != 0 {
+			p.sink.Confirmed(pub.Tag, 1, false)
+		}
+		return
+	}
+	sp := shard.Publish{Message: m, TTL: pub.TTL, HasTTL: pub.HasTTL, Tag: pub.Tag}
+	if m.HasPriority {
+		sp.Priority = m.Priority
+	}
+	switch {
+	case pub.Tag == 0:
+	case len(r.targets) == 1:
+		sp.To = p.sink
+	default:
+		p.multi.expect(pub.Tag, len(r.targets))
+		sp.To = &p.multi
+	}
+	for i := range r.targets {
+		t := &r.targets[i]
+		sp.Queues = t.queues
+		w := p.row(t)
+		w.ps = append(w.ps, sp)
+	}
+}
+
+// row returns the row of a shard: one for all, so that order is kept.
+func (p *Publisher) row(t *target) *row {
+	for i := range p.rows {
+		if w := &p.rows[i]; w.to == t.to {
+			return w
+		}
+	}
+	if len(p.rows) < cap(p.rows) {
+		p.rows = p.rows[:len(p.rows)+1]
+	} else {
+		p.rows = append(p.rows, row{})
+	}
+	w := &p.rows[len(p.rows)-1]
+	w.to, w.memory, w.ps = t.to, t.memory, w.ps[:0]
+	return w
+}
+
+// flush hands the rows to their shards. It returns err, or why it could not
+// wait for a shard.
+func (p *Publisher) flush(ctx context.Context, err error) error {
+	for i := range p.rows {
+		w := &p.rows[i]
+		if w.memory {
+			if e := p.s.b.memory.wait(ctx); e != nil && err == nil {
+				err = e
+			}
+		}
+		if !w.to.Publish(w.ps) {
+			if e := wait(ctx, w.to); e != nil && err == nil {
+				err = e
+			}
+		}
+		clear(w.ps)
+		w.to = nil
+	}
+	p.rows = p.rows[:0]
+	return err
+}
+
+// wait waits until a shard takes publishes again.
+func wait(ctx context.Context, s shard.Shard) error {
+	ready := make(chan struct{})
+	s.Ready(func() { close(ready) })
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// route finds where a publication goes.
+func (p *Publisher) route(pub *Publication) (*route, error) {
+	view := p.s.b.View()
+	if view != p.view {
+		p.view = view
+		clear(p.cache)
+	}
+	m := pub.Message
+	if p.cache == nil {
+		p.cache = make([]*route, routeSlots)
+	}
+	var h maphash.Hash
+	h.SetSeed(routeSeed)
+	_, _ = h.Write(m.RoutingKey)
+	_, _ = h.Write(m.Exchange)
+	slot := &p.cache[h.Sum64()&(routeSlots-1)]
+	if r := *slot; r != nil && r.key == string(m.RoutingKey) && r.exchange == string(m.Exchange) {
+		return r, nil
+	}
+	r, cacheable, err := p.find(view, pub)
+	if err != nil {
+		return nil, err
+	}
+	if cacheable {
+		*slot = r
+	}
+	return r, nil
+}
+
+// A multi waits for the publishes that went to several shards.
+type multi struct {
+	sink PublisherSink
+	mu   struct {
+		sync.Mutex
+		tags map[uint64]*part
+	}
+}
+
+type part struct {
+	left             int
+	refused, unknown bool
+}
+
+func (m *multi) expect(tag uint64, shards int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.tags == nil {
+		m.mu.tags = map[uint64]*part{}
+	}
+	m.mu.tags[tag] = &part{left: shards}
+}
+
+// Confirmed implements shard.Confirms.
+func (m *multi) Confirmed(first uint64, n uint32, refused bool) { m.ended(first, n, refused, false) }
+
+// Unknown implements shard.Confirms.
+func (m *multi) Unknown(first uint64, n uint32) { m.ended(first, n, false, true) }
+
+func (m *multi) ended(first uint64, n uint32, refused, unknown bool) {
+	for tag := first; tag < first+uint64(n); tag++ {
+		m.mu.Lock()
+		p := m.mu.tags[tag]
+		p.left--
+		p.refused, p.unknown = p.refused || refused, p.unknown || unknown
+		last := p.left == 0
+		if last {
+			delete(m.mu.tags, tag)
+		}
+		m.mu.Unlock()
+		switch {
+		case !last:
+		case p.unknown:
+			m.sink.Unknown(tag, 1)
+		default:
+			m.sink.Confirmed(tag, 1, p.refused)
+		}
+	}
+}
+
+// Wake implements shard.Confirms.
+func (m *multi) Wake() { m.sink.Wake() }

@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/warrenmq/warren/core/catalog"
+)
+
+// Operations that the authoriser knows.
+const (
+	opConfigure = "configure"
+	opWrite     = "write"
+	opRead      = "read"
+)
+
+// SessionInfo describes a session's connection to operators.
+type SessionInfo struct {
+	Peer     netip.AddrPort
+	Protocol string
+	Name     string // as the client calls itself
+	Listener string
+}
+
+// A Session is one authenticated connection. Its methods may be used by one
+// goroutine at a time.
+type Session struct {
+	b      *Broker
+	ident  Identity
+	info   SessionInfo
+	number uint64
+	vhost  string
+	owner  catalog.Session
+}
+
+// NewSession returns a session of a user that logged in. It can do nothing
+// before Open.
+func (b *Broker) NewSession(ident Identity, info SessionInfo) *Session {
+	s := &Session{b: b, ident: ident, info: info, number: b.sessions.Add(1)}
+	s.owner = catalog.Session{Incarnation: b.o.Incarnation, Number: s.number}
+	b.mu.Lock()
+	b.mu.open[s] = struct{}{}
+	b.mu.Unlock()
+	return s
+}
+
+// Open has the session use a vhost.
+func (s *Session) Open(_ context.Context, vhost string) error {
+	e := &Error{Resource: VHostResource, Name: vhost, VHost: vhost, User: s.ident.User}
+	if s.b.View().VHost(vhost) == nil {
+		e.Kind = NotFound
+		return e
+	}
+	if err := s.b.o.Auth.Access(s.ident.User, vhost); err != nil {
+		e.Kind, e.Err = Denied, err
+		return e
+	}
+	s.vhost = vhost
+	return nil
+}
+
+// User returns the name of the session's user.
+func (s *Session) User() string { return s.ident.User }
+
+// VHost returns the name of the session's vhost.
+func (s *Session) VHost() string { return s.vhost }
+
+// Info returns what describes the session.
+func (s *Session) Info() SessionInfo { return s.info }
+
+// MayImpersonate reports whether the user may publish in another's name.
+func (s *Session) MayImpersonate() bool { return slices.Contains(s.ident.Tags, "impersonator") }
+
+// endTimeout bounds how long the end of a session waits for the catalog: its
+// exclusive queues end in any case, with the incarnation at the latest.
+const endTimeout = 30 * time.Second
+
+// Close ends the session: its exclusive queues go. Its consumers must have been
+// ended before.
+func (s *Session) Close() {
+	s.b.mu.Lock()
+	delete(s.b.mu.open, s)
+	s.b.mu.Unlock()
+	for range s.b.View().OwnedBy(s.owner) {
+		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+		if _, err := s.b.o.Catalog.Do(ctx, &catalog.EndSession{Session: s.owner}); err != nil {
+			s.b.o.Logger.Warn("exclusive queues of an ended session remain", "session", s.number, "err", err)
+		}
+		cancel()
+		return
+	}
+}
+
+// check asks the authoriser. The default exchange is known to it by the name
+// that users know it by.
+func (s *Session) check(op string, r Resource, name string) error {
+	asked := name
+	if r == ExchangeResource && name == "" {
+		asked = "amq.default"
+	}
+	if err := s.b.o.Auth.Check(s.ident.User, s.vhost, op, r, asked); err != nil {
+		return &Error{Kind: Denied, Resource: r, Name: name, VHost: s.vhost, User: s.ident.User, Op: op, Err: err}
+	}
+	return nil
+}
+
+// queue finds a queue that the session may use.
+func (s *Session) queue(name string) (*catalog.Queue, error) {
+	q := s.b.View().Queue(s.vhost, name)
+	if q == nil {
+		return nil, &Error{Kind: NotFound, Resource: QueueResource, Name: name, VHost: s.vhost}
+	}
+	if !q.MayUse(s.owner) {
+		return nil, &Error{Kind: Locked, Resource: QueueResource, Name: name, VHost: s.vhost}
+	}
+	return q, nil
+}
+
+// do performs a command of the catalog.
+func (s *Session) do(ctx context.Context, cmd catalog.Command, r Resource, name string) (catalog.Result, error) {
+	res, err := s.b.o.Catalog.Do(ctx, cmd)
+	if err != nil {
+		return res, &Error{Kind: Unavailable, Resource: r, Name: name, VHost: s.vhost, Err: err}
+	}
+	return res, s.resultError(&res, r, name)
+}
+
+// resultError says what a command's result means to its caller.
+func (s *Session) resultError(res *catalog.Result, r Resource, name string) error {
+	e := &Error{Resource: r, Name: name, VHost: s.vhost}
+	switch res.Code {
+	case catalog.Done, catalog.Existed:
+		return nil
+	case catalog.NotFound:
+		e.Kind = NotFound
+	case catalog.Different:
+		e.Kind = Mismatch
+		e.mismatch(res.Mismatch)
+	case catalog.Locked:
+		e.Kind = Locked
+	case catalog.InUse:
+		e.Kind = InUse
+	case catalog.Refused:
+		e.Kind, e.Detail = Reserved, "operation not permitted on "+string(r)+" '"+name+"' in vhost '"+s.vhost+"'"
+	default:
+		e.Kind, e.Detail = Internal, "the catalog says "+res.Code.String()
+	}
+	return e
+}

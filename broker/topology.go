@@ -1,0 +1,341 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/exchange"
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/shard"
+)
+
+// reservedPrefix begins the names that only the broker makes.
+const reservedPrefix = "amq."
+
+// ExchangeOptions say what to declare.
+type ExchangeOptions struct {
+	Name, Type                             string
+	Passive, Durable, AutoDelete, Internal bool
+	Args                                   message.Table
+}
+
+// DeclareExchange makes an exchange, or checks that the one there is equal.
+// With Passive it only checks that there is one.
+func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error {
+	e := &Error{Resource: ExchangeResource, Name: o.Name, VHost: s.vhost, User: s.ident.User}
+	if o.Name == "" {
+		e.Kind, e.Detail = Reserved, "operation not permitted on the default exchange"
+		return e
+	}
+	have := s.b.View().Exchange(s.vhost, o.Name)
+	if o.Passive {
+		if have == nil {
+			e.Kind = NotFound
+			return e
+		}
+		return nil
+	}
+	t, ok := exchange.ParseType(o.Type)
+	if !ok {
+		e.Kind, e.Detail = Invalid, fmt.Sprintf("unknown exchange type '%s'", o.Type)
+		return e
+	}
+	if err := s.check(opConfigure, ExchangeResource, o.Name); err != nil {
+		return err
+	}
+	spec := catalog.ExchangeSpec{Name: o.Name, Type: t, Durable: o.Durable, AutoDelete: o.AutoDelete, Internal: o.Internal, Args: o.Args}
+	if have != nil {
+		if m := catalog.EquivalentExchange(have, &spec); m != nil {
+			e.Kind = Mismatch
+			e.mismatch(m)
+			return e
+		}
+		return nil
+	}
+	if strings.HasPrefix(o.Name, reservedPrefix) {
+		e.Kind = Reserved
+		e.Detail = fmt.Sprintf("exchange name '%s' contains reserved prefix 'amq.*'", o.Name)
+		return e
+	}
+	_, err := s.do(ctx, &catalog.DeclareExchange{VHost: s.vhost, ExchangeSpec: spec}, ExchangeResource, o.Name)
+	return err
+}
+
+// DeleteExchange removes an exchange; one that is not there is no error.
+func (s *Session) DeleteExchange(ctx context.Context, name string, ifUnused bool) error {
+	e := &Error{Resource: ExchangeResource, Name: name, VHost: s.vhost}
+	if name == "" {
+		e.Kind, e.Detail = Reserved, "operation not permitted on the default exchange"
+		return e
+	}
+	if err := s.check(opConfigure, ExchangeResource, name); err != nil {
+		return err
+	}
+	have := s.b.View().Exchange(s.vhost, name)
+	if have == nil {
+		return nil
+	}
+	if have.System {
+		e.Kind, e.Detail = Reserved, fmt.Sprintf("deletion of system exchange '%s' in vhost '%s' not allowed", name, s.vhost)
+		return e
+	}
+	_, err := s.do(ctx, &catalog.DeleteExchange{VHost: s.vhost, Name: name, ID: have.ID, IfUnused: ifUnused}, ExchangeResource, name)
+	if KindOf(err) == NotFound {
+		return nil
+	}
+	return err
+}
+
+// QueueOptions say what to declare.
+type QueueOptions struct {
+	Name                                    string // empty: the broker names it
+	Passive, Durable, Exclusive, AutoDelete bool
+	Args                                    message.Table
+	NoCounts                                bool // the caller does not need Ready and Consumers
+}
+
+// A QueueInfo answers a declaration.
+type QueueInfo struct {
+	Name      string
+	Ready     uint64
+	Consumers int
+}
+
+// DeclareQueue makes a queue, or checks that the one there is equal. With
+// Passive it only checks that there is one that the session may use.
+func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, error) {
+	named := o.Name != ""
+	if !named {
+		o.Name = "amq.gen-" + randomName()
+	}
+	e := &Error{Resource: QueueResource, Name: o.Name, VHost: s.vhost, User: s.ident.User}
+	have := s.b.View().Queue(s.vhost, o.Name)
+	if o.Passive {
+		q, err := s.queue(o.Name)
+		if err != nil {
+			return QueueInfo{}, err
+		}
+		return s.describe(ctx, q, o.NoCounts)
+	}
+	if err := s.check(opConfigure, QueueResource, o.Name); err != nil {
+		return QueueInfo{}, err
+	}
+	spec := catalog.QueueSpec{
+		Name: o.Name, Durable: o.Durable && !o.Exclusive, AutoDelete: o.AutoDelete, Exclusive: o.Exclusive,
+		Owner: s.owner, Args: o.Args, Kind: kindOf(o.Args),
+	}
+	if have != nil {
+		if err := s.equivalent(have, &spec); err != nil {
+			return QueueInfo{}, err
+		}
+		return s.describe(ctx, have, o.NoCounts)
+	}
+	if named && strings.HasPrefix(o.Name, reservedPrefix) {
+		e.Kind = Reserved
+		e.Detail = fmt.Sprintf("queue name '%s' contains reserved prefix 'amq.*'", o.Name)
+		return QueueInfo{}, e
+	}
+	if err := checkQueueArgs(s.vhost, &spec); err != nil {
+		return QueueInfo{}, err
+	}
+	if spec.Durable {
+		spec.Shard = s.b.o.Place(s.vhost, o.Name)
+	} else {
+		spec.Incarnation = s.b.o.Incarnation
+	}
+	spec.Node = s.b.o.Node
+	res, err := s.do(ctx, &catalog.DeclareQueue{VHost: s.vhost, QueueSpec: spec}, QueueResource, o.Name)
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	if res.Code == catalog.Done {
+		return QueueInfo{Name: o.Name}, nil
+	}
+	return s.describe(ctx, res.Queue, o.NoCounts)
+}
+
+// equivalent reports how a redeclaration differs from the queue there is.
+func (s *Session) equivalent(have *catalog.Queue, wanted *catalog.QueueSpec) error {
+	e := &Error{Resource: QueueResource, Name: have.Name, VHost: s.vhost}
+	if have.Exclusive != wanted.Exclusive || !have.MayUse(s.owner) {
+		e.Kind = Locked
+		return e
+	}
+	if m := catalog.EquivalentQueue(have, wanted); m != nil {
+		e.Kind = Mismatch
+		e.mismatch(m)
+		return e
+	}
+	return nil
+}
+
+// describe counts what a queue holds.
+func (s *Session) describe(ctx context.Context, q *catalog.Queue, noCounts bool) (QueueInfo, error) {
+	info := QueueInfo{Name: q.Name}
+	if noCounts {
+		return info, nil
+	}
+	c, err := s.counts(ctx, q)
+	info.Ready, info.Consumers = c.Ready, c.Consumers
+	return info, err
+}
+
+func (s *Session) counts(ctx context.Context, q *catalog.Queue) (c shard.Counts, err error) {
+	to, err := s.b.shardOf(q)
+	if err != nil {
+		return c, err
+	}
+	err = await(ctx, func(done func(error)) {
+		to.Counts(q.ID, func(got shard.Counts, err error) {
+			c = got
+			done(err)
+		})
+	})
+	if err != nil {
+		return c, s.shardError(err, QueueResource, q.Name)
+	}
+	return c, nil
+}
+
+// DeleteOptions are the conditions of DeleteQueue.
+type DeleteOptions struct{ IfUnused, IfEmpty bool }
+
+// DeleteQueue removes a queue and returns how many messages were ready in it;
+// one that is not there is no error.
+func (s *Session) DeleteQueue(ctx context.Context, name string, o DeleteOptions) (uint64, error) {
+	if err := s.check(opConfigure, QueueResource, name); err != nil {
+		return 0, err
+	}
+	q, err := s.queue(name)
+	if KindOf(err) == NotFound {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	c, err := s.counts(ctx, q)
+	if err != nil && KindOf(err) != NotFound {
+		return 0, err
+	}
+	e := &Error{Resource: QueueResource, Name: name, VHost: s.vhost}
+	switch {
+	case o.IfUnused && c.Consumers > 0:
+		e.Kind = InUse
+		return 0, e
+	case o.IfEmpty && c.Ready > 0:
+		e.Kind = NotEmpty
+		return 0, e
+	}
+	_, err = s.do(ctx, &catalog.DeleteQueue{VHost: s.vhost, Name: name, ID: q.ID, By: s.owner}, QueueResource, name)
+	if err != nil && KindOf(err) != NotFound {
+		return 0, err
+	}
+	return c.Ready, nil
+}
+
+// Purge removes every ready message of a queue.
+func (s *Session) Purge(ctx context.Context, name string) (n uint64, err error) {
+	q, err := s.queue(name)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.check(opRead, QueueResource, name); err != nil {
+		return 0, err
+	}
+	to, err := s.b.shardOf(q)
+	if err != nil {
+		return 0, err
+	}
+	err = await(ctx, func(done func(error)) {
+		to.Purge(q.ID, func(got uint64, err error) {
+			n = got
+			done(err)
+		})
+	})
+	if err != nil {
+		return 0, s.shardError(err, QueueResource, name)
+	}
+	return n, nil
+}
+
+// A Binding names a binding from Source to a queue or an exchange.
+type Binding struct {
+	To          exchange.Kind
+	Destination string
+	Source      string
+	Key         string
+	Args        message.Table
+}
+
+// Bind makes a binding; one that is there is no error.
+func (s *Session) Bind(ctx context.Context, b Binding) error {
+	if err := s.mayBind(&b, true); err != nil {
+		return err
+	}
+	_, err := s.do(ctx, &catalog.Bind{Link: s.link(&b)}, ExchangeResource, b.Source)
+	return err
+}
+
+// Unbind removes a binding; one that is not there is no error.
+func (s *Session) Unbind(ctx context.Context, b Binding) error {
+	if err := s.mayBind(&b, false); err != nil {
+		if KindOf(err) == NotFound {
+			return nil
+		}
+		return err
+	}
+	_, err := s.do(ctx, &catalog.Unbind{Link: s.link(&b)}, ExchangeResource, b.Source)
+	if KindOf(err) == NotFound {
+		return nil
+	}
+	return err
+}
+
+func (s *Session) link(b *Binding) catalog.Link {
+	return catalog.Link{VHost: s.vhost, Source: b.Source, Kind: b.To, Destination: b.Destination, Key: b.Key, Args: b.Args}
+}
+
+// mayBind checks names, rights and arguments of a binding.
+func (s *Session) mayBind(b *Binding, making bool) error {
+	res, kind := QueueResource, b.To
+	if kind == exchange.Exchange {
+		res = ExchangeResource
+	}
+	if b.Source == "" || kind == exchange.Exchange && b.Destination == "" {
+		return &Error{Kind: Reserved, Resource: ExchangeResource, VHost: s.vhost, Detail: "operation not permitted on the default exchange"}
+	}
+	if err := s.check(opWrite, res, b.Destination); err != nil {
+		return err
+	}
+	if err := s.check(opRead, ExchangeResource, b.Source); err != nil {
+		return err
+	}
+	if kind == exchange.Queue {
+		if _, err := s.queue(b.Destination); err != nil {
+			return err
+		}
+	} else if s.b.View().Exchange(s.vhost, b.Destination) == nil {
+		return &Error{Kind: NotFound, Resource: ExchangeResource, Name: b.Destination, VHost: s.vhost}
+	}
+	x := s.b.View().Exchange(s.vhost, b.Source)
+	if x == nil {
+		return &Error{Kind: NotFound, Resource: ExchangeResource, Name: b.Source, VHost: s.vhost}
+	}
+	if making {
+		if err := exchange.CheckArgs(x.Type, b.Args); err != nil {
+			return &Error{Kind: Invalid, Resource: ExchangeResource, Name: b.Source, VHost: s.vhost, Detail: err.Error()}
+		}
+	}
+	return nil
+}
+
+// randomName is 22 characters that nobody else has.
+func randomName() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

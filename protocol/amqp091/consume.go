@@ -1,0 +1,138 @@
+package amqp091
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+
+	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/protocol/amqp091/wire"
+	"github.com/warrenmq/warren/shard"
+)
+
+func (ch *channel) qos(m *wire.BasicQos) error {
+	if m.PrefetchSize != 0 {
+		return errorf(wire.CodeNotImplemented, wire.IDBasicQos, "prefetch_size!=0 (%d)", m.PrefetchSize)
+	}
+	if m.Global {
+		if ch.limit == nil {
+			ch.limit = broker.NewLimit(0)
+		}
+		ch.limit.Set(uint32(m.PrefetchCount))
+	} else {
+		ch.prefetch = uint32(m.PrefetchCount)
+	}
+	ch.send(&wire.BasicQosOK{})
+	return nil
+}
+
+func (ch *channel) consume(m *wire.BasicConsume) error {
+	name, err := ch.queueName(m.Queue, wire.IDBasicConsume)
+	if err != nil {
+		return err
+	}
+	tag := m.ConsumerTag
+	if tag == "" {
+		tag = "amq.ctag-" + randomName()
+	}
+	if _, ok := ch.consumers[tag]; ok {
+		return errorf(wire.CodeNotAllowed, wire.IDBasicConsume, "attempt to reuse consumer tag '%s'", tag)
+	}
+	if most := ch.c.f.o.MaxConsumers; most > 0 && len(ch.consumers) >= most {
+		return errorf(wire.CodeNotAllowed, wire.IDBasicConsume, "reached maximum (%d) of consumers per channel", most)
+	}
+	if ch.limit == nil {
+		ch.limit = broker.NewLimit(0)
+	}
+	priority, err := consumerPriority(m.Arguments)
+	if err != nil {
+		return err
+	}
+	k := &consumer{ch: ch, tag: tag, name: name, noAck: m.NoAck}
+	_, err = ch.c.session.Consume(ch.c.ctx, broker.ConsumeOptions{
+		Queue: name, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority,
+		Prefetch: ch.prefetch, Limit: ch.limit, Sink: ch, User: k,
+	}, func(bc *broker.Consumer) {
+		// From the shard's turn: deliveries come behind consume-ok.
+		k.Consumer, k.queue, k.from = bc, bc.Queue, bc.Shard()
+		if !m.NoWait {
+			ch.send(&wire.BasicConsumeOK{ConsumerTag: tag})
+		}
+	})
+	if err != nil {
+		return brokerError(err, wire.IDBasicConsume)
+	}
+	ch.consumers[tag] = k
+	return nil
+}
+
+func consumerPriority(args wire.Table) (int32, error) {
+	v, ok := args.Get("x-priority")
+	if !ok {
+		return 0, nil
+	}
+	n, ok := v.Int()
+	if !ok {
+		return 0, errorf(wire.CodePreconditionFailed, wire.IDBasicConsume, "invalid arg 'x-priority': expected integer")
+	}
+	return int32(min(max(n, -1<<31), 1<<31-1)), nil
+}
+
+func (ch *channel) cancel(m *wire.BasicCancel) error {
+	if k := ch.consumers[m.ConsumerTag]; k != nil {
+		delete(ch.consumers, m.ConsumerTag)
+		if err := k.Cancel(ch.c.ctx, false); err != nil {
+			return brokerError(err, wire.IDBasicCancel)
+		}
+	}
+	return ch.reply(m.NoWait, &wire.BasicCancelOK{ConsumerTag: m.ConsumerTag})
+}
+
+func (ch *channel) get(m *wire.BasicGet) error {
+	name, err := ch.queueName(m.Queue, wire.IDBasicGet)
+	if err != nil {
+		return err
+	}
+	got, err := ch.c.session.Get(ch.c.ctx, name, m.NoAck)
+	if err != nil {
+		return brokerError(err, wire.IDBasicGet)
+	}
+	if got.Empty {
+		ch.send(&wire.BasicGetEmpty{})
+		return nil
+	}
+	k := ch.getter[name]
+	if k == nil || k.queue != got.ID || k.noAck != m.NoAck {
+		k = &consumer{ch: ch, name: name, noAck: m.NoAck, queue: got.ID, from: got.From}
+		if ch.getter == nil || len(ch.getter) >= maxGetters {
+			ch.getter = map[string]*consumer{}
+		}
+		ch.getter[name] = k
+	}
+	o := &ch.c.out
+	o.Lock()
+	o.items = append(o.items, outItem{to: k, d: got.Delivery, get: &getReply{remaining: count(got.Remaining)}})
+	o.Unlock()
+	return nil
+}
+
+// maxGetters bounds the queues a channel remembers of basic.get.
+const maxGetters = 64
+
+// recover gives back everything the channel holds.
+func (ch *channel) recover(requeue bool, id wire.ID) error {
+	if !requeue {
+		return errorf(wire.CodeNotImplemented, id, "requeue=false")
+	}
+	if err := ch.settle(0, true, shard.Requeue, id); err != nil {
+		return err
+	}
+	ch.c.flushSettles()
+	return nil
+}
+
+// randomName is 22 characters that nobody else has.
+func randomName() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

@@ -1,0 +1,179 @@
+package amqp091
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/protocol/amqp091/wire"
+)
+
+// A content is the message that a channel is receiving: basic.publish, then a
+// header, then bodies. Its parts are views of the read buffer until save.
+type content struct {
+	ch        *channel
+	state     contentState
+	mandatory bool
+	exchange  []byte
+	key       []byte
+	props     wire.Props
+	size      uint64
+	body      []byte
+	saved     bool // the parts stand in owned
+	listed    bool // in conn.pubs.open
+}
+
+type contentState uint8
+
+const (
+	noContent contentState = iota
+	wantHeaderFrame
+	wantBodyFrame
+)
+
+// begin takes a basic.publish.
+func (t *content) begin(args []byte) error {
+	var m wire.BasicPublish
+	if err := m.Decode(args); err != nil {
+		return err
+	}
+	if m.Immediate {
+		return &wire.Error{Code: wire.CodeNotImplemented, Text: "immediate=true", Method: wire.IDBasicPublish}
+	}
+	t.exchange, t.key, t.mandatory = m.Exchange, m.RoutingKey, m.Mandatory
+	t.state, t.body, t.saved = wantHeaderFrame, nil, false
+	return nil
+}
+
+func (t *content) header(f wire.Frame) error {
+	if t.state != wantHeaderFrame {
+		return wire.UnexpectedFrame(f)
+	}
+	h, err := wire.DecodeHeader(f.Payload)
+	if err != nil {
+		return err
+	}
+	if most := t.ch.c.f.o.MaxMessage; h.BodySize > most {
+		return &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("message size %d is larger than configured max size %d", h.BodySize, most)}
+	}
+	t.props, t.size = h.Props, h.BodySize
+	t.state = wantBodyFrame
+	if t.size == 0 {
+		return t.done()
+	}
+	return nil
+}
+
+func (t *content) bodyFrame(f wire.Frame) error {
+	if t.state != wantBodyFrame || uint64(len(t.body))+uint64(len(f.Payload)) > t.size {
+		return wire.UnexpectedFrame(f)
+	}
+	switch {
+	case t.body == nil && uint64(len(f.Payload)) == t.size:
+		t.body = f.Payload
+	default:
+		if !t.saved {
+			t.save()
+		}
+		// Grows with what was received, whatever was announced.
+		t.body = append(t.body, f.Payload...)
+	}
+	if uint64(len(t.body)) == t.size {
+		return t.done()
+	}
+	return nil
+}
+
+// save copies what is a view of the read buffer, which is about to be reused.
+func (t *content) save() {
+	t.listed = false
+	if t.state == noContent || t.saved {
+		return
+	}
+	n := len(t.exchange) + len(t.key) + len(t.props)
+	b := make([]byte, 0, n)
+	b = append(append(append(b, t.exchange...), t.key...), t.props...)
+	e, k := len(t.exchange), len(t.exchange)+len(t.key)
+	t.exchange, t.key = b[:e:e], b[e:k:k]
+	if t.state == wantBodyFrame {
+		t.props = wire.Props(b[k:])
+	}
+	t.body = append([]byte(nil), t.body...)
+	t.saved = true
+}
+
+// done adds the whole message to what this read publishes.
+func (t *content) done() error {
+	t.state = noContent
+	ch := t.ch
+	if ch.publisher == nil {
+		ch.publisher = ch.c.session.NewPublisher(ch)
+	}
+	p := &ch.c.pubs
+	if p.ch != ch || len(p.list) == maxPublishes {
+		if err := ch.c.flush(); err != nil {
+			return err
+		}
+		p.ch = ch
+	}
+	if cap(p.messages) == 0 {
+		p.messages, p.list = make([]message.Message, 0, maxPublishes), make([]broker.Publication, 0, maxPublishes)
+	}
+	p.messages = append(p.messages, message.Message{
+		Protocol: message.AMQP091, Exchange: t.exchange, RoutingKey: t.key,
+		Properties: t.props, Body: t.body, Durable: t.props.Persistent(),
+		HasPriority: t.props.Has(wire.HasPriority), Priority: t.props.Priority(),
+	})
+	m := &p.messages[len(p.messages)-1]
+	pub := broker.Publication{Message: m, Headers: headers{t.props}}
+	if e := t.props.Expiration(); e != nil {
+		ttl, err := expiration(e)
+		if err != nil {
+			p.messages = p.messages[:len(p.messages)-1]
+			return err
+		}
+		pub.TTL, pub.HasTTL = ttl, true
+		m.TTL, m.HasTTL = uint64(ttl), true
+	}
+	if u := t.props.UserID(); u != nil && string(u) != ch.c.session.User() && !ch.c.session.MayImpersonate() {
+		p.messages = p.messages[:len(p.messages)-1]
+		return &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("user_id property set to '%s' but authenticated user was '%s'", u, ch.c.session.User())}
+	}
+	if ch.confirm {
+		ch.published++
+		pub.Tag = ch.published
+	}
+	p.list = append(p.list, pub)
+	p.mandatory = append(p.mandatory, t.mandatory)
+	return nil
+}
+
+// expiration reads the property: milliseconds in decimal digits.
+func expiration(b []byte) (uint32, error) {
+	bad := func(why string) error {
+		return &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("invalid expiration '%.64s': %s", b, why)}
+	}
+	digits := 0
+	for digits < len(b) && (b[digits] >= '0' && b[digits] <= '9' || digits == 0 && (b[0] == '-' || b[0] == '+')) {
+		digits++
+	}
+	n, err := strconv.ParseInt(string(b[:digits]), 10, 64)
+	switch {
+	case err != nil:
+		return 0, bad("no_integer")
+	case digits < len(b):
+		return 0, bad(fmt.Sprintf("{leftover_string,%q}", b[digits:]))
+	case n < 0:
+		return 0, bad(fmt.Sprintf("{value_negative,%d}", n))
+	case n > maxTTL:
+		return 0, bad(fmt.Sprintf("{value_too_large,%d}", n))
+	}
+	return uint32(n), nil
+}
+
+// maxTTL is the longest expiry in milliseconds, as in RabbitMQ.
+const maxTTL = 1<<32 - 1

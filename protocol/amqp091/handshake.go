@@ -1,0 +1,215 @@
+package amqp091
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/internal/secret"
+	"github.com/warrenmq/warren/protocol/amqp091/wire"
+)
+
+const mechanisms = "PLAIN AMQPLAIN"
+
+func (c *conn) start() {
+	yes := wire.Bool(true)
+	caps := wire.Table{
+		{Key: "publisher_confirms", Value: yes}, {Key: "exchange_exchange_bindings", Value: yes},
+		{Key: "basic.nack", Value: yes}, {Key: "consumer_cancel_notify", Value: yes},
+		{Key: "connection.blocked", Value: yes}, {Key: "consumer_priorities", Value: yes},
+		{Key: "authentication_failure_close", Value: yes}, {Key: "per_consumer_qos", Value: yes},
+	}
+	o := &c.f.o
+	c.send(&wire.ConnectionStart{
+		VersionMajor: 0, VersionMinor: 9, Mechanisms: mechanisms, Locales: "en_US",
+		ServerProperties: wire.Table{
+			{Key: "capabilities", Value: wire.TableOf(caps)},
+			{Key: "cluster_name", Value: wire.String(o.ClusterName)},
+			{Key: "information", Value: wire.String("Licensed under the Apache License 2.0")},
+			{Key: "platform", Value: wire.String("Go")},
+			{Key: "product", Value: wire.String(o.Product)},
+			{Key: "version", Value: wire.String(o.Version)},
+		},
+	})
+}
+
+// connectionMethod handles a method on channel 0.
+func (c *conn) connectionMethod(payload []byte) error {
+	id, args, err := wire.SplitMethod(payload)
+	if err != nil {
+		return err
+	}
+	switch {
+	case id == wire.IDConnectionClose:
+		return c.peerCloses()
+	case id == wire.IDConnectionStartOK && c.state == wantStartOK:
+		return c.startOK(args)
+	case id == wire.IDConnectionTuneOK && c.state == wantTuneOK:
+		return c.tuneOK(args)
+	case id == wire.IDConnectionOpen && c.state == wantOpen:
+		return c.open(args)
+	case id == wire.IDConnectionUpdateSecret && c.state == running:
+		return &wire.Error{Code: wire.CodeNotAllowed, Text: "the secret of this connection can not be updated", Method: id}
+	case !id.Known():
+		return &wire.Error{Code: wire.CodeCommandInvalid, Text: "unimplemented method", Method: id}
+	case id.Class() != wire.IDConnectionStart.Class() && c.state == running:
+		return &wire.Error{Code: wire.CodeChannelError, Text: fmt.Sprintf("method %s on channel 0", id), Method: id}
+	}
+	return &wire.Error{Code: wire.CodeCommandInvalid, Text: fmt.Sprintf("method %s is not expected now", id), Method: id}
+}
+
+// peerCloses answers connection.close, after what was published before it.
+func (c *conn) peerCloses() error {
+	err := c.flush()
+	c.dropChannels()
+	c.send(&wire.ConnectionCloseOK{})
+	c.state = closed
+	return err
+}
+
+func (c *conn) startOK(args []byte) error {
+	var m wire.ConnectionStartOK
+	if err := m.Decode(args); err != nil {
+		return err
+	}
+	var cred wire.Credentials
+	var err error
+	switch m.Mechanism {
+	case "PLAIN":
+		cred, err = wire.ParsePlain([]byte(m.Response))
+	case "AMQPLAIN":
+		cred, err = wire.ParseAMQPlain([]byte(m.Response))
+	default:
+		return &wire.Error{Code: wire.CodeCommandInvalid, Method: wire.IDConnectionStartOK,
+			Text: fmt.Sprintf("unknown authentication mechanism '%.64s'", m.Mechanism)}
+	}
+	if err != nil {
+		return err
+	}
+	if t, ok := m.ClientProperties.Get("capabilities"); ok {
+		if t, ok := t.Table(); ok {
+			c.caps.cancelNotify = isTrue(t, "consumer_cancel_notify")
+			c.caps.authFailureClose = isTrue(t, "authentication_failure_close")
+		}
+	}
+	name := ""
+	if v, ok := m.ClientProperties.Get("connection_name"); ok {
+		name, _ = v.Text()
+	}
+	ident, err := c.f.o.Broker.Login(c.ctx, broker.Credentials{User: cred.User, Password: secret.New(string(cred.Password)), Peer: c.in.Peer})
+	if err != nil {
+		return c.refuse(m.Mechanism, cred.User, err)
+	}
+	c.session = c.f.o.Broker.NewSession(ident, broker.SessionInfo{Peer: c.in.Peer, Protocol: "AMQP 0-9-1", Name: name, Listener: c.in.Listener})
+	if a, ok := c.nc.(interface{ Authenticated() }); ok {
+		a.Authenticated()
+	}
+	c.state = wantTuneOK
+	c.send(&wire.ConnectionTune{ChannelMax: c.f.o.ChannelMax, FrameMax: c.f.o.FrameMax, Heartbeat: uint16(c.f.o.Heartbeat / time.Second)})
+	return nil
+}
+
+func isTrue(t wire.Table, key string) bool {
+	v, ok := t.Get(key)
+	if !ok {
+		return false
+	}
+	b, ok := v.Bool()
+	return ok && b
+}
+
+// refuse ends a login that failed: with a word if the client asked for one.
+func (c *conn) refuse(mechanism, user string, err error) error {
+	c.log.Warn("login refused", "conn", c.in.Peer.String(), "user", fmt.Sprintf("%.64q", user), "err", err)
+	if !c.caps.authFailureClose {
+		return errPeerGone
+	}
+	return &wire.Error{Code: wire.CodeAccessRefused,
+		Text: fmt.Sprintf("Login was refused using authentication mechanism %s. For details see the broker logfile.", mechanism)}
+}
+
+func (c *conn) tuneOK(args []byte) error {
+	var m wire.ConnectionTuneOK
+	if err := m.Decode(args); err != nil {
+		return err
+	}
+	o := &c.f.o
+	if err := negotiated("channel_max", uint32(m.ChannelMax), uint32(o.ChannelMax), 1); err != nil {
+		return err
+	}
+	if err := negotiated("frame_max", m.FrameMax, o.FrameMax, minFrameMax); err != nil {
+		return err
+	}
+	c.chanMax, c.frameMax = m.ChannelMax, m.FrameMax
+	c.out.setFrameMax(m.FrameMax)
+	c.heartbeat = time.Duration(m.Heartbeat) * time.Second
+	if c.heartbeat > 0 {
+		c.beat = time.AfterFunc(c.heartbeat/2, c.onBeat)
+	}
+	c.state = wantOpen
+	return nil
+}
+
+// minFrameMax is the least that 0-9-1 allows; old clients ask for it.
+const minFrameMax = 4096
+
+// negotiated checks a value of tune-ok: 0 asks for no limit, which exceeds ours.
+func negotiated(name string, got, limit, least uint32) error {
+	switch {
+	case got == 0 || got > limit:
+		return &wire.Error{Code: wire.CodeNotAllowed, Method: wire.IDConnectionTuneOK,
+			Text: fmt.Sprintf("negotiated %s = %d is higher than the maximum allowed value (%d)", name, got, limit)}
+	case got < least:
+		return &wire.Error{Code: wire.CodeNotAllowed, Method: wire.IDConnectionTuneOK,
+			Text: fmt.Sprintf("negotiated %s = %d is lower than the minimum allowed value (%d)", name, got, least)}
+	}
+	return nil
+}
+
+func (c *conn) open(args []byte) error {
+	var m wire.ConnectionOpen
+	if err := m.Decode(args); err != nil {
+		return err
+	}
+	if err := c.session.Open(c.ctx, m.VirtualHost); err != nil {
+		we := hardError(err, wire.IDConnectionOpen)
+		var be *broker.Error
+		if errors.As(err, &be) {
+			switch be.Kind {
+			case broker.NotFound:
+				we.Code, we.Text = wire.CodeNotAllowed, fmt.Sprintf("vhost %s not found", m.VirtualHost)
+			case broker.Denied:
+				we.Code, we.Text = wire.CodeNotAllowed, fmt.Sprintf("access to vhost '%s' refused for user '%s'", m.VirtualHost, be.User)
+			}
+		}
+		return we
+	}
+	c.channels = map[uint16]*channel{}
+	c.state = running
+	c.send(&wire.ConnectionOpenOK{})
+	c.log.Info("connection open", "conn", c.in.Peer.String(), "user", c.session.User(), "vhost", m.VirtualHost)
+	return nil
+}
+
+// onBeat runs twice per heartbeat interval, on a timer's goroutine.
+func (c *conn) onBeat() {
+	if c.readSince.Swap(false) {
+		c.silent.Store(0)
+	} else if c.silent.Add(1) >= 4 {
+		c.log.Warn("connection closed: missed heartbeats from client", "conn", c.in.Peer.String())
+		c.cancelRead()
+		return
+	}
+	if !c.wrote.Swap(false) {
+		c.out.beat(c)
+	}
+	c.beat.Reset(c.heartbeat / 2)
+}
+
+func (c *conn) cancelRead() {
+	c.out.Lock()
+	c.out.dead = true
+	c.out.Unlock()
+	_ = c.nc.Close() // the peer does not answer: nothing is left to say
+}
