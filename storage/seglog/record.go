@@ -27,6 +27,7 @@ const (
 	recordAlign      = 8
 	maxData          = 1<<32 - 1 - segmentHeaderSize - recordHeaderSize - 8
 	seqMask          = 1<<48 - 1
+	maxIndex         = 1<<62 - 1 // so that arithmetic on indexes cannot wrap
 )
 
 // Kinds of records; they are part of the format.
@@ -102,7 +103,9 @@ func parseRecord(b []byte, salt uint32) (r record, ok bool) {
 func (r *record) wellFormed() bool {
 	switch r.kind {
 	case kindEntry:
-		return r.index > 0 && uint64(r.len) <= maxData
+		return r.index > 0 && r.index <= maxIndex && uint64(r.len) <= maxData
+	case kindTruncate, kindReset:
+		return r.index <= maxIndex && r.len == 0
 	case kindHardState:
 		return r.len == voteSize
 	default:

@@ -18,8 +18,8 @@ type replay struct {
 	log    *Log
 	scan   *scanner
 	groups map[uint64]*replayed
-	holes  int // places where records of unknown groups were lost
-	lost   bool
+	holes  int    // places where records of unknown groups were lost
+	lost   uint64 // entries known to be missing
 	broken []brokenEntry
 }
 
@@ -46,7 +46,8 @@ type brokenEntry struct {
 	at    loc
 }
 
-// maxLost bounds how many entries known to be missing are kept as such.
+// maxLost bounds how many entries known to be missing are kept as such. Beyond
+// it their groups count as damaged, whatever comes.
 const maxLost = 1 << 20
 
 func (r *replay) run(d *directory) error {
@@ -64,12 +65,16 @@ func (r *replay) run(d *directory) error {
 		if err := r.segment(s, end, known); err != nil {
 			return err
 		}
+		if !known && r.log.held[i+1].file != nil {
+			r.hole(&Damage{Segment: s.seq, Offset: s.end, Length: s.filled - s.end})
+		}
 	}
 	return nil
 }
 
-// segment replays one segment. Where its end is not known, it ends with the
-// first bad record, and what may have been behind it counts as lost.
+// segment replays one segment. Where its end is not known, because that stood
+// in the next one's header, it ends with the first bad record, and what may
+// have been behind it counts as lost.
 func (r *replay) segment(s *segment, end int64, known bool) error {
 	r.scan.reset(s, s.filled)
 	if known && (end < segmentHeaderSize || end > max(s.filled, segmentHeaderSize)) {
@@ -89,14 +94,14 @@ func (r *replay) segment(s *segment, end int64, known bool) error {
 		if v != bad && off+rec.size() > end {
 			v = bad
 		}
+		if v == bad && !known {
+			s.end = off
+			return nil
+		}
 		if v == bad {
-			next := end
-			if known {
-				if next, err = r.scan.resync(off+recordAlign, end); err != nil {
-					return err
-				}
-			} else {
-				s.end = off
+			next, err := r.scan.resync(off+recordAlign, end)
+			if err != nil {
+				return err
 			}
 			r.hole(&Damage{Segment: s.seq, Offset: off, Length: next - off})
 			off = next
@@ -191,15 +196,24 @@ func (r *replay) entry(rg *replayed, index uint64, at loc) {
 	case !rg.based && (g.ents.n == 0 || index < g.first):
 		l.cutFront(g, g.last())
 		g.first = index
-	case index-g.last()-1 > maxLost && index > g.last():
+	case index > g.last() && !r.lose(rg, index-g.last()-1):
 		l.cutFront(g, g.last())
-		g.first, g.firstTerm, rg.gone = index, 0, true
+		g.first, g.firstTerm = index, 0
 	}
 	for next := g.last() + 1; next < index; next++ {
 		l.add(g, next, loc{})
-		r.lost = true
 	}
 	l.add(g, index, at)
+}
+
+// lose accounts for n missing entries; false says that they are too many.
+func (r *replay) lose(rg *replayed, n uint64) bool {
+	if n > maxLost-r.lost {
+		rg.gone = true
+		return false
+	}
+	r.lost += n
+	return true
 }
 
 // truncate sets the base of a group. Entries between the base and the first one
@@ -219,8 +233,7 @@ func (r *replay) truncate(rg *replayed, index, term uint64) {
 func (r *replay) rebase(rg *replayed, index, term uint64) {
 	g, l := rg.g, r.log
 	missing := g.first - index - 1
-	if missing > maxLost {
-		rg.gone = true
+	if !r.lose(rg, missing) {
 		return
 	}
 	var seen []loc
@@ -234,7 +247,6 @@ func (r *replay) rebase(rg *replayed, index, term uint64) {
 	for _, at := range seen {
 		l.add(g, g.last()+1, at)
 	}
-	r.lost = true
 }
 
 func (r *replay) reset(rg *replayed, rec *record) {
@@ -242,9 +254,6 @@ func (r *replay) reset(rg *replayed, rec *record) {
 	r.log.reset(g, rec.index, rec.term)
 	g.baseSeg = rec.seq
 	rg.based, rg.open, rg.below, rg.gone = true, false, 0, false
-	if rec.index == 0 && rec.term == 0 {
-		g.damaged = false
-	}
 	if rec.typ == resetDrop {
 		delete(r.groups, rec.group)
 	}
@@ -284,7 +293,7 @@ func (r *replay) doubtful(rg *replayed) bool {
 	if rg.gone || rg.stateLost || rg.open || !rg.based || rg.below > g.first || rg.holes != r.holes {
 		return true
 	}
-	for i := 0; r.lost && i < g.ents.n; i++ {
+	for i := 0; r.lost > 0 && i < g.ents.n; i++ {
 		if g.ents.at(i).seq == 0 {
 			return true
 		}

@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/warrenmq/warren/storage"
@@ -12,7 +13,8 @@ type writer struct {
 	end    int64    // where the next record goes
 	buf    []byte   // gathered and not yet written; belongs in front of end
 	zeros  []byte
-	err    error // the first failure of this drain
+	vote   [voteSize]byte // scratch
+	err    error          // the first failure of this drain
 
 	syncedSeq uint64 // everything before this position was synced
 	syncedOff int64
@@ -115,7 +117,7 @@ func (l *Log) encode(a *storage.Append) {
 	}
 	for i := range a.Entries {
 		e := &a.Entries[i]
-		if e.Index == 0 || e.Index != a.Entries[0].Index+uint64(i) {
+		if e.Index == 0 || e.Index > maxIndex || e.Index != a.Entries[0].Index+uint64(i) {
 			panic(fmt.Sprintf("seglog: group %d: entry %d at position %d behind %d", g.id, e.Index, i, a.Entries[0].Index))
 		}
 		if e.Index <= g.floor { // given up already
@@ -153,13 +155,19 @@ func (l *Log) putReset(g *group, r *storage.Reset) {
 	if r.Drop {
 		rec.typ, rec.index, rec.term = resetDrop, 0, 0
 	}
+	if newLife(r) && !r.Drop {
+		g.born, g.hasHS = false, false
+	}
 	l.put(g, &rec, nil)
 	g.tail, g.floor, g.baseSeg = rec.index, rec.index, rec.seq
 	if r.Drop {
 		// What follows is another life.
-		g.born, g.hasHS, g.hsSeg, g.baseSeg = false, false, 0, 0
+		g.born, g.hasHS, g.baseSeg = false, false, 0
 	}
 }
+
+// newLife says that nothing of the group outlives the reset.
+func newLife(r *storage.Reset) bool { return r.Drop || r.Index == 0 && r.Term == 0 }
 
 func (l *Log) putTruncate(g *group, index, term uint64) {
 	r := record{kind: kindTruncate, group: g.id, index: index, term: term}
@@ -169,9 +177,8 @@ func (l *Log) putTruncate(g *group, index, term uint64) {
 
 func (l *Log) putState(g *group, hs storage.HardState) {
 	r := record{kind: kindHardState, group: g.id, index: hs.Commit, term: hs.Term}
-	v := hs.Vote
-	vote := [voteSize]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24), byte(v >> 32), byte(v >> 40), byte(v >> 48), byte(v >> 56)}
-	l.put(g, &r, vote[:])
+	binary.LittleEndian.PutUint64(l.w.vote[:], hs.Vote)
+	l.put(g, &r, l.w.vote[:])
 	g.hasHS, g.hsSeg = true, r.seq
 }
 
@@ -234,20 +241,18 @@ func (l *Log) apply(a *storage.Append, locs []loc) []loc {
 }
 
 func (l *Log) applyReset(g *group, r *storage.Reset) {
-	l.reset(g, r.Index, r.Term)
-	if r.Index == 0 && r.Term == 0 || r.Drop {
-		g.damaged = false
+	if !newLife(r) {
+		l.reset(g, r.Index, r.Term)
+		return
 	}
-	if r.Drop {
-		l.reset(g, 0, 0)
-		g.live, g.state = false, storage.HardState{}
-	}
+	l.reset(g, 0, 0)
+	g.live, g.state, g.damaged = !r.Drop, storage.HardState{}, false
 }
 
 // done calls the Done functions once what they wait for is synced.
 func (l *Log) done(synced bool) {
 	w := &l.w
-	if !synced {
+	if !synced || l.broken.Load() {
 		return
 	}
 	for i, f := range w.waiting {

@@ -66,6 +66,10 @@ func (d *logDriver) submit() {
 	case 1:
 		at := last + d.rng.Uint64N(10)
 		a.Reset = &storage.Reset{Index: at, Term: d.term}
+		if d.rng.IntN(3) == 0 {
+			at = 0
+			a.Reset = &storage.Reset{}
+		}
 		last, low = at, at
 	}
 	if d.rng.IntN(4) > 0 {

@@ -45,6 +45,9 @@ func (m logModel) apply(a *storage.Append) {
 		} else {
 			g := m.group(a.Group)
 			g.base, g.baseTerm, g.ents = r.Index, r.Term, nil
+			if r.Index == 0 && r.Term == 0 { // a new group
+				g.state = storage.HardState{}
+			}
 		}
 		if r.Drop && len(a.Entries) == 0 && !a.HasState {
 			return
@@ -116,6 +119,9 @@ func drawAppend(t *rapid.T, m logModel, term *uint64) *storage.Append {
 	case 1:
 		idx := rapid.Uint64Range(0, last+20).Draw(t, "at")
 		a.Reset = &storage.Reset{Index: idx, Term: *term}
+		if idx == 0 {
+			a.Reset.Term = 0
+		}
 		last, base = idx, idx
 	}
 	if rapid.IntRange(0, 3).Draw(t, "entries") > 0 {
