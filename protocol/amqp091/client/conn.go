@@ -68,6 +68,7 @@ func newConn(o Options, nc net.Conn) *Conn {
 }
 
 func (c *Conn) start() {
+	c.heard.Store(true) // the handshake
 	c.wg.Go(c.readLoop)
 	c.wg.Go(c.flushLoop)
 	if c.heartbeat > 0 {
@@ -191,27 +192,44 @@ func (c *Conn) flushLoop() {
 	}
 }
 
-// beatLoop is a count of ticks, two to an interval.
+// beatLoop turns ticks, two to an interval, into heartbeats and a verdict.
 func (c *Conn) beatLoop() {
 	ticks, stop := c.opts.Tick(c.heartbeat / 2)
 	defer stop()
-	for silent := 0; ; {
+	var p pulse
+	for {
 		select {
 		case <-c.dying:
 			return
 		case <-ticks:
 		}
 		// A callback that takes its time is not the server's silence.
-		if c.heard.Swap(false) || !c.reading.Load() {
-			silent = 0
-		} else if silent++; silent >= 4 {
+		heard := c.heard.Swap(false) || !c.reading.Load()
+		beat, dead := p.tick(heard, c.sent.Swap(false))
+		if dead {
 			c.fail(ErrSilent)
 			return
 		}
-		if !c.sent.Swap(false) {
+		if beat {
 			c.beat()
 		}
 	}
+}
+
+// A pulse counts silence in ticks. It starts with the first tick after the
+// handshake, which counts as heard.
+type pulse struct{ silent int }
+
+// tick says whether a heartbeat is due, because nothing was sent since the last
+// tick, and whether the server is given up: nothing was heard for two intervals.
+func (p *pulse) tick(heard, sent bool) (beat, dead bool) {
+	const patience = 4 // ticks
+	if heard {
+		p.silent = 0
+	} else {
+		p.silent++
+	}
+	return !sent, p.silent == patience
 }
 
 func (c *Conn) beat() {

@@ -47,6 +47,9 @@ func violate(code wire.ReplyCode, format string, args ...any) *violation {
 
 // broken makes what the codec says about the server's bytes a violation.
 func broken(err error) error {
+	if err == nil {
+		return nil
+	}
 	var fe *wire.FrameError
 	if errors.As(err, &fe) {
 		return &violation{fe.Reply()}
