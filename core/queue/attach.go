@@ -84,7 +84,7 @@ func (d *Dispatcher) claim(c Claim, waited bool) bool {
 	}
 	s := p.slot(at)
 	if s != nil && s.state() == held {
-		if d.number(c.Seq, s) != c.Holding {
+		if d.number(c.Seq, s) != c.Holding || d.holders[s.owner&ownerMask].spec.Session != c.Session {
 			return false
 		}
 		s.owner |= confirmed
