@@ -90,9 +90,4 @@ func BenchmarkDeepBacklog(b *testing.B) {
 			t.l.Saved(&c)
 		}
 	})
-	b.Run("depth=10M/digest", func(b *testing.B) {
-		for i := 0; i < b.N; i++ {
-			t.l.Digest()
-		}
-	})
 }

@@ -1,5 +1,7 @@
 package queue
 
+import "slices"
+
 // Dispatch hands up to max messages to consumers, appending to out. One message
 // to each consumer in turn, those of the highest priority first as long as they
 // have credit. The Pause says why it stopped.
@@ -76,20 +78,22 @@ func (d *Dispatcher) deliverable(now int64) (head, Pause) {
 	return hd, Pause{}
 }
 
+// deliver appends the head's delivery to out, written in place.
 func (d *Dispatcher) deliver(hd *head, h *holder, ref uint64, out []Delivery) []Delivery {
-	p, ln := hd.page, hd.lane
 	hd.take()
-	rec := p.record(hd.slot)
+	if len(out) == cap(out) {
+		out = slices.Grow(out, 1)
+	}
+	out = out[:len(out)+1]
+	x := &out[len(out)-1]
+	x.Consumer, x.Ref, x.NoAck = h.spec.ID, ref, h.spec.NoAck
+	x.Seq = hd.seq()
 	d.counter++
-	d.hold(h, p, hd.slot, rec.Size, d.counter)
-	seq := hd.seq()
-	return append(out, Delivery{
-		Consumer: h.spec.ID, Ref: ref, Seq: seq,
-		Holding:     Holding{d.life.Epoch, d.life.Term, d.counter},
-		Record:      rec,
-		Redelivered: rec.Acquired > 0 || seq <= ln.lost,
-		NoAck:       h.spec.NoAck,
-	})
+	x.Holding = Holding{d.life.Epoch, d.life.Term, d.counter}
+	hd.page.fill(hd.slot, &x.Record)
+	x.Redelivered = x.Record.Acquired > 0 || x.Seq <= hd.lane.lost
+	d.hold(h, hd.page, hd.slot, x.Record.Size, d.counter)
+	return out
 }
 
 // take removes the head from what is ready.

@@ -55,17 +55,21 @@ func (l *Ledger) Record(seq uint64) (r Record, hot bool) {
 	if p == nil || !p.has(slot) {
 		return Record{}, false
 	}
-	return p.record(slot), true
+	p.fill(slot, &r)
+	return r, true
 }
 
-func (p *page) record(slot int) Record {
+// fill writes all fields of a record.
+func (p *page) fill(slot int, out *Record) {
 	r := p.at(slot)
-	out := Record{Body: r.body, Expires: r.expires, Size: r.size, Priority: r.priority, Flags: r.flags}
+	out.Body = r.body
+	out.Expires, out.Size = r.expires, r.size
+	out.Priority, out.Flags = r.priority, r.flags
+	out.Acquired, out.Failed = 0, 0
 	if len(p.except) > 0 {
 		e := p.exception(slot)
 		out.Acquired, out.Failed = e.acquired, e.failed
 	}
-	return out
 }
 
 // Browse returns the first live message after seq, by priority and sequence
