@@ -175,8 +175,6 @@ func (c *Cut) Changed() bool { return c.changed || len(c.Pages) > 0 || len(c.Gon
 // came since the last cut. Otherwise the stored one still serves.
 func (c *PageCut) HasRecords() bool { return c.fresh }
 
-func (c *PageCut) has(slot int) bool { return slot >= c.base }
-
 // NeedsStored reports whether AppendRecords or AppendDead need the page's
 // records value of the last checkpoint, because a part of the page is cold.
 func (c *PageCut) NeedsStored() bool {

@@ -45,6 +45,7 @@ type model struct {
 	d       *Dispatcher
 	others  []*replica
 	term    uint64
+	life    uint64 // of the consumers' node
 	now     int64
 	body    uint32
 
@@ -97,7 +98,7 @@ func (m *model) learn(c command, seq uint64, n uint32) {
 			if c.raise&ToTail != 0 {
 				x.key = m.leader.l.NextSeq(x.lane)
 			}
-			x.where = isReady
+			x.where, x.holding = isReady, Holding{}
 		})
 	case "lost":
 		for _, ln := range m.leader.l.lanes {
@@ -269,16 +270,28 @@ func covers(runs []Run, seq uint64) bool {
 	return slices.ContainsFunc(runs, func(r Run) bool { return seq >= r.Seq && seq < r.Seq+uint64(r.Span) })
 }
 
-func (m *model) lead() {
+func (m *model) node() Incarnation { return Incarnation{Node: 1, Number: m.life} }
+
+// lead makes a new dispatcher. The consumers' node has ended, or it attaches.
+func (m *model) lead(ended bool) {
 	m.term++
 	m.pending = nil
-	old := Incarnation{Node: 1, Number: m.term - 1}
-	m.d = NewDispatcher(m.leader.l, Life{Term: m.term, Waits: []Incarnation{old}})
+	for _, c := range m.clients {
+		c.holding = 0
+	}
+	for _, x := range m.messages {
+		x.where = isReady
+	}
+	m.d = NewDispatcher(m.leader.l, Life{Term: m.term, Waits: []Incarnation{m.node()}})
 	if _, p := m.d.Dispatch(m.now, 1, nil); p.Why != Attaching {
 		m.t.Fatalf("dispatches before anybody attached: %+v", p)
 	}
+	if !ended {
+		m.attach(func(x *message) bool { return x.holding != Holding{} })
+		return
+	}
 	var out Outcome
-	m.d.EndIncarnation(old, &out)
+	m.d.EndIncarnation(m.node(), &out)
 	if m.d.WantLost() {
 		m.commit(command{kind: "lost"})
 	}
@@ -286,28 +299,83 @@ func (m *model) lead() {
 		m.t.Fatalf("not open after the end of all: %+v", out)
 	}
 	for _, c := range m.clients {
-		c.gone, c.holding = true, 0
+		c.gone = true
 	}
 	for _, x := range m.messages {
-		x.where = isReady
+		x.holding = Holding{}
+	}
+	m.life++
+}
+
+// attach lets the node report what it has: some of its consumers are gone, and
+// some of its deliveries never reached it.
+func (m *model) attach(held func(*message) bool) {
+	var specs []ConsumerSpec
+	for _, c := range m.clients {
+		c.gone = c.gone || rapid.IntRange(0, 9).Draw(m.t, "cancelled") == 0
+		if !c.gone {
+			specs = append(specs, c.spec)
+		}
+	}
+	var claims []Claim
+	for _, x := range m.sorted(held) {
+		if x.where == isHeld {
+			m.clients[x.by].holding--
+		}
+		if rapid.IntRange(0, 4).Draw(m.t, "received") == 0 {
+			x.where, x.delivered, x.holding = isReady, false, Holding{}
+			continue
+		}
+		c := m.clients[x.by]
+		claim := Claim{Seq: x.seq, Holding: x.holding, Size: x.rec.Size, Session: c.spec.Session}
+		if !c.gone {
+			claim.Consumer = c.spec.ID
+		}
+		claims = append(claims, claim)
+		x.where = isHeld
+		c.holding++
+	}
+	bogus := Claim{Seq: 1, Holding: Holding{Term: 99}, Session: m.session()}
+	if x := m.messages[1]; x == nil || x.where != isReady {
+		claims = append(claims, bogus)
+	}
+	half := rapid.IntRange(0, len(claims)).Draw(m.t, "half")
+	refused, err := m.d.Attach(m.node(), specs, claims[:half], false, nil)
+	m.check(err)
+	refused, err = m.d.Attach(m.node(), nil, claims[half:], true, refused)
+	m.check(err)
+	for _, c := range refused {
+		if c != bogus {
+			m.t.Fatalf("claim %+v was refused", c)
+		}
+	}
+	if !m.d.Open() {
+		m.t.Fatal("not open after all have attached")
 	}
 }
 
+// sorted returns some messages by sequence.
+func (m *model) sorted(which func(*message) bool) (out []*message) {
+	for _, x := range m.messages {
+		if which(x) {
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(a, b *message) int { return cmp.Compare(a.seq, b.seq) })
+	return out
+}
+
+func isHeldNow(x *message) bool { return x.where == isHeld }
+
 func (m *model) session() SessionID {
-	return SessionID{Incarnation: Incarnation{1, m.term}, Number: rapid.Uint64Range(1, 4).Draw(m.t, "session")}
+	return SessionID{Incarnation: m.node(), Number: rapid.Uint64Range(1, 4).Draw(m.t, "session")}
 }
 
 func (m *model) pick() *message {
-	var all []*message
-	for _, x := range m.messages {
-		if x.where == isHeld {
-			all = append(all, x)
-		}
-	}
+	all := m.sorted(isHeldNow)
 	if len(all) == 0 {
 		m.t.Skip("nothing is held")
 	}
-	slices.SortFunc(all, func(a, b *message) int { return cmp.Compare(a.seq, b.seq) })
 	return rapid.SampledFrom(all).Draw(m.t, "held")
 }
 
@@ -373,182 +441,6 @@ func (m *model) enqueue(n int) {
 	}
 }
 
-func (m *model) actions() map[string]func(*rapid.T) {
-	return map[string]func(*rapid.T){
-		"":        func(*rapid.T) { m.invariant() },
-		"enqueue": func(t *rapid.T) { m.enqueue(rapid.IntRange(1, 20).Draw(t, "n")) },
-		"bulk": func(t *rapid.T) {
-			if rapid.IntRange(0, 19).Draw(t, "rarely") > 0 {
-				t.Skip()
-			}
-			for range 4100 {
-				m.body++
-				m.commit(command{kind: "enqueue", record: Record{Body: Body{Index: uint64(len(m.log)), Off: m.body}, Size: 7}})
-			}
-		},
-		"consume": func(t *rapid.T) {
-			if len(m.clients) > 12 {
-				t.Skip()
-			}
-			c := &client{spec: ConsumerSpec{
-				ID: ConsumerID(len(m.clients) + 1), Ref: uint64(len(m.clients)), Session: m.session(),
-				Prefetch: rapid.Uint32Range(0, 5).Draw(t, "prefetch"), NoAck: rapid.Bool().Draw(t, "noack"),
-				Priority: rapid.Int32Range(-1, 1).Draw(t, "level"),
-			}}
-			m.check(m.d.Add(c.spec))
-			m.clients = append(m.clients, c)
-		},
-		"dispatch": func(*rapid.T) { m.dispatch() },
-		"get": func(t *rapid.T) {
-			by := &client{spec: ConsumerSpec{Session: m.session()}, gone: true}
-			for {
-				d, p := m.d.Get(by.spec.Session, 0, m.now)
-				if p.Why == NotPaused {
-					m.clients = append(m.clients, by)
-					m.delivered(d, len(m.clients)-1)
-				}
-				if !m.resolve(p, true) {
-					return
-				}
-			}
-		},
-		"settle": func(t *rapid.T) {
-			x := m.pick()
-			size, ok := m.d.Settle(x.seq, x.holding)
-			if !ok || size != x.rec.Size {
-				t.Fatalf("settle of %+v: %d, %v", x, size, ok)
-			}
-			m.release(x)
-			kind := rapid.SampledFrom([]string{"settle", "remove"}).Draw(t, "kind")
-			m.decide(kind, Rejected, 0, AppendRun(nil, x.seq, size))
-		},
-		"settle many": func(*rapid.T) {
-			var runs []Run
-			var held []*message
-			for _, x := range m.messages {
-				if x.where == isHeld {
-					held = append(held, x)
-				}
-			}
-			slices.SortFunc(held, func(a, b *message) int { return cmp.Compare(a.seq, b.seq) })
-			for _, x := range held {
-				m.d.Settle(x.seq, x.holding)
-				m.release(x)
-				runs = AppendRun(runs, x.seq, x.rec.Size)
-			}
-			m.decide("settle", 0, 0, runs)
-		},
-		"return": func(t *rapid.T) {
-			x, raise := m.pick(), m.raise()
-			size, v := m.d.Return(x.seq, x.holding, raise)
-			m.release(x)
-			limit, limited := m.s.DeliveryLimit.Set()
-			if spend := raise&RaiseFailed != 0 && limited && uint64(x.rec.Failed)+1 > limit; spend != (v == Spend) || v == Stale {
-				t.Fatalf("return of %+v: verdict %d", x, v)
-			}
-			if v == Spend {
-				m.decide("remove", Spent, 0, AppendRun(nil, x.seq, size))
-			} else {
-				m.decide("return", 0, raise, AppendRun(nil, x.seq, size))
-			}
-		},
-		"settle stale": func(t *rapid.T) {
-			if len(m.stale) == 0 {
-				t.Skip()
-			}
-			d := rapid.SampledFrom(m.stale).Draw(t, "delivery")
-			if x := m.messages[d.Seq]; x != nil && x.where == isHeld && x.holding == d.Holding {
-				t.Skip("still held")
-			}
-			if _, ok := m.d.Settle(d.Seq, d.Holding); ok {
-				t.Fatalf("stale settle of %+v was taken", d)
-			}
-		},
-		"cancel": func(t *rapid.T) {
-			c := m.clients[m.someClient()]
-			if !m.d.Cancel(c.spec.ID) {
-				t.Fatal("not there")
-			}
-			c.gone = true
-		},
-		"end consumer": func(t *rapid.T) {
-			i, raise := m.someClient(), m.raise()
-			var out Outcome
-			m.d.EndConsumer(m.clients[i].spec.ID, raise, &out)
-			m.ended(func(c *client) bool { return c == m.clients[i] }, raise, out)
-		},
-		"end session": func(*rapid.T) {
-			s, raise := m.session(), m.raise()
-			var out Outcome
-			m.d.EndSession(s, raise, &out)
-			m.ended(func(c *client) bool { return c.spec.Session == s }, raise, out)
-		},
-		"log": func(t *rapid.T) {
-			n := rapid.IntRange(0, len(m.pending)).Draw(t, "n")
-			for _, c := range m.pending[:n] {
-				m.commit(c)
-			}
-			m.pending = m.pending[n:]
-		},
-		"expire": func(t *rapid.T) {
-			m.now += rapid.Int64Range(0, 10).Draw(t, "ms")
-			m.expire()
-		},
-		"overflow": func(*rapid.T) {
-			for {
-				runs, p := m.d.Overflow(1000, nil)
-				m.decide("remove", Dropped, 0, runs)
-				if !m.resolve(p, false) && p.Why != LimitReached {
-					break
-				}
-			}
-			if n, ok := m.s.MaxLength.Set(); ok && m.d.Ready().Messages > n {
-				m.t.Fatalf("%d are ready", m.d.Ready().Messages)
-			}
-		},
-		"purge": func(t *rapid.T) {
-			if rapid.IntRange(0, 5).Draw(t, "rarely") > 0 {
-				t.Skip()
-			}
-			for {
-				runs, p := m.d.Purge(nil)
-				m.decide("remove", Purged, 0, runs)
-				if !m.resolve(p, false) {
-					break
-				}
-			}
-			if n := len(m.ready()); n != 0 {
-				t.Fatalf("%d are ready after a purge", n)
-			}
-		},
-		"checkpoint": func(t *rapid.T) {
-			m.check(m.replica().checkpoint(m.s, rapid.IntRange(0, 3).Draw(t, "abort") == 0))
-		},
-		"evict": func(t *rapid.T) {
-			r := m.replica()
-			for p := range r.l.Pages() {
-				if ok := r.l.Evict(p.ID); ok && !p.Clean {
-					t.Fatalf("evicted %+v", p)
-				}
-			}
-		},
-		"trim": func(*rapid.T) { m.replica().l.Trim() },
-		"crash follower": func(t *rapid.T) {
-			r := rapid.SampledFrom(m.others).Draw(t, "follower")
-			m.check(r.crash(m.s, m.log))
-		},
-		"lead": func(t *rapid.T) {
-			if rapid.Bool().Draw(t, "crash") {
-				m.check(m.leader.crash(m.s, m.log))
-			} else if rapid.Bool().Draw(t, "move") {
-				m.d.Close()
-				m.leader, m.others[0] = m.others[0], m.leader
-			}
-			m.lead()
-		},
-	}
-}
-
 func (m *model) someClient() int {
 	var alive []int
 	for i, c := range m.clients {
@@ -600,7 +492,7 @@ func TestModel(t *testing.T) {
 				start := rapid.SampledFrom([]uint64{1, PageSize - 15, 3*PageSize - 5}).Draw(t, "start")
 				m.leader = newReplica(s, start)
 				m.others = []*replica{newReplica(s, start), newReplica(s, start)}
-				m.lead()
+				m.lead(true)
 				t.Repeat(m.actions())
 			})
 		})

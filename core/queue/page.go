@@ -94,11 +94,3 @@ func (p *page) reset(seq uint64) {
 	*bits = bitmap{}
 	*p = page{id: PageOf(seq), bits: bits, recs: recs, lo: slot, base: slot, end: slot, listed: slot, durable: slot}
 }
-
-// sum returns the bytes of the live records in [lo, hi), all in memory.
-func (p *page) sum(lo, hi int) (n uint64) {
-	for s := p.bits.nextIn(lo, hi); s < hi; s = p.bits.nextIn(s+1, hi) {
-		n += uint64(p.at(s).size)
-	}
-	return n
-}
