@@ -74,3 +74,6 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 	}
 	return nil
 }
+
+// Status is what a node answers to Status.
+type Status = admin.Status

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warrenmq/warren/config"
+)
+
+func (a *App) serveCmd() *cobra.Command {
+	var s settings
+	var tied bool
+	c := &cobra.Command{
+		Use: "serve", Short: "Run a node", Args: noArgs,
+		Long: "Run a node until SIGINT or SIGTERM; a second signal ends it at once.\n\n" +
+			"Listeners are open to this machine only, unless --bind or an address says otherwise.\n" +
+			"The bound addresses are in DIR/ports.json.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := s.load(a, c)
+			if err != nil {
+				return err
+			}
+			ctx, done := a.interruptible(c.Context())
+			defer done()
+			if tied {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithCancel(ctx)
+				defer cancel()
+				go func() { // ends with the program, which its reader cannot be told
+					_, _ = io.Copy(io.Discard, a.Stdin)
+					cancel()
+				}()
+			}
+			return a.serve(ctx, cfg)
+		},
+	}
+	s.flags(c)
+	c.Flags().BoolVar(&tied, "until-stdin-closes", false, "stop when standard input ends")
+	_ = c.Flags().MarkHidden("until-stdin-closes") // fails only for a flag that is not there
+	return c
+}
+
+// serve runs a node until ctx ends.
+func (a *App) serve(ctx context.Context, cfg *config.Config) error {
+	log := a.logger(cfg).With("node", cfg.Node.Name)
+	for _, w := range cfg.Warnings {
+		log.Warn(w)
+	}
+	if a.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(cfg.GoMemoryLimit())
+	}
+	o := cfg.Node
+	o.Logger = log
+	n, err := a.NewNode(o)
+	if err != nil {
+		return err
+	}
+	// From here on the directory is ours: New holds its lock.
+	if err := removePorts(o.DataDir); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-n.Ready():
+	}
+	if err := writePorts(o.DataDir, n.Addrs()); err != nil {
+		cancel()
+		<-ended
+		return err
+	}
+	fmt.Fprintln(a.Stdout, readyLine(cfg, n.Addrs()))
+	err = <-ended
+	if rerr := removePorts(o.DataDir); err == nil {
+		err = rerr
+	}
+	if err == nil {
+		log.Info("node stopped")
+	}
+	return err
+}
+
+// readyLine is the one line that says everything.
+func readyLine(cfg *config.Config, addrs map[string]string) string {
+	var open []string
+	for _, proto := range slices.Sorted(maps.Keys(addrs)) {
+		open = append(open, proto+" "+addrs[proto])
+	}
+	reach := "this machine only; open it with --bind"
+	if cfg.Beyond() {
+		reach = "open to other machines"
+	}
+	return fmt.Sprintf("warren: %s is ready: %s (%s), data in %s", cfg.Node.Name, strings.Join(open, ", "), reach, cfg.Node.DataDir)
+}
+
+func (a *App) logger(cfg *config.Config) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // the configuration allows its four words only
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(a.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(a.Stderr, o))
+}
