@@ -13,7 +13,7 @@ import (
 // effects for the same log on every node.
 var impure = []string{
 	"C", "context", "crypto/rand", "hash/maphash", "log", "math/rand", "net", "os", "plugin", "regexp", "runtime",
-	"sync", "syscall", "unsafe",
+	"sync", "syscall",
 }
 
 // impureOwn are our own leaf helpers that give what the core may not have.

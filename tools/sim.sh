@@ -1,26 +1,36 @@
 #!/usr/bin/env bash
-# sim.sh: runs the simulations, the tests named TestSim*, over many seeds. They read
-# WARREN_SIM_FIRST and WARREN_SIM_SEEDS: the first seed and how many. A failing one
-# prints its seed; `WARREN_SIM_FIRST=SEED WARREN_SIM_SEEDS=1 go test -run NAME PKG`
-# replays it. SEEDS=N chooses the number; FULL=1 runs 150,000 in steps of 5,000 and
-# goes on where it was stopped (dist/full/sim.next).
+# sim.sh: runs test/sim over many seeds, a worker for each core. A failing seed is
+# printed; `go test ./test/sim -seed N -trace` shows it again, step by step.
+# SEEDS (default 2000) from FIRST (default 0). FULL=1 runs 150,000 in steps of 5,000
+# and goes on where it was stopped (dist/full/sim.next).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-packages=$(grep -rlE --include='*_test.go' --exclude-dir=dist --exclude-dir=testdata '^func TestSim\w*\(t \*testing\.T\)' -- */ | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
-[ -n "$packages" ] || { echo "no simulation found" >&2; exit 1; }
+mkdir -p dist/full
+go test -c -o dist/sim.test ./test/sim
+workers=$(nproc)
 
 seeds() { # FIRST COUNT
-	WARREN_SIM_FIRST=$1 WARREN_SIM_SEEDS=$2 go test -count=1 -timeout=0 -run '^TestSim' $packages
+	local share=$((($2 + workers - 1) / workers)) failed=0 w pids=()
+	for w in $(seq 0 $((workers - 1))); do
+		(cd test/sim && exec ../../dist/sim.test -test.run '^TestSeeds$' -test.v -test.timeout=0 \
+			-seed $(($1 + w * share)) -seeds $share) >dist/sim.$w.log 2>&1 &
+		pids+=($!)
+	done
+	trap 'kill "${pids[@]}" 2>/dev/null' EXIT
+	for w in "${!pids[@]}"; do
+		wait "${pids[$w]}" || failed=1
+		grep -vE '^(=== RUN|PASS$)' "dist/sim.$w.log" || true
+	done
+	trap - EXIT
+	return $failed
 }
 
 if [ -z "${FULL:-}" ]; then
-	seeds 1 "${SEEDS:-2000}"
+	seeds "${FIRST:-0}" "${SEEDS:-2000}"
 	exit
 fi
-mkdir -p dist/full
-first=$(cat dist/full/sim.next 2>/dev/null || echo 1)
-while [ "$first" -le 150000 ]; do
+first=$(cat dist/full/sim.next 2>/dev/null || echo 0)
+while [ "$first" -lt 150000 ]; do
 	echo "seeds $first to $((first + 4999))"
 	seeds "$first" 5000
 	first=$((first + 5000))
