@@ -20,20 +20,15 @@ func (x *DeclareExchange) apply(m *Machine) Result {
 	}
 	e := &Exchange{
 		ExchangeSpec: x.ExchangeSpec, ID: m.newID(), VHost: h.ID, Revision: m.v.revision, MadeAt: m.v.stamp,
-		Alternate: alternate(&x.ExchangeSpec),
 	}
 	m.addExchange(e)
 	return Result{ID: e.ID, Exchange: e}
 }
 
-func alternate(spec *ExchangeSpec) string {
-	v, _ := spec.Args.Lookup(alternateArg)
-	name, _ := v.Text()
-	return name
-}
-
 // addExchange puts an exchange in all places; its vhost exists.
 func (m *Machine) addExchange(e *Exchange) {
+	v, _ := e.Args.Lookup(alternateArg)
+	e.Alternate, e.HasAlternate = v.Text()
 	h := *m.v.VHostByID(e.VHost)
 	h.exchanges = h.exchanges.set(e.Name, e)
 	m.setVHost(h)

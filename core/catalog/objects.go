@@ -92,12 +92,15 @@ type ExchangeSpec struct {
 // An Exchange routes. Its bindings are in the View, under its id.
 type Exchange struct {
 	ExchangeSpec
-	ID        uint64
-	VHost     uint64
-	Revision  uint64 // made
-	MadeAt    int64  // log time
-	System    bool   // predeclared: cannot be deleted
-	Alternate string // from Args: where unroutable messages go, or empty
+	ID       uint64
+	VHost    uint64
+	Revision uint64 // made
+	MadeAt   int64  // log time
+	System   bool   // predeclared: cannot be deleted
+	// Alternate, from Args, is where unroutable messages go, if HasAlternate:
+	// an empty name is the default exchange.
+	Alternate    string
+	HasAlternate bool
 }
 
 // A Session is one session of an incarnation, as its node numbers them.

@@ -17,7 +17,7 @@ type Router struct {
 // and, where an exchange matches nothing, through its alternate. headers may be
 // nil. It allocates nothing once the Router has grown.
 func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields, dst []exchange.Dest) []exchange.Dest {
-	if x.Name != "" && x.Alternate == "" {
+	if x.Name != "" && !x.HasAlternate {
 		if t := v.Bindings(x); !t.HasExchanges() {
 			return t.Route(&r.table, key, headers, dst)
 		}
@@ -49,7 +49,7 @@ func (v *View) routeOne(r *Router, x *Exchange, key []byte, headers exchange.Fie
 			r.work = append(r.work, v.ExchangeByID(d.ID()))
 		}
 	}
-	if len(r.found) == 0 && x.Alternate != "" {
+	if len(r.found) == 0 && x.HasAlternate {
 		if next := h.Exchange(x.Alternate); next != nil && r.visited.Add(next.ID) {
 			r.work = append(r.work, next)
 		}

@@ -82,9 +82,6 @@ func (e *Exchange) fields(c *coder) {
 	c.uint(&e.Revision)
 	c.int(&e.MadeAt)
 	c.flag(&e.System)
-	if c.reading {
-		e.Alternate = alternate(&e.ExchangeSpec)
-	}
 }
 
 func (q *Queue) fields(c *coder) {
