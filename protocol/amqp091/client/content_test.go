@@ -254,13 +254,14 @@ func TestEvents(t *testing.T) {
 		if m := want[wire.ChannelFlowOK](s, 1); !m.Active {
 			s.t.Error("flow-ok says no")
 		}
+		events <- "flow"
 		s.close()
 	})
 	if _, err := ch.Consume(within(t), wire.BasicConsume{Queue: "q"}, func([]Delivery) { t.Error("a delivery") }); err != nil {
 		t.Fatal(err)
 	}
 	for _, wanted := range []string{
-		`blocked true "low on memory"`, `blocked false ""`, `return NO_ROUTE NO_ROUTE e k m "back"`, "cancel c", "cancel d",
+		`blocked true "low on memory"`, `blocked false ""`, `return NO_ROUTE NO_ROUTE e k m "back"`, "cancel c", "cancel d", "flow",
 	} {
 		if got := receive(t, events); got != wanted {
 			t.Errorf("got %s, want %s", got, wanted)
