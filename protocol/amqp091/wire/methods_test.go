@@ -19,7 +19,7 @@ func fill(m Method, n int) {
 		case bool:
 			f.SetBool((n+i)%2 == 0)
 		default:
-			f.SetUint(^uint64(0) >> (64 - f.Type().Bits()) - uint64(n+i))
+			f.SetUint(^uint64(0)>>(64-f.Type().Bits()) - uint64(n+i))
 		}
 	}
 }
