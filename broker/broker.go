@@ -47,6 +47,8 @@ type Credentials struct {
 	User     string
 	Password secret.String
 	Peer     netip.AddrPort
+	// Mechanism is the SASL mechanism, for the log.
+	Mechanism string
 }
 
 // An Identity is a user that logged in.

@@ -33,8 +33,8 @@ const (
 	NotEmpty
 	// TooLarge: over a limit that Detail names.
 	TooLarge
-	// Limit: a limit on the number of things; Detail names it.
-	Limit
+	// OverLimit: a limit on the number of things; Detail names it.
+	OverLimit
 	// Unavailable: no leader, no quorum, or stopping; try again.
 	Unavailable
 )

@@ -150,7 +150,7 @@ type Shard interface {
 	// Cancel ends a consumer: after done no delivery is made to it. What it
 	// holds stays held until it is settled, unless end is set: then all of it
 	// goes back to its place.
-	Cancel(c *Consumer, end bool, done func())
+	Cancel(c *Consumer, end bool, done func(error))
 	// Kick asks for dispatch after the consumer's Shared credit was freed.
 	Kick(c *Consumer)
 	// Get takes one message without a consumer; it is held by the session.

@@ -97,7 +97,7 @@ func (c *conn) startOK(args []byte) error {
 	if v, ok := m.ClientProperties.Get("connection_name"); ok {
 		name, _ = v.Text()
 	}
-	ident, err := c.f.o.Broker.Login(c.ctx, broker.Credentials{User: cred.User, Password: secret.New(string(cred.Password)), Peer: c.in.Peer})
+	ident, err := c.f.o.Broker.Login(c.ctx, broker.Credentials{User: cred.User, Password: secret.New(string(cred.Password)), Peer: c.in.Peer, Mechanism: m.Mechanism})
 	if err != nil {
 		return c.refuse(m.Mechanism, cred.User, err)
 	}

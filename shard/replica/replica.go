@@ -209,3 +209,32 @@ func (s *Shard) Changed(q shard.QueueID) {
 	s.in.Add(shard.Request{Kind: shard.ReqRun, Run: func() { s.changed(q) }})
 	s.group.Wake()
 }
+
+// Totals are the sums over a shard's queues, as of its last turn.
+type Totals struct {
+	Queues, Messages, Ready, Unacked, Consumers uint64
+}
+
+// Totals returns the sums. Those that only a leader knows are zero elsewhere.
+func (s *Shard) Totals() Totals {
+	ch := make(chan Totals, 1)
+	s.Run(func() {
+		var t Totals
+		for _, q := range s.e.Queues() {
+			t.Queues++
+			t.Messages += q.Ledger.Total().Messages
+			if q.Disp != nil {
+				t.Ready += q.Disp.Ready().Messages
+				t.Unacked += q.Disp.Held().Messages
+				t.Consumers += uint64(q.Disp.Consumers())
+			}
+		}
+		ch <- t
+	})
+	select {
+	case t := <-ch:
+		return t
+	case <-time.After(time.Second):
+		return Totals{}
+	}
+}

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/warrenmq/warren/admin"
+	"github.com/warrenmq/warren/admin/api"
+	"github.com/warrenmq/warren/listener"
+	"github.com/warrenmq/warren/protocol"
+	"github.com/warrenmq/warren/protocol/amqp091"
+)
+
+// frontends are the protocols compiled in.
+func (n *Node) frontends() []protocol.Frontend {
+	l := n.o.Limits
+	return []protocol.Frontend{
+		amqp091.New(amqp091.Options{
+			Broker: n.broker, Logger: n.log, Version: n.o.Version, ClusterName: n.o.Name,
+			FrameMax: uint32(l.FrameBytes), ChannelMax: uint16(l.ChannelsPerConnection),
+			Heartbeat: l.Heartbeat, MaxMessage: uint64(l.MessageBytes),
+		}),
+	}
+}
+
+// listen opens the listeners, says that the node is ready, and serves until ctx
+// ends.
+func (n *Node) listen(ctx context.Context) error {
+	l := n.o.Limits
+	gate := listener.NewGate(listener.GateOptions{MaxConnections: l.MaxConnections, MaxHalfOpen: l.MaxHalfOpen})
+	fronts := n.frontends()
+	var config *tls.Config
+	var open []*listener.Listener
+	closeAll := func() {
+		for _, x := range open {
+			_ = x.Close() // Run was not called
+		}
+	}
+	for _, want := range n.o.Listen {
+		p, _ := LookupProtocol(want.Protocol)
+		o := listener.Options{
+			Name: p.Name, Addr: want.Addr, Frontends: fronts, Gate: gate, MaxConnections: l.MaxConnectionsPerListener,
+			LoginBytes: l.LoginBytes, LoginTime: l.LoginTime, Grace: n.o.Grace,
+			Network: n.o.Network, Clock: n.o.Clock, Logger: n.log,
+		}
+		if p.TLS || p.Name == "auto" && n.o.TLS.Cert != "" {
+			if config == nil {
+				var err error
+				if config, err = n.o.TLS.Config(n.o.Clock, n.log); err != nil {
+					closeAll()
+					return err
+				}
+			}
+			o.TLS = config
+		}
+		x, err := listener.New(ctx, o)
+		if err != nil {
+			closeAll()
+			return fmt.Errorf("%w: %w", ErrAddress, err)
+		}
+		open = append(open, x)
+	}
+	n.mu.Lock()
+	n.mu.listeners = open
+	n.mu.Unlock()
+	close(n.ready)
+
+	var wg sync.WaitGroup
+	errs := make([]error, len(open))
+	for i, x := range open {
+		wg.Add(1)
+		go func() { // wg.Wait below
+			defer wg.Done()
+			errs[i] = x.Run(ctx)
+		}()
+	}
+	<-ctx.Done()
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// startAdmin serves the node's own socket.
+func (n *Node) startAdmin() (stop func(), err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ln, cleanup, err := admin.ListenSocket(ctx, n.o.DataDir)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	done := make(chan struct{})
+	go func() { // stop waits for done
+		defer close(done)
+		if err := api.Serve(ctx, ln, api.Options{Operations: n, Logger: n.log}); err != nil {
+			n.log.Error("the admin socket ended", "err", err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+		cleanup()
+	}, nil
+}
