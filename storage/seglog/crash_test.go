@@ -12,7 +12,9 @@ import (
 
 func TestCrash(t *testing.T) {
 	storagetest.RunLogCrash(t, func(fs vfs.FS, dir string) (storage.LogStore, error) {
-		return seglog.Open(small(fs, dir))
+		o := small(fs, dir)
+		o.MaxFree = 1
+		return seglog.Open(o)
 	}, 5000)
 }
 

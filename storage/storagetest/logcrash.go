@@ -50,11 +50,14 @@ func (c *crashRun) run() {
 			return c.rng.IntN(n)
 		}
 		return n
-	}}
+	}, hasten: func() bool { return c.rng.IntN(2) == 0 }}
 	c.driver = newLogDriver(rand.New(rand.NewPCG(c.seed, 2)), nil)
 	for op := 0; op < crashOps; op++ {
-		if c.driver.log == nil || c.driver.rng.IntN(60) == 0 {
+		switch n := c.driver.rng.IntN(100); {
+		case c.driver.log == nil || n < 2:
 			c.restart(fs)
+		case n < 4:
+			c.kill(fs)
 		}
 		c.driver.step()
 	}
@@ -81,6 +84,38 @@ func (c *crashRun) restart(fs vfs.FS) {
 		c.t.Fatalf("seed %d, call %d: open: %v", c.seed, c.calls, err)
 	}
 	c.driver.log = log
+}
+
+// kill ends the process without a word, but not the machine: what was written
+// and not synced is still there, until the machine stops as well. From the
+// moment on in which the log is open again, it owes what it found.
+func (c *crashRun) kill(fs vfs.FS) {
+	log, err := c.open(fs, logDir)
+	if err != nil {
+		c.t.Fatalf("seed %d, call %d: open after a kill: %v", c.seed, c.calls, err)
+	}
+	if err := c.driver.check(log); err != nil {
+		c.t.Fatalf("seed %d, call %d: after a kill: %v", c.seed, c.calls, err)
+	}
+	d := newLogDriver(c.driver.rng, log)
+	d.term, d.now = c.driver.term+1, c.driver.now
+	d.acked = c.modelOf(log, "after a kill")
+	d.heads = d.acked.clone()
+	c.driver = d
+}
+
+// modelOf reads everything that a log holds.
+func (c *crashRun) modelOf(log storage.LogStore, at string) logModel {
+	c.t.Helper()
+	m := logModel{}
+	for _, g := range log.Groups() {
+		es, err := log.Entries(nil, g.Group, g.First, g.Last+1, 1<<40)
+		if err != nil {
+			c.t.Fatalf("%s: %v", at, err)
+		}
+		m[g.Group] = &modelGroup{base: g.First - 1, baseTerm: g.FirstTerm, ents: es, state: g.State}
+	}
+	return m
 }
 
 // crash is called before each change: it looks at what would be left.
@@ -112,14 +147,7 @@ func (c *crashRun) recover(fs *vfs.MemFS, at string) {
 	if err := c.driver.check(log); err != nil {
 		c.t.Fatalf("%s: %v", at, err)
 	}
-	want := logModel{}
-	for _, g := range log.Groups() {
-		es, err := log.Entries(nil, g.Group, g.First, g.Last+1, 1<<40)
-		if err != nil {
-			c.t.Fatalf("%s: %v", at, err)
-		}
-		want[g.Group] = &modelGroup{base: g.First - 1, baseTerm: g.FirstTerm, ents: es, state: g.State}
-	}
+	want := c.modelOf(log, at)
 	c.goOn(log, want, at)
 	log2 := c.mustOpen(c.clone(fs, []int{0, 50, 100}[c.rng.IntN(3)]), at+", gone on")
 	if n := len(log2.Groups()); n != len(want) {

@@ -31,15 +31,17 @@ func newLogDriver(rng *rand.Rand, log storage.LogStore) *logDriver {
 // step performs one operation.
 func (d *logDriver) step() {
 	switch n := d.rng.IntN(20); {
-	case n < 9:
+	case n < 8:
 		d.submit()
-	case n < 16:
+	case n < 15:
 		d.log.Drain()
-	case n < 18:
+	case n < 17:
 		d.compact()
 	case n < 19:
 		if p, ok := d.log.(preparer); ok {
-			p.Prepare()
+			for range d.rng.IntN(4) {
+				p.Prepare()
+			}
 		}
 	default:
 		if t, ok := d.log.(ticker); ok {
@@ -139,9 +141,19 @@ func (d *logDriver) done(a *storage.Append) {
 	panic("Done called twice")
 }
 
-// compact gives up entries of a group of which nothing is pending.
+// compact gives up entries of one group, or all of all, where nothing is
+// pending.
 func (d *logDriver) compact() {
-	id := 1 + d.rng.Uint64N(modelGroups)
+	if d.rng.IntN(3) > 0 {
+		d.compactGroup(1+d.rng.Uint64N(modelGroups), false)
+		return
+	}
+	for id := uint64(1); id <= modelGroups; id++ {
+		d.compactGroup(id, true)
+	}
+}
+
+func (d *logDriver) compactGroup(id uint64, all bool) {
 	for _, p := range d.pending {
 		if p.Group == id {
 			return
@@ -151,7 +163,10 @@ func (d *logDriver) compact() {
 	if !ok || b.Last < b.First {
 		return
 	}
-	index := b.First + d.rng.Uint64N(b.Last-b.First+1)
+	index := b.Last
+	if !all {
+		index = b.First + d.rng.Uint64N(b.Last-b.First+1)
+	}
 	d.first[id] = index + 1
 	d.log.Compact(id, index)
 }

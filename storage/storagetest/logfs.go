@@ -15,6 +15,9 @@ type hookFS struct {
 	// split returns how much of a write of n bytes to do before the hook is
 	// called a second time; n for no split.
 	split func(n int) int
+	// hasten says whether a removal is durable at once. MemFS brings a removed
+	// file back unless its directory was synced; a disk may or may not.
+	hasten func() bool
 	// short makes a failing write take half of its bytes, without an error.
 	short bool
 }
@@ -39,7 +42,17 @@ func (f *hookFS) Remove(name string) error {
 	if err := f.before("remove"); err != nil {
 		return err
 	}
-	return f.FS.Remove(name)
+	if err := f.FS.Remove(name); err != nil || f.hasten == nil || !f.hasten() {
+		return err
+	}
+	dir, err := f.FS.OpenDir(f.FS.PathDir(name))
+	if err != nil {
+		return err
+	}
+	if err := dir.Sync(); err != nil {
+		return err
+	}
+	return dir.Close()
 }
 
 func (f *hookFS) Rename(from, to string) error {
