@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -177,7 +178,7 @@ func (op *appendOp) splitRemote(self uint64) []*raftpb.Message {
 func (g *Group) popStopped(op *appendOp) {
 	for i := range g.mu.ops {
 		if g.mu.ops[i] == op {
-			g.mu.ops = append(g.mu.ops[:i], g.mu.ops[i+1:]...)
+			g.mu.ops = slices.Delete(g.mu.ops, i, i+1)
 			return
 		}
 	}

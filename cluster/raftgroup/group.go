@@ -3,6 +3,7 @@ package raftgroup
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -178,7 +179,8 @@ func (g *Group) runTurns(limit int) bool {
 func (g *Group) end() {
 	g.mu.Lock()
 	g.mu.stopped = true
-	idle := len(g.mu.ops) == 0
+	g.mu.ops = slices.DeleteFunc(g.mu.ops, func(op *appendOp) bool { return op.done })
+	idle := len(g.mu.ops) == 0 // else the last one's Done forgets the group
 	g.mu.Unlock()
 	g.token.Finish()
 	close(g.closed)
