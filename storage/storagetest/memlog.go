@@ -1,8 +1,3 @@
-// Package storagetest holds what tests of the storage seams share: a log in
-// memory that can lose what was not synced.
-//
-// Nothing here starts a goroutine, reads a clock or draws a random number by
-// itself: the same calls give the same log.
 package storagetest
 
 import (
@@ -17,7 +12,8 @@ import (
 // MemLog is a storage.LogStore in memory. It keeps three things apart: what was
 // submitted, what was written (readers see it) and what was synced (a crash
 // keeps it). Drain does all three steps; Write and Sync do them one by one, so
-// that a test can crash in between.
+// that a test can crash in between. It starts no goroutine, reads no clock and
+// draws no random number by itself: the same calls give the same log.
 type MemLog struct {
 	mu struct {
 		sync.Mutex
@@ -335,7 +331,7 @@ func (d disk) apply(r record) {
 			return
 		}
 		g := &memGroup{index: a.Reset.Index, term: a.Reset.Term}
-		if old := d[a.Group]; old != nil {
+		if old := d[a.Group]; old != nil && *a.Reset != (storage.Reset{}) {
 			g.hard = old.hard
 		}
 		d[a.Group] = g
