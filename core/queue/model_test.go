@@ -398,6 +398,7 @@ func (m *model) invariant() {
 	if got := [3]Amount{m.d.Ready(), m.d.Held(), m.leader.l.Total()}; got != [3]Amount{ready, held, total} {
 		m.t.Fatalf("ready, held, total are %v, want %v", got, [3]Amount{ready, held, total})
 	}
+	m.holders()
 	digest := m.leader.l.Digest()
 	for i, r := range m.others {
 		if r.l.Digest() != digest {
@@ -416,6 +417,40 @@ func (m *model) invariant() {
 	}
 	if hot != m.leader.l.HotPages() {
 		m.t.Fatalf("%d pages are hot, counted %d", hot, m.leader.l.HotPages())
+	}
+}
+
+// holders wants nothing kept of whom has gone and holds nothing.
+func (m *model) holders() {
+	alive := 0
+	for _, c := range m.clients {
+		if !c.gone {
+			alive++
+		}
+	}
+	if m.d.Consumers() != alive || len(m.d.byID) != alive {
+		m.t.Fatalf("%d consumers, %d by id, want %d", m.d.Consumers(), len(m.d.byID), alive)
+	}
+	kept, claims := 0, 0
+	for _, h := range m.d.holders {
+		if h == nil {
+			continue
+		}
+		if kept++; (h.getter || h.cancelled) && h.held == 0 {
+			m.t.Fatalf("holder %+v is kept", h)
+		}
+	}
+	inSessions := 0
+	for _, s := range m.d.sessions {
+		inSessions += len(s.holders)
+	}
+	for _, x := range m.messages {
+		if x.where == isHeld && x.holding.Term != m.term {
+			claims++
+		}
+	}
+	if inSessions != kept || len(m.d.claims) != claims {
+		m.t.Fatalf("%d holders, %d in sessions; %d claims, want %d", kept, inSessions, len(m.d.claims), claims)
 	}
 }
 
