@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -108,37 +109,51 @@ func TestCodecRefusesDamage(t *testing.T) {
 }
 
 // The cut is encoded by another goroutine while its owner goes on. Run with the
-// race detector.
+// race detector. What is encoded long after is the same.
 func TestCutIsIndependent(t *testing.T) {
-	l, c := sample()
+	_, c := sample()
 	want := write(t, c)
-	l.Saved(c)
-	l.Abort(&Cut{})
 
-	l, c = sample()
+	l, c := sample()
 	var wg sync.WaitGroup
-	var got *disk
+	var meanwhile *disk
 	wg.Go(func() {
-		got = newDisk()
-		if err := got.write(c, 0); err != nil {
+		meanwhile = newDisk()
+		if err := meanwhile.write(c, 0); err != nil {
 			t.Error(err)
 		}
 	})
+	churn(t, l)
+	wg.Wait()
+	for _, got := range []*disk{meanwhile, write(t, c)} {
+		if !bytes.Equal(got.queue, want.queue) || len(got.headers) != len(want.headers) {
+			t.Fatal("the cut changed while its owner went on")
+		}
+		for id, v := range want.headers {
+			if !bytes.Equal(got.headers[id], v) || !bytes.Equal(got.records[id], want.records[id]) {
+				t.Fatalf("page %d of the cut changed while its owner went on", id)
+			}
+		}
+	}
+}
+
+// churn returns much, then drains the queue and fills it again.
+func churn(t *testing.T, l *Ledger) {
 	d := NewDispatcher(l, Life{Term: 1})
 	if err := d.Add(ConsumerSpec{ID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	for range 50 {
+	for turn := range 100 {
 		for range 200 {
 			l.Enqueue(Record{Body: Body{Index: 9999}, Size: 1})
 		}
 		for p, seq, ok := d.WantHorizon(); ok; p, seq, ok = d.WantHorizon() {
 			l.SetHorizon(p, seq)
 		}
-		out, _ := d.Dispatch(0, 300, nil)
+		out, _ := d.Dispatch(0, 600, nil)
 		for i, x := range out {
 			run := AppendRun(nil, x.Seq, x.Record.Size)[0]
-			if i%9 == 0 {
+			if i%9 == 0 && turn < 20 {
 				d.Return(x.Seq, x.Holding, RaiseAcquired)
 				l.Return(run, RaiseAcquired)
 			} else {
@@ -147,14 +162,56 @@ func TestCutIsIndependent(t *testing.T) {
 			}
 		}
 	}
-	wg.Wait()
-	if !bytes.Equal(got.queue, want.queue) || len(got.headers) != len(want.headers) {
-		t.Fatal("the cut changed while its owner went on")
-	}
-	for id, v := range want.headers {
-		if !bytes.Equal(got.headers[id], v) || !bytes.Equal(got.records[id], want.records[id]) {
-			t.Fatalf("page %d of the cut changed while its owner went on", id)
+}
+
+// A page that went after a cut which never became durable leaves nothing on
+// disk: the next cut must not look for what was never written.
+func TestAbortAfterPageWent(t *testing.T) {
+	for _, saved := range []bool{false, true} {
+		r := newReplica(Settings{}, PageSize-2)
+		run := Run{Seq: PageSize - 2, Span: 2, N: 2}
+		r.apply(command{kind: "enqueue"})
+		if saved {
+			for range 2 {
+				if err := r.checkpoint(Settings{}, false); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
+		r.apply(command{kind: "enqueue", record: Record{Body: Body{Off: 1}}})
+		var c Cut
+		r.l.Cut(2, &c)
+		if n := r.l.Settle(run); n != 2 {
+			t.Fatalf("settled %d", n)
+		}
+		r.l.Abort(&c)
+		r.l.Cut(3, &c)
+		if gone := len(c.Gone) == 1; gone != saved || len(c.Pages) != 0 {
+			t.Fatalf("saved %v: gone %v, pages %v", saved, c.Gone, c.Pages)
+		}
+		if err := r.disk.write(&c, 3); err != nil || len(r.disk.bodies) != 0 {
+			t.Fatalf("saved %v: %v, bodies %v", saved, err, r.disk.bodies)
+		}
+	}
+}
+
+// Pages are found whatever is missing between them.
+func TestPagesWithGaps(t *testing.T) {
+	var ln lane
+	for _, id := range []uint64{3, 4, 7, 8, 9, 20, 22, 23} {
+		ln.pages = append(ln.pages, &page{id: id})
+	}
+	for len(ln.pages) > 0 {
+		for id := range uint64(26) {
+			want := slices.IndexFunc(ln.pages, func(p *page) bool { return p.id >= id })
+			if want < 0 {
+				want = len(ln.pages)
+			}
+			if got := ln.find(id); got != want {
+				t.Fatalf("page %d of %d is at %d, want %d", id, len(ln.pages), got, want)
+			}
+		}
+		ln.drop(ln.pages[len(ln.pages)/2])
 	}
 }
 
