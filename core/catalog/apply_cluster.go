@@ -37,7 +37,7 @@ func (x *AddNode) apply(m *Machine) Result {
 
 func (m *Machine) setNode(n Node, made bool) {
 	m.v.nodes = m.v.nodes.Set(n.ID, &n)
-	m.touch(spaceNode, idKey(n.ID), made)
+	m.touch(byID(spaceNode, n.ID), made)
 }
 
 func (x *RemoveNode) apply(m *Machine) Result {
@@ -55,7 +55,7 @@ func (x *RemoveNode) apply(m *Machine) Result {
 		m.endIncarnation(i, &res.Removed)
 	}
 	m.v.nodes = m.v.nodes.Delete(x.ID)
-	m.gone(spaceNode, idKey(x.ID))
+	m.gone(byID(spaceNode, x.ID))
 	m.endTransient(&res.Removed)
 	return res
 }
@@ -73,7 +73,7 @@ func (x *Register) apply(m *Machine) Result {
 	m.v.lastIncarnation++
 	i := &Incarnation{Number: m.v.lastIncarnation, Node: x.Node, Nonce: x.Nonce, Started: m.v.stamp}
 	m.v.incarnations = m.v.incarnations.Set(i.Number, i)
-	m.touch(spaceIncarnation, idKey(i.Number), true)
+	m.touch(byID(spaceIncarnation, i.Number), true)
 	now := *m.v.Node(x.Node)
 	now.Incarnation, now.Revision = i.Number, m.v.revision
 	m.setNode(now, false)
@@ -96,7 +96,7 @@ func (x *EndIncarnation) apply(m *Machine) Result {
 // belonged to its sessions.
 func (m *Machine) endIncarnation(i *Incarnation, out *Removed) {
 	m.v.incarnations = m.v.incarnations.Delete(i.Number)
-	m.gone(spaceIncarnation, idKey(i.Number))
+	m.gone(byID(spaceIncarnation, i.Number))
 	out.Incarnations = append(out.Incarnations, i)
 	n := *m.v.Node(i.Node)
 	n.Incarnation, n.Revision = 0, m.v.revision
@@ -137,7 +137,7 @@ func (x *AddShard) apply(m *Machine) Result {
 	}
 	s := &Shard{ID: m.newID(), Revision: m.v.revision, Replicas: x.Replicas, Attrs: x.Attrs}
 	m.v.shards = m.v.shards.Set(s.ID, s)
-	m.touch(spaceShard, idKey(s.ID), true)
+	m.touch(byID(spaceShard, s.ID), true)
 	return Result{ID: s.ID}
 }
 
@@ -150,7 +150,7 @@ func (x *SetShard) apply(m *Machine) Result {
 	}
 	s := &Shard{ID: x.ID, Revision: m.v.revision, Replicas: x.Replicas, Attrs: x.Attrs}
 	m.v.shards = m.v.shards.Set(s.ID, s)
-	m.touch(spaceShard, idKey(s.ID), false)
+	m.touch(byID(spaceShard, s.ID), false)
 	return Result{ID: s.ID}
 }
 
@@ -171,6 +171,6 @@ func (x *RemoveShard) apply(m *Machine) Result {
 		return Result{Code: InUse, ID: x.ID}
 	}
 	m.v.shards = m.v.shards.Delete(x.ID)
-	m.gone(spaceShard, idKey(x.ID))
+	m.gone(byID(spaceShard, x.ID))
 	return Result{ID: x.ID}
 }

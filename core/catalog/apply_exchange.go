@@ -37,7 +37,7 @@ func (m *Machine) addExchange(e *Exchange) {
 	if !e.Durable {
 		m.v.transient = m.v.transient.Set(e.ID, struct{}{})
 	}
-	m.touch(spaceExchange, idKey(e.ID), true)
+	m.touch(byID(spaceExchange, e.ID), true)
 }
 
 func (x *DeleteExchange) apply(m *Machine) Result {
@@ -80,7 +80,7 @@ func (m *Machine) removeExchange(e *Exchange, out *Removed) {
 		m.v.exchanges = m.v.exchanges.Delete(e.ID)
 		m.v.tables = m.v.tables.Delete(e.ID)
 		m.v.transient = m.v.transient.Delete(e.ID)
-		m.gone(spaceExchange, idKey(e.ID))
+		m.gone(byID(spaceExchange, e.ID))
 		out.Exchanges = append(out.Exchanges, e)
 	}
 }
@@ -136,7 +136,7 @@ func (m *Machine) bind(source *Exchange, b exchange.Binding) (made bool) {
 	m.setTable(source, t)
 	m.v.sources = m.v.sources.Set(idKey(uint64(b.Dest), source.ID), struct{}{})
 	b.Args = b.Args.Sorted()
-	m.touch(spaceBinding, bindingKey(source.ID, b), true)
+	m.touch(ofBinding(source.ID, b), true)
 	return true
 }
 
@@ -167,7 +167,7 @@ func (m *Machine) spent(e *Exchange) bool { return e.AutoDelete && m.v.Bindings(
 func (m *Machine) unbind(source *Exchange, b exchange.Binding, out *Removed) {
 	t, _ := m.v.Bindings(source).Unbind(b)
 	m.setTable(source, t)
-	m.gone(spaceBinding, bindingKey(source.ID, b))
+	m.gone(ofBinding(source.ID, b))
 	out.Bindings = append(out.Bindings, Bound{Source: source, Binding: b})
 	for range t.To(b.Dest) {
 		return

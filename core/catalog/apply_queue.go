@@ -27,7 +27,7 @@ func (x *DeclareQueue) apply(m *Machine) Result {
 		q.Owner = Session{}
 	}
 	m.addQueue(q)
-	m.touch(spaceQueue, idKey(q.ID), true)
+	m.touch(byID(spaceQueue, q.ID), true)
 	return Result{ID: q.ID, Queue: q}
 }
 
@@ -51,7 +51,8 @@ func (m *Machine) addQueue(q *Queue) {
 	m.setVHost(h)
 	m.v.queues = m.v.queues.Set(q.ID, q)
 	if q.Shard != 0 {
-		m.v.placed = m.v.placed.Set(idKey(q.Shard, q.ID), struct{}{})
+		in, _ := m.v.placed.Get(q.Shard)
+		m.v.placed = m.v.placed.Set(q.Shard, in.Set(q.ID, struct{}{}))
 	}
 	if q.Exclusive {
 		m.v.owned = m.v.owned.Set(idKey(q.Owner.Incarnation, q.Owner.Number, q.ID), struct{}{})
@@ -74,7 +75,12 @@ func (m *Machine) dropQueue(q *Queue) {
 	m.setVHost(h)
 	m.v.queues = m.v.queues.Delete(q.ID)
 	if q.Shard != 0 {
-		m.v.placed = m.v.placed.Delete(idKey(q.Shard, q.ID))
+		in, _ := m.v.placed.Get(q.Shard)
+		if in = in.Delete(q.ID); in.Len() > 0 {
+			m.v.placed = m.v.placed.Set(q.Shard, in)
+		} else {
+			m.v.placed = m.v.placed.Delete(q.Shard)
+		}
 	}
 	if q.Exclusive {
 		m.v.owned = m.v.owned.Delete(idKey(q.Owner.Incarnation, q.Owner.Number, q.ID))
@@ -103,7 +109,7 @@ func (x *UpdateQueue) apply(m *Machine) Result {
 	}
 	m.dropQueue(have)
 	m.addQueue(&q)
-	m.touch(spaceQueue, idKey(q.ID), false)
+	m.touch(byID(spaceQueue, q.ID), false)
 	return Result{ID: q.ID, Queue: &q}
 }
 
@@ -133,7 +139,7 @@ func (m *Machine) removeQueue(q *Queue, out *Removed) {
 	}
 	doomed := m.unbindAll(exchange.ToQueue(q.ID), out)
 	m.dropQueue(q)
-	m.gone(spaceQueue, idKey(q.ID))
+	m.gone(byID(spaceQueue, q.ID))
 	out.Queues = append(out.Queues, q)
 	for _, e := range doomed {
 		m.removeExchange(e, out)

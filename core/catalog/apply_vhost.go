@@ -25,7 +25,7 @@ func (x *AddVHost) apply(m *Machine) Result {
 	}
 	h := &VHost{ID: m.newID(), Revision: m.v.revision, Name: x.Name, Attrs: x.Attrs}
 	m.addVHost(h)
-	m.touch(spaceVHost, idKey(h.ID), true)
+	m.touch(byID(spaceVHost, h.ID), true)
 	for _, spec := range predeclared() {
 		m.addExchange(&Exchange{
 			ExchangeSpec: spec, ID: m.newID(), VHost: h.ID, Revision: m.v.revision, MadeAt: m.v.stamp, System: true,
@@ -47,7 +47,7 @@ func (x *SetVHost) apply(m *Machine) Result {
 	h := *have
 	h.Attrs, h.Revision = x.Attrs, m.v.revision
 	m.setVHost(h)
-	m.touch(spaceVHost, idKey(h.ID), false)
+	m.touch(byID(spaceVHost, h.ID), false)
 	return Result{ID: h.ID}
 }
 
@@ -66,26 +66,26 @@ func (x *RemoveVHost) apply(m *Machine) Result {
 	for key, p := range m.v.permissions.All() {
 		if p.VHost == h.ID {
 			m.v.permissions = m.v.permissions.Delete(key)
-			m.gone(spacePermission, key)
+			m.gone(byName(spacePermission, key))
 		}
 	}
 	for key, p := range m.v.topicPermissions.All() {
 		if p.VHost == h.ID {
 			m.v.topicPermissions = m.v.topicPermissions.Delete(key)
-			m.gone(spaceTopicPermission, key)
+			m.gone(byName(spaceTopicPermission, key))
 		}
 	}
 	for key := range m.v.policies.Prefix(idKey(h.ID)) {
 		m.v.policies = m.v.policies.Delete(key)
-		m.gone(spacePolicy, key)
+		m.gone(byName(spacePolicy, key))
 	}
 	for key := range m.v.parameters.Prefix(idKey(h.ID)) {
 		m.v.parameters = m.v.parameters.Delete(key)
-		m.gone(spaceParameter, key)
+		m.gone(byName(spaceParameter, key))
 	}
 	m.v.vhosts = m.v.vhosts.delete(h.Name)
 	m.v.vhostNames = m.v.vhostNames.Delete(h.ID)
-	m.gone(spaceVHost, idKey(h.ID))
+	m.gone(byID(spaceVHost, h.ID))
 	return res
 }
 
@@ -93,7 +93,7 @@ func (x *SetUser) apply(m *Machine) Result {
 	_, had := m.v.users.get(x.Name)
 	u := &User{Revision: m.v.revision, Name: x.Name, Password: x.Password, Tags: x.Tags, Attrs: x.Attrs}
 	m.v.users = m.v.users.set(x.Name, u)
-	m.touch(spaceUser, x.Name, !had)
+	m.touch(byName(spaceUser, x.Name), !had)
 	return Result{}
 }
 
@@ -104,14 +104,14 @@ func (x *RemoveUser) apply(m *Machine) Result {
 	mine := string(appendText(nil, x.Name))
 	for key := range m.v.permissions.Prefix(mine) {
 		m.v.permissions = m.v.permissions.Delete(key)
-		m.gone(spacePermission, key)
+		m.gone(byName(spacePermission, key))
 	}
 	for key := range m.v.topicPermissions.Prefix(mine) {
 		m.v.topicPermissions = m.v.topicPermissions.Delete(key)
-		m.gone(spaceTopicPermission, key)
+		m.gone(byName(spaceTopicPermission, key))
 	}
 	m.v.users = m.v.users.delete(x.Name)
-	m.gone(spaceUser, x.Name)
+	m.gone(byName(spaceUser, x.Name))
 	return Result{}
 }
 
@@ -135,7 +135,7 @@ func (x *SetPermission) apply(m *Machine) Result {
 	m.v.permissions = m.v.permissions.Set(key, &Permission{
 		User: x.User, VHost: h.ID, Revision: m.v.revision, Configure: x.Configure, Write: x.Write, Read: x.Read,
 	})
-	m.touch(spacePermission, key, !had)
+	m.touch(byName(spacePermission, key), !had)
 	return Result{}
 }
 
@@ -148,7 +148,7 @@ func (x *ClearPermission) apply(m *Machine) Result {
 		return missing(APermission)
 	}
 	m.v.permissions = m.v.permissions.Delete(key)
-	m.gone(spacePermission, key)
+	m.gone(byName(spacePermission, key))
 	return Result{}
 }
 
@@ -162,7 +162,7 @@ func (x *SetTopicPermission) apply(m *Machine) Result {
 	m.v.topicPermissions = m.v.topicPermissions.Set(key, &TopicPermission{
 		User: x.User, VHost: h.ID, Exchange: x.Exchange, Revision: m.v.revision, Write: x.Write, Read: x.Read,
 	})
-	m.touch(spaceTopicPermission, key, !had)
+	m.touch(byName(spaceTopicPermission, key), !had)
 	return Result{}
 }
 
@@ -179,7 +179,7 @@ func (x *ClearTopicPermission) apply(m *Machine) Result {
 	for _, key := range victims {
 		if _, had := m.v.topicPermissions.Get(key); had {
 			m.v.topicPermissions = m.v.topicPermissions.Delete(key)
-			m.gone(spaceTopicPermission, key)
+			m.gone(byName(spaceTopicPermission, key))
 			res = Result{}
 		}
 	}
@@ -197,7 +197,7 @@ func (x *SetPolicy) apply(m *Machine) Result {
 		VHost: h.ID, Name: x.Name, Revision: m.v.revision, Operator: x.Operator,
 		Pattern: x.Pattern, ApplyTo: x.ApplyTo, Priority: x.Priority, Definition: x.Definition,
 	})
-	m.touch(spacePolicy, key, !had)
+	m.touch(byName(spacePolicy, key), !had)
 	return Result{}
 }
 
@@ -211,7 +211,7 @@ func (x *ClearPolicy) apply(m *Machine) Result {
 		return missing(APolicy)
 	}
 	m.v.policies = m.v.policies.Delete(key)
-	m.gone(spacePolicy, key)
+	m.gone(byName(spacePolicy, key))
 	return Result{}
 }
 
@@ -236,7 +236,7 @@ func (x *SetParameter) apply(m *Machine) Result {
 	m.v.parameters = m.v.parameters.Set(key, &Parameter{
 		VHost: id, Component: x.Component, Name: x.Name, Revision: m.v.revision, Value: x.Value,
 	})
-	m.touch(spaceParameter, key, !had)
+	m.touch(byName(spaceParameter, key), !had)
 	return Result{}
 }
 
@@ -250,6 +250,6 @@ func (x *ClearParameter) apply(m *Machine) Result {
 		return missing(AParameter)
 	}
 	m.v.parameters = m.v.parameters.Delete(key)
-	m.gone(spaceParameter, key)
+	m.gone(byName(spaceParameter, key))
 	return Result{}
 }

@@ -59,6 +59,26 @@ func parameterKey(vhost uint64, component, name string) string {
 	return string(append(appendText(key, component), name...))
 }
 
-func bindingKey(source uint64, b exchange.Binding) string {
-	return string(exchange.AppendBinding(binary.BigEndian.AppendUint64(nil, source), b))
+// An objectKey is the key under which an object is stored, in a form that can
+// be compared and made without a copy: its id, if the space has ids, then rest.
+type objectKey struct {
+	space byte
+	id    uint64
+	rest  string
+}
+
+func byID(space byte, id uint64) objectKey { return objectKey{space: space, id: id} }
+
+func byName(space byte, key string) objectKey { return objectKey{space: space, rest: key} }
+
+func ofBinding(source uint64, b exchange.Binding) objectKey {
+	return objectKey{space: spaceBinding, id: source, rest: string(exchange.AppendBinding(nil, b))}
+}
+
+func (k objectKey) bytes() []byte {
+	out := []byte{k.space}
+	if k.id != 0 {
+		out = binary.BigEndian.AppendUint64(out, k.id)
+	}
+	return append(out, k.rest...)
 }

@@ -11,13 +11,13 @@ const alternateArg = "alternate-exchange"
 // A Machine applies the commands of the catalog's log. It belongs to one
 // goroutine; the Views it gives out belong to everyone.
 type Machine struct {
-	v      View            // the state; its maps are persistent
-	frozen *View           // a copy of v, until something changes
-	dirty  map[string]bool // keys changed since TakeDirty; true: the checkpoint lacks it
+	v      View               // the state; its maps are persistent
+	frozen *View              // a copy of v, until something changes
+	dirty  map[objectKey]bool // changed since TakeDirty; true: the checkpoint lacks it
 }
 
 // New returns an empty catalog.
-func New() *Machine { return &Machine{dirty: map[string]bool{}} }
+func New() *Machine { return &Machine{dirty: map[objectKey]bool{}} }
 
 // View returns the state as it is now. While nothing changes it is the same
 // pointer.
@@ -79,9 +79,8 @@ func (m *Machine) newID() uint64 {
 // touch notes that the object under key changed; made says that it was not
 // there before. What the last checkpoint holds is never taken for new, though
 // it may have been deleted and made again since.
-func (m *Machine) touch(space byte, key string, made bool) {
+func (m *Machine) touch(key objectKey, made bool) {
 	m.frozen = nil
-	key = string(rune(space)) + key
 	if _, known := m.dirty[key]; !known {
 		m.dirty[key] = made
 	}
@@ -89,9 +88,8 @@ func (m *Machine) touch(space byte, key string, made bool) {
 
 // gone notes that the object under key is no more. What never reached a
 // checkpoint leaves no trace.
-func (m *Machine) gone(space byte, key string) {
+func (m *Machine) gone(key objectKey) {
 	m.frozen = nil
-	key = string(rune(space)) + key
 	if m.dirty[key] {
 		delete(m.dirty, key)
 	} else {
@@ -99,7 +97,7 @@ func (m *Machine) gone(space byte, key string) {
 	}
 }
 
-func (m *Machine) touchMeta() { m.touch(spaceMeta, "", false) }
+func (m *Machine) touchMeta() { m.touch(objectKey{space: spaceMeta}, false) }
 
 // setVHost stores a vhost that exists already under its name.
 func (m *Machine) setVHost(h VHost) { m.v.vhosts = m.v.vhosts.set(h.Name, &h) }

@@ -364,7 +364,13 @@ func checkIndexes(t *rapid.T, v *View) {
 	slices.Sort(sources)
 	slices.Sort(owned)
 	same(t, "transient", have, transient)
-	same(t, "placed", slices.Collect(firsts(v.placed.All())), placed)
+	var in []string
+	for shard := range v.placed.All() {
+		for q := range v.QueuesIn(shard) {
+			in = append(in, idKey(shard, q.ID))
+		}
+	}
+	same(t, "placed", in, placed)
 	same(t, "owned", slices.Collect(firsts(v.owned.All())), owned)
 	same(t, "sources", slices.Collect(firsts(v.sources.All())), slices.Compact(sources))
 	if v.tables.Len() != v.exchanges.Len() {

@@ -1,11 +1,11 @@
 package catalog
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/warrenmq/warren/core/exchange"
@@ -174,7 +174,7 @@ func (v *View) Export(f func(key, value []byte)) {
 	}
 	for id, t := range v.tables.All() {
 		for b := range t.All() {
-			put(spaceBinding, bindingKey(id, b), emptyFields)
+			f(ofBinding(id, b).bytes(), encoded(emptyFields))
 		}
 	}
 }
@@ -198,24 +198,29 @@ func (v *View) Digest() [sha256.Size]byte {
 // order: with its value, or deleted. Written to where all earlier ones were,
 // they make the state a Loader can load. f may keep what it is given.
 func (m *Machine) TakeDirty(f func(key, value []byte, deleted bool)) {
-	for _, key := range slices.Sorted(maps.Keys(m.dirty)) {
-		fields := m.v.stored(key[0], key[1:])
-		if fields == nil {
-			f([]byte(key), nil, true)
+	type change struct {
+		objectKey
+		key []byte
+	}
+	changes := make([]change, 0, len(m.dirty))
+	for k := range m.dirty {
+		changes = append(changes, change{k, k.bytes()})
+	}
+	slices.SortFunc(changes, func(a, b change) int { return bytes.Compare(a.key, b.key) })
+	for _, c := range changes {
+		if fields := m.v.stored(c.objectKey); fields != nil {
+			f(c.key, encoded(fields), false)
 		} else {
-			f([]byte(key), encoded(fields), false)
+			f(c.key, nil, true)
 		}
 	}
-	m.dirty = map[string]bool{}
+	m.dirty = map[objectKey]bool{}
 }
 
 // stored returns the fields of the object under a key, or nil if it is gone.
-func (v *View) stored(space byte, key string) func(*coder) {
-	var id uint64
-	if len(key) >= 8 {
-		id = binary.BigEndian.Uint64([]byte(key[:8]))
-	}
-	switch space {
+func (v *View) stored(k objectKey) func(*coder) {
+	id, key := k.id, k.rest
+	switch k.space {
 	case spaceMeta:
 		return v.metaFields
 	case spaceNode:
@@ -243,7 +248,7 @@ func (v *View) stored(space byte, key string) func(*coder) {
 		return fieldsOf(v.queues.Get(id))
 	case spaceBinding:
 		t, _ := v.tables.Get(id)
-		if b, err := exchange.ParseBinding([]byte(key[8:])); err == nil && t.Has(b) {
+		if b, err := exchange.ParseBinding([]byte(key)); err == nil && t.Has(b) {
 			return emptyFields
 		}
 	}
@@ -285,6 +290,6 @@ func (l *Loader) Put(key, value []byte) error {
 // Machine returns the loaded machine. What was loaded counts as checkpointed.
 func (l *Loader) Machine() *Machine {
 	m := l.m
-	l.m, m.dirty = nil, map[string]bool{}
+	l.m, m.dirty = nil, map[objectKey]bool{}
 	return m
 }

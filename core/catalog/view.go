@@ -31,10 +31,10 @@ type View struct {
 	tables           pmap.Ints[exchange.Table] // by exchange
 
 	// What ends together, found without a search.
-	sources   pmap.Map[struct{}]  // destination, source: where bindings to it are
-	owned     pmap.Map[struct{}]  // incarnation, session or 0, queue
-	placed    pmap.Map[struct{}]  // shard, queue
-	transient pmap.Ints[struct{}] // exchanges that are not durable
+	sources   pmap.Map[struct{}]             // destination, source: where bindings to it are
+	owned     pmap.Map[struct{}]             // incarnation, session or 0, queue
+	placed    pmap.Ints[pmap.Ints[struct{}]] // by shard: its queues
+	transient pmap.Ints[struct{}]            // exchanges that are not durable
 }
 
 // Revision counts the commands that changed anything.
@@ -154,26 +154,32 @@ func (v *View) BindingsTo(d exchange.Dest) iter.Seq[Bound] {
 
 // OwnedBy lists the exclusive queues that end with a session.
 func (v *View) OwnedBy(s Session) iter.Seq[*Queue] {
-	return v.queuesUnder(v.owned, idKey(s.Incarnation, s.Number))
+	return v.queuesUnder(idKey(s.Incarnation, s.Number))
 }
 
 // QueuesOf lists the queues that end with an incarnation: those in its memory
 // and those of its sessions.
 func (v *View) QueuesOf(incarnation uint64) iter.Seq[*Queue] {
-	return v.queuesUnder(v.owned, idKey(incarnation))
+	return v.queuesUnder(idKey(incarnation))
 }
 
 // QueuesIn lists the queues of a shard by id.
 func (v *View) QueuesIn(shard uint64) iter.Seq[*Queue] {
-	return v.queuesUnder(v.placed, idKey(shard))
+	return func(yield func(*Queue) bool) {
+		in, _ := v.placed.Get(shard)
+		for id := range in.All() {
+			if !yield(v.QueueByID(id)) {
+				return
+			}
+		}
+	}
 }
 
-// queuesUnder lists the queues below a prefix of an index whose keys end with
-// their ids.
-func (v *View) queuesUnder(index pmap.Map[struct{}], prefix string) iter.Seq[*Queue] {
+// queuesUnder lists the queues below a prefix of owned.
+func (v *View) queuesUnder(prefix string) iter.Seq[*Queue] {
 	return func(yield func(*Queue) bool) {
-		for key := range index.Prefix(prefix) {
-			q, _ := v.queues.Get(binary.BigEndian.Uint64([]byte(key[len(key)-8:])))
+		for key := range v.owned.Prefix(prefix) {
+			q, _ := v.queues.Get(binary.BigEndian.Uint64([]byte(key[16:])))
 			if !yield(q) {
 				return
 			}
