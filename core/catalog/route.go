@@ -17,7 +17,11 @@ type Router struct {
 // and, where an exchange matches nothing, through its alternate. headers may be
 // nil. It allocates nothing once the Router has grown.
 func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields, dst []exchange.Dest) []exchange.Dest {
-	if x.Name != "" && !x.HasAlternate {
+	if x.Name == "" {
+		r.reached = v.routeDefault(r.reached[:0], x, key)
+		return r.table.Add(dst, r.reached)
+	}
+	if !x.HasAlternate {
 		if t := v.Bindings(x); !t.HasExchanges() {
 			return t.Route(&r.table, key, headers, dst)
 		}
@@ -34,11 +38,8 @@ func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields
 
 // routeOne adds what one exchange leads to: queues to reached, exchanges to work.
 func (v *View) routeOne(r *Router, x *Exchange, key []byte, headers exchange.Fields) {
-	h := v.VHostByID(x.VHost)
 	if x.Name == "" {
-		if q := h.QueueBytes(key); q != nil {
-			r.reached = append(r.reached, exchange.ToQueue(q.ID))
-		}
+		r.reached = v.routeDefault(r.reached, x, key)
 		return
 	}
 	r.found = v.Bindings(x).Route(&r.table, key, headers, r.found[:0])
@@ -50,8 +51,17 @@ func (v *View) routeOne(r *Router, x *Exchange, key []byte, headers exchange.Fie
 		}
 	}
 	if len(r.found) == 0 && x.HasAlternate {
+		h := v.VHostByID(x.VHost)
 		if next := h.Exchange(x.Alternate); next != nil && r.visited.Add(next.ID) {
 			r.work = append(r.work, next)
 		}
 	}
+}
+
+// routeDefault appends the queue whose name is the key.
+func (v *View) routeDefault(dst []exchange.Dest, x *Exchange, key []byte) []exchange.Dest {
+	if q := v.VHostByID(x.VHost).QueueBytes(key); q != nil {
+		dst = append(dst, exchange.ToQueue(q.ID))
+	}
+	return dst
 }
