@@ -12,7 +12,8 @@ import (
 // perfResult is what a run found.
 type perfResult struct {
 	perfOptions
-	Seconds          float64 `json:"seconds"`
+	SendSeconds      float64 `json:"send_seconds"`    // until the last message was sent
+	ReceiveSeconds   float64 `json:"receive_seconds"` // until the last one was received
 	Sent             int64   `json:"sent"`
 	Confirmed        int64   `json:"confirmed"`
 	Rejected         int64   `json:"rejected"`
@@ -100,7 +101,8 @@ func (o perfOptions) String() string {
 	if o.Transient {
 		kind = "transient"
 	}
-	return fmt.Sprintf("%d producers, %d consumers, %d %s queues, %d bytes, confirm window %d, prefetch %d", o.Producers, o.Consumers, o.Queues, kind, o.Size, o.Window, o.Prefetch)
+	return fmt.Sprintf("producers %d, consumers %d, queues %d (%s), size %d, confirm window %d, prefetch %d, rate %d",
+		o.Producers, o.Consumers, o.Queues, kind, o.Size, o.Window, o.Prefetch, o.Rate)
 }
 
 // progressLine returns what prints a line for each second.
@@ -133,19 +135,12 @@ func (r *perfRun) result() perfResult {
 	if r.o.Consumers > 0 {
 		res.Lost = l.lost(r.o.Window > 0)
 	}
-	res.Seconds = max(r.busy(), time.Millisecond).Seconds()
-	res.SentPerSecond = float64(res.Sent) / res.Seconds
-	res.ReceivePerSecond = float64(res.Received) / res.Seconds
+	res.SendSeconds = max(r.sent, time.Millisecond).Seconds()
+	res.ReceiveSeconds = max(time.Duration(r.activity.Load()), time.Millisecond).Seconds()
+	res.SentPerSecond = float64(res.Sent) / res.SendSeconds
+	res.ReceivePerSecond = float64(res.Received) / res.ReceiveSeconds
 	res.OK = res.Lost+res.Duplicates+res.Reordered+res.Corrupt+res.Foreign+res.Rejected == 0 && (r.o.Window == 0 || res.Confirmed == res.Sent)
 	return res
-}
-
-// busy is the time from the first message to the last one received.
-func (r *perfRun) busy() time.Duration {
-	if r.o.Consumers == 0 {
-		return r.sent
-	}
-	return time.Duration(r.activity.Load())
 }
 
 func (a *App) reportPerf(res perfResult, runErr error, asJSON bool) error {
@@ -180,8 +175,8 @@ func (res perfResult) unconfirmed() int64 {
 
 func (res perfResult) print(w io.Writer) {
 	mib := func(perSecond float64) float64 { return perSecond * float64(res.Size) / (1 << 20) }
-	fmt.Fprintf(w, "sent      %d in %.2f s: %.0f/s, %.1f MiB/s\n", res.Sent, res.Seconds, res.SentPerSecond, mib(res.SentPerSecond))
-	fmt.Fprintf(w, "received  %d: %.0f/s, %.1f MiB/s\n", res.Received, res.ReceivePerSecond, mib(res.ReceivePerSecond))
+	fmt.Fprintf(w, "sent      %d in %.2f s: %.0f/s, %.1f MiB/s\n", res.Sent, res.SendSeconds, res.SentPerSecond, mib(res.SentPerSecond))
+	fmt.Fprintf(w, "received  %d in %.2f s: %.0f/s, %.1f MiB/s\n", res.Received, res.ReceiveSeconds, res.ReceivePerSecond, mib(res.ReceivePerSecond))
 	line := func(name string, l latency) {
 		if l.N > 0 {
 			fmt.Fprintf(w, "%s p50 %.3f, p95 %.3f, p99 %.3f, p99.9 %.3f, max %.3f ms\n", name, l.P50, l.P95, l.P99, l.P999, l.Max)
