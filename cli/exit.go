@@ -16,7 +16,6 @@ const (
 	exitUsage       = 2   // the command line is wrong
 	exitConfig      = 64  // the configuration is wrong
 	exitUnavailable = 69  // a broker or an address cannot be reached or opened
-	exitInternal    = 70  // a fault of the program
 	exitDataDir     = 73  // the data directory is in use, or cannot be made
 	exitIO          = 74  // reading or writing the data failed
 	exitDenied      = 77  // the broker refuses the user
