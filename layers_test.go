@@ -38,9 +38,9 @@ type floor struct {
 // floors is the house from the roof down. An import never points up.
 var floors = []floor{
 	{8, "cmd/warren", []string{"cli"}},
-	{8, "cli", []string{"node", "config", "admin/client", "protocol/*/client"}},
-	{7, "node", []string{"config", "below"}},
-	{7, "config", []string{"below"}},
+	{8, "cli", []string{"node", "config", "admin/client", "protocol/*/client", "protocol/*/wire"}},
+	{7, "node", []string{"below"}},
+	{7, "config", []string{"node", "below"}},
 	{6, "listener", []string{"protocol"}},
 	{6, "link", []string{"broker", "core", "protocol/*/client"}},
 	{5, "protocol", []string{"broker", "core"}},

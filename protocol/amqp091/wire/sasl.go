@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"log/slog"
 	"strings"
 )
 
@@ -15,8 +14,8 @@ func (Secret) String() string { return "[redacted]" }
 // GoString hides the secret.
 func (Secret) GoString() string { return `"[redacted]"` }
 
-// LogValue hides the secret.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+// MarshalText hides the secret.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Credentials are what a SASL response carries.
 type Credentials struct {
