@@ -355,7 +355,9 @@ func TestNoSpaceAheadIsNotFatal(t *testing.T) {
 	if l.Prepare() || failed != nil {
 		t.Fatalf("no space to prepare a segment: %v", failed)
 	}
-	add(t, l, 1)
+	if add(t, l, 1); l.wantAhead() {
+		t.Fatal("space is asked for again with every drain")
+	}
 	for failed == nil {
 		l.Submit(&storage.Append{Group: 1, HasState: true})
 		l.Drain()

@@ -13,6 +13,9 @@ import (
 type preparer struct {
 	filling *segment // being zero-filled
 	zeros   []byte
+	// full is the last segment at the time when the disk was full; until the
+	// next one Prepare does not try again. Guarded by Log.mu.
+	full uint64
 }
 
 // oldest returns the sequence of the oldest segment held; 1 before the first.
@@ -118,7 +121,7 @@ func (l *Log) wantPrepare() {
 // follow it; l.mu is held.
 func (l *Log) wantAhead() bool {
 	last := l.lastHeld()
-	return last != nil && last.end > l.opts.SegmentSize/2 && len(l.free) == 0
+	return last != nil && last.end > l.opts.SegmentSize/2 && len(l.free) == 0 && last.seq != l.p.full
 }
 
 // Prepare takes one step of the work that is done ahead of need: it removes a
@@ -149,8 +152,10 @@ func (l *Log) Prepare() bool {
 	if errors.Is(err, syscall.ENOSPC) {
 		// Not fatal here: the writer may never need the segment.
 		l.opts.Logger.Warn("no space to prepare a log segment", slog.Any("err", err))
-		err = l.abandon()
-		if err == nil {
+		l.mu.Lock()
+		l.p.full = l.lastHeld().seq
+		l.mu.Unlock()
+		if err = l.abandon(); err == nil {
 			return false
 		}
 	}
