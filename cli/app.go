@@ -47,7 +47,9 @@ type App struct {
 	// Machine describes the machine for a data directory.
 	Machine func(dataDir string) config.Machine
 	NewNode func(node.Options) (Node, error)
-	Dial    dialFunc
+	// LockPatience is how long serve waits for a data directory in use.
+	LockPatience time.Duration
+	Dial         dialFunc
 	// Interrupts delivers the user's wish to end, once per signal.
 	Interrupts func() (signals <-chan os.Signal, stop func())
 	Now        func() time.Time
@@ -63,6 +65,8 @@ func System() *App {
 		Machine: readMachine,
 		NewNode: func(o node.Options) (Node, error) { return node.New(o) },
 		Dial:    dialAMQP,
+
+		LockPatience: 5 * time.Second,
 		Interrupts: func() (<-chan os.Signal, func()) {
 			c := make(chan os.Signal, 2)
 			signal.Notify(c, os.Interrupt, syscall.SIGTERM)

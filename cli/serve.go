@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,10 +10,12 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/warrenmq/warren/config"
+	"github.com/warrenmq/warren/node"
 )
 
 func (a *App) serveCmd() *cobra.Command {
@@ -59,7 +62,7 @@ func (a *App) serve(ctx context.Context, cfg *config.Config) error {
 	}
 	o := cfg.Node
 	o.Logger = log
-	n, err := a.NewNode(o)
+	n, err := a.newNode(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -90,6 +93,26 @@ func (a *App) serve(ctx context.Context, cfg *config.Config) error {
 		log.Info("node stopped")
 	}
 	return err
+}
+
+// newNode waits a moment for a directory that is in use: a node that was killed
+// holds it until the system is done with its process.
+func (a *App) newNode(ctx context.Context, o node.Options) (Node, error) {
+	patience := time.NewTimer(a.LockPatience)
+	defer patience.Stop()
+	for {
+		n, err := a.NewNode(o)
+		if !errors.Is(err, node.ErrLocked) {
+			return n, err
+		}
+		select {
+		case <-time.After(firstPause):
+		case <-patience.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // readyLine is the one line that says everything.

@@ -130,6 +130,24 @@ func TestServeExitCodes(t *testing.T) {
 	}
 }
 
+// A node that was just killed holds its directory for a moment.
+func TestServeWaitsForTheDirectory(t *testing.T) {
+	w := newWorld(t)
+	w.LockPatience = 20 * time.Second
+	tries, start := 0, w.NewNode
+	w.NewNode = func(o node.Options) (Node, error) {
+		if tries++; tries < 3 {
+			return nil, node.ErrLocked
+		}
+		return start(o)
+	}
+	done := make(chan int)
+	go func() { done <- w.run("serve", "--data", t.TempDir()) }()
+	eventually(t, "ready", func() bool { return strings.Contains(w.out.String(), "is ready") })
+	w.interrupted <- os.Interrupt
+	w.wants(exitOK, <-done)
+}
+
 func TestConfigFile(t *testing.T) {
 	w, dir := newWorld(t), t.TempDir()
 	file := filepath.Join(dir, "warren.yaml")
