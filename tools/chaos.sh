@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -n "${FULL:-}" ]; then export CHAOS_ROUNDS=${CHAOS_ROUNDS:-50}; fi
 export WARREN=${WARREN:-$PWD/bin/warren} CHAOS_ROUNDS=${CHAOS_ROUNDS:-5}
-exec go test -tags chaos -count=1 -timeout=30m -v ./test/chaos/...
+exec go test -tags chaos -count=1 -timeout=30m -v ./test/chaos/
