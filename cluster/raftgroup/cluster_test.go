@@ -31,9 +31,20 @@ func solo(t testing.TB, options func(*raftgroup.Options)) (*env, *envNode, *envG
 
 // trio returns three nodes of group 1, led by node 1.
 func trio(t testing.TB, options func(*raftgroup.Options)) (*env, []*envGroup) {
+	return newTrio(t, options, false)
+}
+
+// installingTrio is a trio that takes snapshots.
+func installingTrio(t testing.TB, options func(*raftgroup.Options)) (*env, []*envGroup) {
+	return newTrio(t, options, true)
+}
+
+func newTrio(t testing.TB, options func(*raftgroup.Options), install bool) (*env, []*envGroup) {
 	e := newEnv(t)
 	for id := uint64(1); id <= 3; id++ {
-		e.nodeWith(id, options).mustOpen(raftgroup.GroupOptions{ID: 1, Voters: []uint64{1, 2, 3}})
+		n := e.nodeWith(id, options)
+		n.install = install
+		n.mustOpen(raftgroup.GroupOptions{ID: 1, Voters: []uint64{1, 2, 3}})
 	}
 	e.settle()
 	e.nodes[1].groups[1].Campaign()

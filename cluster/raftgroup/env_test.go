@@ -260,6 +260,10 @@ func describe(m *raftpb.Message) string {
 // A recorder is a machine that writes down what happens to it and proposes what
 // it is told to.
 type recorder struct {
+	hold      bool   // Install waits for finish
+	finish    func() // set by Install
+	before    uint64 // applied when Install was called
+	stale     uint64 // how many entries behind its snapshots are
 	term      uint64
 	gives     bool
 	installed bool
@@ -313,15 +317,20 @@ func (r *recorder) Snapshot(uint64) (raftgroup.Snapshot, bool) {
 		return raftgroup.Snapshot{}, false
 	}
 	return raftgroup.Snapshot{
-		Index: r.applied, Term: r.term, ConfState: r.g.ConfState(), ID: []byte(strings.Join(r.data, ",")),
+		Index: r.applied - r.stale, Term: r.term, ConfState: r.g.ConfState(), ID: []byte(strings.Join(r.data, ",")),
 	}, true
 }
 
 // Install implements raftgroup.SnapshotInstaller.
 func (r *recorder) Install(s raftgroup.Snapshot, done func()) {
 	r.node.env.printf("%d: install %d/%d", r.node.id, s.Index, s.Term)
+	r.before = r.applied
 	r.data, r.applied, r.term = strings.Split(string(s.ID), ","), s.Index, s.Term
 	r.installed = true
+	if r.hold {
+		r.finish = done
+		return
+	}
 	done()
 }
 
