@@ -109,7 +109,6 @@ func (g *Group) beginLeading() {
 		return
 	}
 	g.leading, g.leadTerm = true, g.hard.Term
-	g.prop.forget()
 	g.confIndex = g.applied // Raft looks no closer at what came before its no-op
 	g.machine.Lead(g.leadTerm)
 }

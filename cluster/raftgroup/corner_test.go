@@ -165,33 +165,51 @@ func TestInstallIsAwaited(t *testing.T) {
 	}
 }
 
-// A snapshot that ends before the log begins, or before the configuration last
-// changed, is of no use and is not sent.
+// A snapshot that ends before the configuration last changed, or before the log
+// begins, is of no use and is not sent.
 func TestUselessSnapshotIsNotSent(t *testing.T) {
-	e, n, g := solo(t, nil)
-	n.provide(1)
-	g.propose("a", "b", "c", "d")
-	e.settle()
-	joiner := e.nodeWith(2, nil)
-	joiner.install = true
-	joiner.mustOpen(raftgroup.GroupOptions{ID: 1})
-	g.Compact(5)
-	g.TryTurn()
-	g.machine.stale = 3 // entries behind
-	if err := change(t, e, g, "l2"); err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		e.tickAll()
-	}
-	if strings.Contains(e.take(), "MsgSnap") {
-		t.Fatal("a useless snapshot was sent")
-	}
-	g.machine.stale = 0
-	for range 5 {
-		e.tickAll()
-	}
-	if !joiner.groups[1].machine.installed {
-		t.Error("no snapshot was installed")
+	for _, c := range []struct {
+		name         string
+		stale, until uint64 // entries behind, compacted up to
+	}{
+		{"before the change", 1, 1},
+		{"before the log", 3, 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e, n, g := solo(t, nil)
+			n.provide(1)
+			g.machine.stale = c.stale
+			joiner := e.nodeWith(2, nil)
+			joiner.install = true
+			joiner.mustOpen(raftgroup.GroupOptions{ID: 1})
+			if c.until > 2 {
+				g.propose("a")
+			}
+			if err := change(t, e, g, "l2"); err != nil {
+				t.Fatal(err)
+			}
+			e.settle(2)
+			e.wire = nil
+			if c.until > 2 {
+				g.propose("b", "c", "d", "e", "f")
+				e.settle(2)
+				e.wire = nil
+			}
+			g.Compact(c.until)
+			g.TryTurn()
+			for range 5 {
+				e.tickAll()
+			}
+			if strings.Contains(e.take(), "MsgSnap") {
+				t.Fatal("a useless snapshot was sent")
+			}
+			g.machine.stale = 0
+			for range 5 {
+				e.tickAll()
+			}
+			if !joiner.groups[1].machine.installed {
+				t.Error("no snapshot was installed")
+			}
+		})
 	}
 }
