@@ -107,6 +107,40 @@ func TestRemembered(t *testing.T) {
 	expect("deleted", "new password", false, 1)
 }
 
+// TestChangedWhileHashing: a password that was replaced while it was hashed
+// does not log in, and one that only shares its user with a change does.
+func TestChangedWhileHashing(t *testing.T) {
+	other, err := auth.NewRecord(newRandom(9), secret.New("another"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		record secret.String
+		right  bool
+	}{"new password": {other, false}, "new tags": {same, true}} {
+		t.Run(name, func(t *testing.T) {
+			var r *rig
+			looks := 0
+			r = newRig(t, func(o *auth.VerifierOptions) {
+				o.Directory = func() auth.Directory {
+					if looks++; looks == 3 { // asked by the memory, for the hash, after the hash
+						r.catalog.setUser("alice", c.record, "changed")
+					}
+					return r.catalog.current()
+				}
+			})
+			id, err, hashes := r.login(t, "alice", rightPassword, remote)
+			if (err == nil) != c.right || hashes != 2 || c.right && fmt.Sprint(id.Tags) != "[changed]" {
+				t.Fatalf("%+v, %v, %d hashes", id, err, hashes)
+			}
+		})
+	}
+}
+
 func TestNothingRemembered(t *testing.T) {
 	r := newRig(t, func(o *auth.VerifierOptions) { o.Remember = -1 })
 	for range 2 {

@@ -100,6 +100,23 @@ func TestPebbleOnARealDisk(t *testing.T) {
 	}
 }
 
+func TestStats(t *testing.T) {
+	s := openPebble(t, vfs.NewMem())
+	set(t, s, "a", string(make([]byte, 100_000)))
+	before := s.Stats()
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	after := s.Stats()
+	if before.MemtableBytes < 100_000 || before.Tables != 0 || after.Tables != 1 || after.L0Sublevels != 1 ||
+		after.Flushes != 1 || after.DiskBytes < before.DiskBytes+100_000 {
+		t.Errorf("%+v, then %+v", before, after)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOptionsSayAllThatIsWrong(t *testing.T) {
 	_, err := state.OpenPebble(state.Options{MemoryBytes: 1})
 	want := "state: options: no FS\nno Dir\nMemoryBytes 1 is below 4194304"
