@@ -30,6 +30,7 @@ type Options struct {
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/status", status(o.Operations))
+	profiles(mux)
 	return mux
 }
 
