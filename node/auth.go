@@ -52,7 +52,7 @@ func (d directory) TopicPermission(user, vhost, exchange string) (auth.TopicPerm
 func (d directory) VHost(name string) bool { return d.v.VHost(name) != nil }
 
 // PermissionRevision implements auth.Directory.
-func (d directory) PermissionRevision() uint64 { return d.v.Revision() }
+func (d directory) PermissionRevision() uint64 { return d.v.RightsRevision() }
 
 // authority is broker.Auth over the verifier and the authoriser.
 type authority struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/warrenmq/warren/listener"
+	"github.com/warrenmq/warren/storage"
 )
 
 // Options describe a node. Name, DataDir, Memory and SegmentBytes must be set
@@ -158,7 +159,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS = storage.PrivateFS()
 	}
 	if o.Network == nil {
 		o.Network = &net.ListenConfig{}

@@ -41,11 +41,24 @@ func (m *Machine) Apply(stamp int64, cmd Command) Result {
 	res := cmd.apply(m)
 	if res.Code == Done {
 		m.touchMeta()
+		if changesRights(cmd) {
+			m.v.rights = m.v.revision
+		}
 	} else {
 		m.v.revision = before
 	}
 	res.Revision = m.v.revision
 	return res
+}
+
+// changesRights reports whether a command changes who may do what.
+func changesRights(cmd Command) bool {
+	switch cmd.(type) {
+	case *AddVHost, *RemoveVHost, *SetUser, *RemoveUser, *SetPermission, *ClearPermission,
+		*SetTopicPermission, *ClearTopicPermission, *DeclareExchange, *DeleteExchange:
+		return true
+	}
+	return false
 }
 
 // ApplyEntry performs the commands of one log entry and appends their results

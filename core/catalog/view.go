@@ -11,6 +11,7 @@ import (
 // A View is the catalog at one revision. It never changes.
 type View struct {
 	revision        uint64
+	rights          uint64 // revision that last changed rights, in this life of the machine
 	lastID          uint64
 	lastIncarnation uint64
 	stamp           int64
@@ -39,6 +40,10 @@ type View struct {
 
 // Revision counts the commands that changed anything.
 func (v *View) Revision() uint64 { return v.revision }
+
+// RightsRevision is the revision that last changed users, permissions or vhosts
+// in this life of the machine, 0 if none did: what decisions may be kept by.
+func (v *View) RightsRevision() uint64 { return v.rights }
 
 // Stamp returns the log time of the last command, in milliseconds.
 func (v *View) Stamp() int64 { return v.stamp }
