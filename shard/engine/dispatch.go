@@ -33,6 +33,9 @@ func (e *Engine) Dispatch() {
 
 func (e *Engine) dispatch(q *Queue) {
 	e.Ask(q)
+	if q.Returning > 0 {
+		return
+	}
 	for {
 		ds, p := q.Disp.Dispatch(e.Now, perCall, e.deliveries[:0])
 		e.deliver(q, ds)

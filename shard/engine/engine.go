@@ -50,6 +50,11 @@ type Queue struct {
 
 	accepts, returns, releases, rejects, spent []queue.Run
 
+	// Returning counts the messages on their way back: decided to be returned,
+	// not yet ready. Nothing is handed out meanwhile, for it might overtake
+	// them. The shard takes from it when it applies a return.
+	Returning int
+
 	touched bool
 	asked   bool
 	closing bool // Unused was called
@@ -190,12 +195,18 @@ func (e *Engine) Asking() bool { return len(e.asked) > 0 }
 
 // Led gives a queue its dispatcher.
 func (e *Engine) Led(q *Queue, d *queue.Dispatcher) {
-	q.Disp = d
+	q.Disp, q.Returning = d, 0
 	e.Touch(q)
 }
 
 // Expiring reports whether a queue has a message that expires.
 func (e *Engine) Expiring() bool { return len(e.expiring) > 0 }
+
+// Returned says that a return was applied.
+func (e *Engine) Returned(q *Queue, r queue.Run) {
+	q.Returning = max(0, q.Returning-int(r.N))
+	e.Touch(q)
+}
 
 // WakeLater wakes a sink once at the end of the turn.
 func (e *Engine) WakeLater(w waker) {
@@ -267,9 +278,11 @@ func (e *Engine) flush(q *Queue) {
 		e.Log.Settle(q, r)
 	}
 	for _, r := range q.returns {
+		q.Returning += int(r.N)
 		e.Log.Return(q, r, queue.RaiseAcquired)
 	}
 	for _, r := range q.releases {
+		q.Returning += int(r.N)
 		e.Log.Return(q, r, 0)
 	}
 	for _, r := range q.rejects {

@@ -125,6 +125,10 @@ func (e *Engine) get(r *shard.Request) {
 		return
 	}
 	e.flush(q)
+	if q.Returning > 0 {
+		e.wait(q, r, queue.Pause{})
+		return
+	}
 	e.expire(q)
 	d, p := q.Disp.Get(queue.SessionID{Incarnation: e.Incarnation, Number: r.Session}, 0, e.Now)
 	switch p.Why {
@@ -167,6 +171,8 @@ func (q *Queue) abandon(err error) {
 			r.DoneGet(shard.GetResult{}, err)
 		case shard.ReqPurge:
 			r.DoneN(0, err)
+		case shard.ReqCounts:
+			r.Counts(shard.Counts{}, err)
 		}
 	}
 	q.waits = nil
@@ -179,6 +185,10 @@ func (e *Engine) purge(r *shard.Request) {
 		return
 	}
 	e.flush(q)
+	if q.Returning > 0 {
+		e.wait(q, r, queue.Pause{})
+		return
+	}
 	runs, p := q.Disp.Purge(e.runs[:0])
 	if p.Why == queue.NeedPage || p.Why == queue.Attaching {
 		e.wait(q, r, p)
@@ -198,6 +208,11 @@ func (e *Engine) counts(r *shard.Request) {
 	q, err := e.find(r.Queue)
 	if err != nil {
 		r.Counts(shard.Counts{}, err)
+		return
+	}
+	e.flush(q)
+	if q.Returning > 0 {
+		e.wait(q, r, queue.Pause{})
 		return
 	}
 	ready, held := q.Disp.Ready(), q.Disp.Held()

@@ -96,7 +96,7 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 		q.Ledger.Settle(c.Run)
 	case shard.CmdReturn:
 		q.Ledger.Return(c.Run, queue.Raise(c.Arg))
-		s.e.Touch(q)
+		s.e.Returned(q, c.Run)
 	case shard.CmdRemove:
 		s.e.Release(q, c.Run)
 		q.Ledger.Remove(c.Run, queue.Reason(c.Arg))
