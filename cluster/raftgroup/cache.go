@@ -85,12 +85,3 @@ func (c *cache) slice(lo, hi, maxBytes uint64) []*raftpb.Entry {
 	copy(out, ents)
 	return out
 }
-
-// between returns the bytes held of the entries (after, upTo].
-func (c *cache) between(after, upTo, enough uint64) uint64 {
-	var size uint64
-	for i := max(after+1, c.lo); i <= upTo && i < c.hi() && size <= enough; i++ {
-		size += entrySize(c.ents[i-c.lo])
-	}
-	return size
-}

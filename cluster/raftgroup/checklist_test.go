@@ -411,7 +411,7 @@ func TestForeignMessagesAreDropped(t *testing.T) {
 func TestInflightBytes(t *testing.T) {
 	const limit = 64 << 10
 	e, groups := trio(t, func(o *raftgroup.Options) {
-		o.MaxInflightBytes, o.MaxMessageSize, o.CacheBytes = limit, 16<<10, 1<<20
+		o.MaxInflightBytes, o.MaxMessageSize, o.CacheBytes = limit, 16<<10, 1
 	})
 	payload := strings.Repeat("p", 8<<10)
 	highest := 0

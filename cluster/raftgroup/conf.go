@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/confchange"
 	"go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
-
-	"go.etcd.io/raft/v3"
 )
 
 // ErrConfChange is returned for a change of the configuration that was not
@@ -58,7 +57,7 @@ func checkConfChange(cs *raftpb.ConfState, cc *raftpb.ConfChangeV2) error {
 	changer := confchange.Changer{Tracker: tracker.MakeProgressTracker(1, 0), LastIndex: 1}
 	cfg, trk, err := confchange.Restore(changer, cs)
 	if err != nil {
-		return err
+		return fmt.Errorf("restore the configuration: %w", err)
 	}
 	changer.Tracker.Config, changer.Tracker.Progress = cfg, trk
 	for _, c := range cc.GetChanges() {
@@ -73,7 +72,10 @@ func checkConfChange(cs *raftpb.ConfState, cc *raftpb.ConfChangeV2) error {
 	} else {
 		_, _, err = changer.Simple(cc.Changes...)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("try the change: %w", err)
+	}
+	return nil
 }
 
 // applyConfChange switches Raft to the configuration of a committed entry.

@@ -25,6 +25,7 @@ type proposer struct {
 
 	// What was proposed in the term led and is not yet applied.
 	entries, bytes int
+	sizes          sizes
 }
 
 func (p *proposer) init(g *Group) {
@@ -74,7 +75,10 @@ func (p *proposer) applied(batch []commitlog.Entry) {
 }
 
 // forget starts counting anew.
-func (p *proposer) forget() { p.entries, p.bytes = 0, 0 }
+func (p *proposer) forget() {
+	p.entries, p.bytes = 0, 0
+	p.sizes.reset()
+}
 
 // attach gives the entries proposed in this turn their payloads. They are the
 // last ones that came out of Raft.
@@ -89,6 +93,7 @@ func (g *Group) attach(ents []*raftpb.Entry) bool {
 			panic(fmt.Sprintf("raftgroup: group %d: %d proposals behind %d, Raft returned %d entries", g.id, len(p.pending), g.tail, len(ents)))
 		}
 		ents[first+i].Data = data
+		p.sizes.add(g.tail+1+uint64(i), len(data))
 	}
 	clear(p.pending)
 	p.pending = p.pending[:0]
@@ -101,7 +106,7 @@ func (g *Group) attach(ents []*raftpb.Entry) bool {
 // it acknowledged, and knows the sizes then.
 func (g *Group) limitInflight(msgs []*raftpb.Message) {
 	limit := g.host.opts.MaxInflightBytes
-	if g.solo.Load() || g.view.cache.bytes <= limit {
+	if len(msgs) == 0 || g.prop.sizes.total() <= limit {
 		return
 	}
 	for _, m := range msgs {
@@ -109,7 +114,7 @@ func (g *Group) limitInflight(msgs []*raftpb.Message) {
 			continue
 		}
 		to := m.GetTo()
-		if inflight, replicating := g.inflight(to, limit); !replicating || inflight <= limit {
+		if p, ok := g.progress(to); !ok || p.State != tracker.StateReplicate || g.prop.sizes.between(p.Match, p.Next-1) <= limit {
 			continue
 		}
 		for i, other := range msgs {
@@ -119,13 +124,4 @@ func (g *Group) limitInflight(msgs []*raftpb.Message) {
 		}
 		g.rn.ReportUnreachable(to)
 	}
-}
-
-// inflight returns the bytes sent to a peer and not acknowledged, as far as the
-// cache knows them.
-func (g *Group) inflight(to, enough uint64) (bytes uint64, replicating bool) {
-	if p, ok := g.progress(to); ok && p.State == tracker.StateReplicate {
-		return g.view.cache.between(p.Match, p.Next-1, enough), true
-	}
-	return 0, false
 }

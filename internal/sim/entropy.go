@@ -10,7 +10,7 @@ import (
 // entropyMu makes sure that one test at a time owns crypto/rand.Reader. Both
 // are of the process: there is no other way to make a library deterministic
 // that draws from that variable.
-var entropyMu sync.Mutex
+var entropyMu sync.Mutex //nolint:gochecknoglobals // guards a global of another package
 
 // SwapEntropy puts a seeded reader in the place of crypto/rand.Reader until
 // restore is called. Libraries that draw from it (Raft does, for its election
