@@ -61,8 +61,10 @@ func TestKill(t *testing.T) {
 			b.dieYoung(t, time.Duration(chance.IntN(200))*time.Millisecond)
 		}
 		b.start(t)
-		t.Logf("round %d: killed and back after %v; %v", round+1, time.Since(began).Round(time.Millisecond), c.Report())
-		if r := c.Report(); r.Faults() > r.Lost { // what is not lost for good may still come
+		r := c.Report()
+		t.Logf("round %d: killed and back after %v; confirmed %d, of which %d still to come; received %d, %d flagged, %d again", round+1,
+			time.Since(began).Round(time.Millisecond), r.Confirmed, r.Lost, r.Received, r.Flagged, r.Duplicates)
+		if r.Faults() > r.Lost { // what has not come yet may still come
 			t.Fatalf("faults in round %d: %v\n%v", round+1, r, r.Examples)
 		}
 	}

@@ -52,7 +52,7 @@ func TestServerProperties(t *testing.T) {
 	capabilities, _ := conn.Properties["capabilities"].(amqp.Table)
 	for _, key := range []string{
 		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify", "connection.blocked",
-		"consumer_priorities", "authentication_failure_close", "per_consumer_qos", "direct_reply_to",
+		"consumer_priorities", "authentication_failure_close", "per_consumer_qos",
 	} {
 		want(t, key, capabilities[key], any(true))
 	}
