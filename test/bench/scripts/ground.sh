@@ -14,11 +14,11 @@ export WARREN=${WARREN:-$HERE/../../bin/warren} OUT=$BENCH_TMP/ground.jsonl
 
 leave() { "$S/warren.sh" stop; "$S/rabbitmq.sh" stop; }
 trap leave EXIT
-"$S/rabbitmq.sh" start1
-"$S/warren.sh" start1
-A="-target warren -addr 127.0.0.1:26791 -pids @$RUN/warren.pids"
-B="-target rabbit3-classic -addr 127.0.0.1:26731 -pids @$RUN/rabbit3.pids"
-Q="-target rabbit3-quorum -type quorum -name benchq -addr 127.0.0.1:26731 -pids @$RUN/rabbit3.pids"
+PORT=28730 "$S/rabbitmq.sh" start1
+PORT=28790 "$S/warren.sh" start1
+A="-target warren -addr 127.0.0.1:28791 -pids @$RUN/warren.pids"
+B="-target rabbit3-classic -addr 127.0.0.1:28731 -pids @$RUN/rabbit3.pids"
+Q="-target rabbit3-quorum -type quorum -name benchq -addr 127.0.0.1:28731 -pids @$RUN/rabbit3.pids"
 
 echo "$(uname -sr), $(nproc) cores, $(go version | cut -d' ' -f3); $(git -C "$HERE" rev-parse --short HEAD 2>/dev/null); Warren at default durability; A is Warren, B the peer"
 failed=0

@@ -9,9 +9,12 @@ verb=$1 dir=$2
 WARREN=${WARREN:-$(dirname "$0")/../../../bin/warren}
 
 alive() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
-gone() { # SECONDS
+gone() { # SECONDS; a process is gone when its last thread is, which may be in a sync
+	local pid
+	pid=$(cat "$dir/pid")
 	for _ in $(seq $(($1 * 20))); do
-		alive && ! grep -q '^State:.Z' "/proc/$(cat "$dir/pid")/status" 2>/dev/null || return 0
+		[ -d "/proc/$pid/task" ] || return 0
+		[ "$(ls "/proc/$pid/task" 2>/dev/null)" != "$pid" ] || ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || return 0
 		sleep 0.05
 	done
 	return 1
