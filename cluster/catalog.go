@@ -67,8 +67,8 @@ type Catalog struct {
 	// Owned by the turn.
 	m        *catalog.Machine
 	applied  uint64
-	term     uint64
 	leading  bool
+	failed   bool // Fatal was called: nothing is done any more
 	led      atomic.Bool
 	inflight []flight // by index
 	results  []catalog.Result
@@ -136,8 +136,8 @@ func (c *Catalog) Start(cmd catalog.Command, done func(catalog.Result, error)) {
 }
 
 // Lead implements commitlog.Machine.
-func (c *Catalog) Lead(term uint64) {
-	c.term, c.leading = term, true
+func (c *Catalog) Lead(uint64) {
+	c.leading = true
 	c.led.Store(true)
 }
 
@@ -155,6 +155,9 @@ func (c *Catalog) Follow(uint64, uint64) {
 
 // Turn implements commitlog.Machine: everything that waits becomes one entry.
 func (c *Catalog) Turn(_ time.Duration, p commitlog.Proposer) {
+	if c.failed {
+		return
+	}
 	c.mu.Lock()
 	cut, saved := c.mu.wantCut, c.mu.saved
 	c.mu.wantCut, c.mu.saved = nil, nil
@@ -194,15 +197,20 @@ func (c *Catalog) Turn(_ time.Duration, p commitlog.Proposer) {
 func (c *Catalog) Apply(ents []commitlog.Entry) {
 	for i := range ents {
 		e := &ents[i]
-		c.applied, c.term = e.Index, e.Term
+		if c.failed {
+			return
+		}
 		if len(e.Data) == 0 {
+			c.applied = e.Index
 			continue
 		}
 		var err error
 		if c.results, err = c.m.ApplyEntry(e.Data, c.results[:0]); err != nil {
+			c.failed = true
 			c.o.Fatal(fmt.Errorf("apply entry %d of the catalog: %w", e.Index, err))
 			return
 		}
+		c.applied = e.Index
 		c.progress.dirty.Add(uint64(len(e.Data)))
 		v := c.m.View()
 		c.view.Store(v)

@@ -52,6 +52,7 @@ const (
 	ItemSame
 	// ItemRefused says that the leader refused the publish for this queue.
 	ItemRefused
+	itemFlags = ItemHasTTL | ItemSame | ItemRefused
 )
 
 // An Item of a batch is one publish for one queue:
@@ -132,8 +133,12 @@ func ParseEntry(data []byte) (Entry, error) {
 	}
 	e.items, e.HasBatch = x[batchHeadSize:], true
 	for i := range e.Items() {
-		if it := e.Item(i); it.Off > indexOff || it.Len > indexOff-it.Off {
+		it := e.Item(i)
+		if it.Off > indexOff || it.Len > indexOff-it.Off {
 			return e, fmt.Errorf("%w: item %d at %d+%d of %d", ErrFormat, i, it.Off, it.Len, indexOff)
+		}
+		if it.Flags&^itemFlags != 0 || i == 0 && it.Flags&ItemSame != 0 {
+			return e, fmt.Errorf("%w: flags %#x of item %d", ErrFormat, it.Flags, i)
 		}
 	}
 	return e, nil
@@ -212,16 +217,60 @@ func (b *Builder) Item(i int) Item {
 // Refuse marks the i-th item as refused by the leader.
 func (b *Builder) Refuse(i int) { b.index[i*itemSize+25] |= ItemRefused }
 
+// Reopen returns a builder with a copy of the batch of a sealed entry, for it to
+// be sealed again with another section, and the batch's id. Nothing in it is
+// marked as refused any more.
+func Reopen(data []byte) (*Builder, BatchID, error) {
+	e, err := ParseEntry(data)
+	if err != nil {
+		return nil, BatchID{}, err
+	}
+	if !e.HasBatch {
+		return nil, BatchID{}, fmt.Errorf("%w: no batch", ErrFormat)
+	}
+	bodies := binary.LittleEndian.Uint32(data[len(data)-footerSize:])
+	b := &Builder{data: append(make([]byte, 0, len(data)), data[:bodies]...), index: append([]byte(nil), e.items...)}
+	for i := range b.Items() {
+		if b.Item(i).Flags&ItemSame == 0 {
+			b.pubs++
+		}
+	}
+	b.Admit()
+	return b, e.Batch, nil
+}
+
+// Admit takes back all marks of Refuse.
+func (b *Builder) Admit() {
+	for i := 25; i < len(b.index); i += itemSize {
+		b.index[i] &^= ItemRefused
+	}
+}
+
 // Bodies returns the bodies appended, which the builder gives up.
 func (b *Builder) Bodies() []byte {
-	d := b.data
+	d := fit(b.data, len(b.data))
 	b.data = nil
 	return d
 }
 
-// Seal finishes the entry and returns its data, which the builder gives up.
-// section may be nil.
+// fit returns d with room for size bytes and not much more: data is kept as
+// long as a message in it lives, and is counted by its length.
+func fit(d []byte, size int) []byte {
+	if cap(d) >= size && cap(d) <= 2*size+256 {
+		return d
+	}
+	return append(make([]byte, 0, size), d...)
+}
+
+// Seal finishes the entry and returns its data. section may be nil. The data
+// shares the builder's memory: after Seal the builder may only be sealed again,
+// as long as nobody keeps the data, or let go.
 func (b *Builder) Seal(id BatchID, section *Section) []byte {
+	n := 0
+	if section != nil {
+		n = section.Len()
+	}
+	b.data = fit(b.data, b.SealedSize(n))
 	d := b.data
 	indexOff, sectionOff := noPart, noPart
 	le := binary.LittleEndian
@@ -242,9 +291,7 @@ func (b *Builder) Seal(id BatchID, section *Section) []byte {
 	}
 	d = le.AppendUint32(d, indexOff)
 	d = le.AppendUint32(d, sectionOff)
-	d = append(d, entryVersion, 0, 0, 0)
-	b.data = nil
-	return d
+	return append(d, entryVersion, 0, 0, 0)
 }
 
 // SealedSize returns how long the data will be when it is sealed with a

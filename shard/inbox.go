@@ -22,6 +22,10 @@ type Request struct {
 	DoneGet  func(GetResult, error)
 	Counts   func(Counts, error)
 	Run      func()
+	// Behind says that the request has waited for the publishes before it, N
+	// what a purge has removed so far.
+	Behind bool
+	N      uint64
 }
 
 // RequestKind says which call a Request is.
@@ -44,17 +48,25 @@ const (
 // publishers are told to stop.
 const DefaultParking = 1 << 20
 
+// A batch that reached one of these takes no further publish, so that an entry
+// stays far below MaxEntry however many publishers come at once.
+const (
+	fullBatch = 4 << 20
+	fullIndex = 1 << 16
+)
+
 // An Inbox collects calls until the turn takes them: publishes in the open
 // batch, everything else in order behind each other. It is the only state of a
 // shard that its callers touch.
 type Inbox struct {
-	// Parking bounds the bytes that wait in the open batch.
+	// Parking bounds the bytes that wait in batches.
 	Parking int
 
 	mu struct {
 		sync.Mutex
-		batch    *Builder
-		runs     []Run
+		batches  []openBatch // the last one is open, those before it are full
+		size     int         // bytes of their bodies
+		spare    []Run
 		requests []Request
 		settles  []Settle
 		ready    []func()
@@ -63,36 +75,51 @@ type Inbox struct {
 	}
 }
 
+type openBatch struct {
+	b    *Builder
+	runs []Run
+}
+
 // Publish appends publishes to the open batch and reports whether more may
 // come; see Shard.Publish. size is what waits now.
 func (in *Inbox) Publish(ps []Publish) (size int, ok bool) {
 	in.mu.Lock()
-	b := in.mu.batch
-	if b == nil {
-		b = NewBuilder(max(4<<10, in.mu.sizeHint), max(16, in.mu.itemHint))
-		in.mu.batch = b
-	}
 	for i := range ps {
-		p := &ps[i]
-		b.Add(p)
-		if n := len(in.mu.runs); n > 0 {
-			if r := &in.mu.runs[n-1]; r.To == p.To && (p.To == nil || r.First+uint64(r.N) == p.Tag) {
-				r.N++
-				continue
-			}
-		}
-		in.mu.runs = append(in.mu.runs, Run{To: p.To, First: p.Tag, N: 1})
+		in.add(&ps[i])
 	}
-	size = b.Size()
+	size = in.mu.size
 	ok = size < in.Parking
 	in.mu.Unlock()
 	return size, ok
 }
 
-// Ready calls f at once if publishes are taken, else when the batch was taken.
+// add appends one publish; in.mu is held.
+func (in *Inbox) add(p *Publish) {
+	n := len(in.mu.batches)
+	if n == 0 || in.mu.batches[n-1].b.Size() >= fullBatch || in.mu.batches[n-1].b.Items() >= fullIndex {
+		in.mu.batches = append(in.mu.batches, openBatch{
+			NewBuilder(max(4<<10, in.mu.sizeHint), max(16, in.mu.itemHint)), in.mu.spare,
+		})
+		in.mu.spare = nil
+		n++
+	}
+	o := &in.mu.batches[n-1]
+	before := o.b.Size()
+	o.b.Add(p)
+	in.mu.size += o.b.Size() - before
+	if k := len(o.runs); k > 0 {
+		if r := &o.runs[k-1]; r.To == p.To && (p.To == nil || r.First+uint64(r.N) == p.Tag) {
+			r.N++
+			return
+		}
+	}
+	o.runs = append(o.runs, Run{To: p.To, First: p.Tag, N: 1})
+}
+
+// Ready calls f at once if publishes are taken, else when enough was taken.
 func (in *Inbox) Ready(f func()) {
 	in.mu.Lock()
-	if in.mu.batch != nil && in.mu.batch.Size() >= in.Parking {
+	if in.mu.size >= in.Parking {
 		in.mu.ready = append(in.mu.ready, f)
 		f = nil
 	}
@@ -119,29 +146,37 @@ func (in *Inbox) Settle(ss []Settle, done func(error)) {
 	in.mu.Unlock()
 }
 
-// Pending returns the bytes of the open batch and whether anything else waits.
-func (in *Inbox) Pending() (bytes int, requests bool) {
+// Pending returns how many batches wait, their bytes, and whether anything
+// else waits.
+func (in *Inbox) Pending() (batches, bytes int, requests bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.mu.batch != nil {
-		bytes = in.mu.batch.Size() + 1
-	}
-	return bytes, len(in.mu.requests) > 0 || len(in.mu.settles) > 0
+	return len(in.mu.batches), in.mu.size, len(in.mu.requests) > 0 || len(in.mu.settles) > 0
 }
 
-// TakeBatch takes the open batch; nil if there is none. resume are to be
-// called outside any lock.
+// TakeBatch takes the batch that has waited longest; nil if there is none.
+// resume are to be called outside any lock. The runs given are used for what
+// comes next.
 func (in *Inbox) TakeBatch(spare []Run) (b *Builder, runs []Run, resume []func()) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	b, runs, resume = in.mu.batch, in.mu.runs, in.mu.ready
-	if b == nil {
-		return nil, spare, resume
+	if spare != nil {
+		in.mu.spare = spare
 	}
+	if len(in.mu.batches) == 0 {
+		return nil, nil, nil
+	}
+	b, runs = in.mu.batches[0].b, in.mu.batches[0].runs
+	n := copy(in.mu.batches, in.mu.batches[1:])
+	in.mu.batches[n] = openBatch{}
+	in.mu.batches = in.mu.batches[:n]
+	in.mu.size -= b.Size()
 	// The next batch is likely to be as large as this one.
 	in.mu.sizeHint = min(b.SealedSize(0)+b.SealedSize(0)/4, 2*DefaultParking)
-	in.mu.itemHint = b.Items() + b.Items()/4
-	in.mu.batch, in.mu.runs, in.mu.ready = nil, spare, nil
+	in.mu.itemHint = min(b.Items()+b.Items()/4, fullIndex)
+	if in.mu.size < in.Parking {
+		resume, in.mu.ready = in.mu.ready, nil
+	}
 	return b, runs, resume
 }
 
@@ -181,5 +216,14 @@ func Confirm(runs []Run, refused []uint32) {
 			r.To.Confirmed(r.First+uint64(from), r.N-from, false)
 		}
 		at += r.N
+	}
+}
+
+// Unknown tells the publishers of a batch that its outcome can not be learnt.
+func Unknown(runs []Run) {
+	for _, r := range runs {
+		if r.To != nil {
+			r.To.Unknown(r.First, r.N)
+		}
 	}
 }

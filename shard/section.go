@@ -143,15 +143,20 @@ func (d *CommandDecoder) Next(c *Command) (bool, error) {
 		c.Settings, d.rest = d.rest[:n:n], d.rest[n:]
 	case CmdSettle:
 		c.Run = d.run()
-	case CmdReturn, CmdRemove:
+	case CmdReturn:
 		c.Run, c.Arg = d.run(), d.uvarint()
+		d.bad = d.bad || c.Arg >= uint64(queue.ToTail)<<1
+	case CmdRemove:
+		c.Run, c.Arg = d.run(), d.uvarint()
+		d.bad = d.bad || c.Arg < uint64(queue.Expired) || c.Arg > uint64(queue.Spent)
 	case CmdHorizon:
 		c.Arg, c.Seq = d.uvarint(), d.uvarint()
+		d.bad = d.bad || c.Arg > 255
 	case CmdEnd:
 		c.Seq = d.uvarint()
 	}
 	if d.bad {
-		return false, fmt.Errorf("%w: command %d is cut short", ErrFormat, c.Kind)
+		return false, fmt.Errorf("%w: command %d is malformed", ErrFormat, c.Kind)
 	}
 	return true, nil
 }

@@ -3,6 +3,7 @@ package shard
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/warrenmq/warren/core/queue"
 )
@@ -44,9 +45,10 @@ func AppendSettings(dst []byte, s Settings) []byte {
 	return dst
 }
 
-// ParseSettings decodes what AppendSettings encoded.
+// ParseSettings decodes what AppendSettings encoded, and nothing else: what
+// this build does not know it must not take for something it knows.
 func ParseSettings(b []byte) (s Settings, err error) {
-	if len(b) < 4 || b[0] != settingsVersion {
+	if len(b) < 4 || b[0] != settingsVersion || b[1]>>4 != 0 || b[3] > byte(queue.RejectPublish) {
 		return s, fmt.Errorf("%w: queue settings", ErrFormat)
 	}
 	s.Memory, s.SingleActive, s.HasTTL, s.AutoDelete = b[1]&1 != 0, b[1]&2 != 0, b[1]&4 != 0, b[1]&8 != 0
@@ -59,6 +61,9 @@ func ParseSettings(b []byte) (s Settings, err error) {
 			return s, fmt.Errorf("%w: queue settings are cut short", ErrFormat)
 		}
 		b = b[n:]
+	}
+	if len(b) != 0 || v[3] > math.MaxUint32 {
+		return s, fmt.Errorf("%w: queue settings", ErrFormat)
 	}
 	s.MaxLength, s.MaxBytes, s.DeliveryLimit, s.TTL = queue.Limit(v[0]), queue.Limit(v[1]), queue.Limit(v[2]), uint32(v[3])
 	return s, nil

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 )
@@ -57,26 +59,11 @@ func (e *Engine) dispatch(q *Queue) {
 	}
 	e.expire(q)
 	e.overflow(q)
-	if at, p := q.Disp.NextExpiry(); at != 0 {
-		e.expiring[q] = struct{}{}
-	} else if p.Why == queue.NeedPage {
+	at, p := q.Disp.NextExpiry()
+	if p.Why == queue.NeedPage {
 		e.loadPage(q, p.Page)
 	}
-}
-
-// Tick expires what is due at the head of queues; e.Now is set.
-func (e *Engine) Tick() {
-	for q := range e.expiring {
-		if q.Disp == nil {
-			delete(e.expiring, q)
-			continue
-		}
-		if t, _ := q.Disp.NextExpiry(); t == 0 {
-			delete(e.expiring, q)
-		} else if t <= e.Now {
-			e.Touch(q)
-		}
-	}
+	e.expireAt(q, at)
 }
 
 // expire logs the expiry of what is due at the head. It reports whether
@@ -118,24 +105,21 @@ func (e *Engine) overflow(q *Queue) {
 }
 
 func (e *Engine) loadPage(q *Queue, page uint64) {
-	for _, p := range q.pages {
-		if p == page {
-			return
-		}
+	if slices.Contains(q.pages, page) {
+		return
 	}
-	q.pages = q.Disp.ReadAhead(2, append(q.pages, page))
-	for _, p := range q.pages {
-		e.Log.LoadPage(q, p)
+	for _, p := range append([]uint64{page}, q.Disp.ReadAhead(2, nil)...) {
+		if !slices.Contains(q.pages, p) {
+			q.pages = append(q.pages, p)
+			e.Log.LoadPage(q, p)
+		}
 	}
 }
 
 // PageLoaded says that LoadPage is done with a page.
 func (e *Engine) PageLoaded(q *Queue, page uint64) {
-	for i, p := range q.pages {
-		if p == page {
-			q.pages = append(q.pages[:i], q.pages[i+1:]...)
-			break
-		}
+	if i := slices.Index(q.pages, page); i >= 0 {
+		q.pages = slices.Delete(q.pages, i, i+1)
 	}
 	e.Touch(q)
 }
@@ -158,7 +142,7 @@ func (e *Engine) deliver(q *Queue, ds []queue.Delivery) {
 		}
 		if k := e.send(c, part); k < len(part) {
 			c.waiting = append(c.waiting, part[k:]...)
-			e.forward(c, nil)
+			e.forward(c)
 		}
 	}
 }
@@ -169,11 +153,11 @@ func (e *Engine) send(c *Consumer, ds []queue.Delivery) int {
 	out := e.out[:0]
 	for i := range ds {
 		d := &ds[i]
-		data := e.Residents.Get(d.Record.Body.Index)
-		if data == nil {
+		blob := e.Residents.Body(d.Record.Body)
+		if blob == nil {
 			break
 		}
-		out = append(out, delivery(d, data[d.Record.Body.Off:d.Record.Body.Off+d.Record.Body.Len]))
+		out = append(out, delivery(d, blob))
 	}
 	e.hand(c, out)
 	clear(out)
@@ -197,36 +181,52 @@ func (e *Engine) hand(c *Consumer, out []shard.Delivery) {
 	e.WakeLater(c.Sink)
 }
 
-// forward hands over what waits for c, as far as bodies are there: those in
-// memory, and the blobs given for the first of them. It asks for what misses.
-func (e *Engine) forward(c *Consumer, blobs [][]byte) {
-	if len(blobs) > 0 {
-		out := make([]shard.Delivery, len(blobs))
-		for i, b := range blobs {
-			out[i] = delivery(&c.waiting[i], b)
-		}
-		e.hand(c, out)
-		c.waiting = c.waiting[len(blobs):]
-	}
+// loadBytes bounds the bodies asked for at once, but for one that is larger.
+const loadBytes = 1 << 20
+
+// forward hands over what waits for c, as far as bodies are there, and asks for
+// what misses.
+func (e *Engine) forward(c *Consumer) {
 	c.waiting = c.waiting[e.send(c, c.waiting):]
 	if len(c.waiting) == 0 {
 		c.waiting = nil
 		return
 	}
-	bodies := make([]queue.Body, min(len(c.waiting), perCall))
-	for i := range bodies {
-		bodies[i] = c.waiting[i].Record.Body
+	var bodies []queue.Body
+	size := 0
+	for i := range c.waiting[:min(len(c.waiting), perCall)] {
+		b := c.waiting[i].Record.Body
+		if size += int(b.Len); size > loadBytes && i > 0 {
+			break
+		}
+		bodies = append(bodies, b)
 	}
 	e.Log.Load(c, bodies)
 }
 
-// Loaded takes the bodies that Load was asked for.
-func (e *Engine) Loaded(c *Consumer, blobs [][]byte) {
-	if c.gone || c.q.Disp == nil {
+// Loaded takes the bodies that Load was asked for; nil is one that was not
+// found. It returns a message that is in its queue and whose body is lost.
+func (e *Engine) Loaded(c *Consumer, blobs [][]byte) (lost *queue.Delivery) {
+	if c.gone || c.q.Disp == nil || c.q.Disp != c.disp {
+		// The message was never handed over, and is ready again for others.
 		if c.get != nil {
-			c.get(shard.GetResult{}, shard.ErrGone)
+			err := shard.ErrUnavailable
+			if e.queues[c.q.ID] != c.q {
+				err = shard.ErrGone
+			}
+			c.get(shard.GetResult{}, err)
 		}
-		return
+		return nil
 	}
-	e.forward(c, blobs)
+	out := make([]shard.Delivery, 0, len(blobs))
+	for i, b := range blobs {
+		if b == nil {
+			return &c.waiting[i]
+		}
+		out = append(out, delivery(&c.waiting[i], b))
+	}
+	e.hand(c, out)
+	c.waiting = c.waiting[len(blobs):]
+	e.forward(c)
+	return nil
 }

@@ -8,6 +8,9 @@
 package engine
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 )
@@ -24,13 +27,18 @@ type Log interface {
 	Find(id shard.QueueID) *Queue
 	// Load reads bodies that are not in memory; it calls Loaded in a later turn.
 	Load(c *Consumer, bodies []queue.Body)
-	// LoadPage brings the records of a cold page, and calls Touch after.
+	// LoadPage brings the records of a cold page, and calls PageLoaded in a
+	// later turn.
 	LoadPage(q *Queue, page uint64)
+	// Behind has the engine asked again once everything published so far is
+	// applied; false if it is already.
+	Behind(r shard.Request) bool
 	// Unused says that the last consumer of an auto-delete queue went: it takes
 	// no consumer any more and waits for the catalog to delete it.
 	Unused(q *Queue)
-	// Committed calls f, in a turn, once all decisions so far are committed.
-	Committed(f func())
+	// Committed calls f, in a turn, once all decisions so far are committed, or
+	// with an error when that can not be learnt.
+	Committed(f func(error))
 }
 
 // A Queue is one queue of a shard. Its fields belong to the turn.
@@ -48,7 +56,9 @@ type Queue struct {
 	// GetWaits says that a get waits for the horizon to move.
 	GetWaits bool
 
-	accepts, returns, releases, rejects, spent []queue.Run
+	// Decided and not yet handed to the log. failed are returns that count
+	// against the delivery limit.
+	accepts, failed, returns, releases, rejects, spent []queue.Run
 
 	// Returning counts the messages on their way back: decided to be returned,
 	// not yet ready. Nothing is handed out meanwhile, for it might overtake
@@ -57,9 +67,10 @@ type Queue struct {
 
 	touched bool
 	asked   bool
-	closing bool // Unused was called
+	closing bool  // Unused was called
+	due     int64 // when Tick looks at it, 0 if it need not
 	// Dirty says that the queue changed since the last cut, Fresh that it was
-	// made in this life of the node, Logged that the command that made it was
+	// made under the present leader, Logged that the command that made it was
 	// applied. They are the shard's.
 	Dirty, Fresh, Logged bool
 }
@@ -68,6 +79,7 @@ type Queue struct {
 type Consumer struct {
 	*shard.Consumer
 	q       *Queue
+	disp    *queue.Dispatcher // whose deliveries wait
 	ref     uint64
 	id      queue.ConsumerID
 	gone    bool
@@ -93,7 +105,9 @@ type Engine struct {
 	out        []shard.Delivery
 	runs       []queue.Run
 	sinks      []waker // to be woken at the end of the turn
-	expiring   map[*Queue]struct{}
+	waked      map[waker]struct{}
+	expiring   expiries
+	bodies     []bodyRun
 	asked      []*Queue
 }
 
@@ -103,7 +117,8 @@ type waker interface{ Wake() }
 func New(log Log, inc queue.Incarnation, budget int) *Engine {
 	return &Engine{
 		Log: log, Incarnation: inc, Residents: Residents{Budget: budget},
-		queues: map[shard.QueueID]*Queue{}, consumers: map[*shard.Consumer]*Consumer{}, expiring: map[*Queue]struct{}{},
+		queues: map[shard.QueueID]*Queue{}, consumers: map[*shard.Consumer]*Consumer{},
+		waked: map[waker]struct{}{},
 	}
 }
 
@@ -122,45 +137,115 @@ func (e *Engine) Queue(id shard.QueueID) *Queue {
 	return q
 }
 
-// Queues returns all queues, by id.
-func (e *Engine) Queues() map[shard.QueueID]*Queue { return e.queues }
+// Len returns the number of queues.
+func (e *Engine) Len() int { return len(e.queues) }
+
+// Queues returns all queues, in the order of their ids: what is decided for
+// each of them must not depend on chance.
+func (e *Engine) Queues() []*Queue {
+	qs := make([]*Queue, 0, len(e.queues))
+	for _, q := range e.queues {
+		qs = append(qs, q)
+	}
+	slices.SortFunc(qs, func(a, b *Queue) int { return cmp.Compare(a.ID, b.ID) })
+	return qs
+}
+
+// All returns all queues in no order.
+func (e *Engine) All() map[shard.QueueID]*Queue { return e.queues }
 
 // Drop takes a queue out, cancels its consumers and lets its bodies go. The
 // caller clears the ledger.
 func (e *Engine) Drop(q *Queue) {
+	e.Unlead(q, shard.ErrGone)
+	for p := range q.Ledger.Pages() {
+		if e.Residents.Bytes() == 0 {
+			break
+		}
+		if p.Hot && p.Live.Messages > 0 {
+			e.release(e.bodiesOf(q, queue.Run{Seq: p.ID * queue.PageSize, Span: queue.PageSize}))
+		}
+	}
+	e.Remove(q)
+}
+
+// Remove takes a queue out that has nothing in it.
+func (e *Engine) Remove(q *Queue) {
+	delete(e.queues, q.ID)
+	if e.last == q {
+		e.last = nil
+	}
+}
+
+// Unlead ends the dispatching of a queue: its consumers are cancelled, what
+// waits is answered with err, and what was decided and not logged is void.
+func (e *Engine) Unlead(q *Queue, err error) {
 	for _, c := range q.consumers {
 		if c == nil || c.gone {
 			continue
 		}
 		c.gone = true
 		delete(e.consumers, c.Consumer)
+		c.waiting = nil
 		c.Sink.Cancelled(c.Consumer)
 		e.WakeLater(c.Sink)
 	}
 	q.consumers, q.free = nil, nil
-	q.abandon(shard.ErrGone)
+	q.abandon(err)
+	q.accepts, q.failed, q.returns = q.accepts[:0], q.failed[:0], q.returns[:0]
+	q.releases, q.rejects, q.spent = q.releases[:0], q.rejects[:0], q.spent[:0]
+	q.due, q.closing, q.GetWaits = 0, false, false
 	if q.Disp != nil {
 		q.Disp.Close()
 		q.Disp = nil
 	}
-	for seq, ok := q.Ledger.Browse(0); ok; seq, ok = q.Ledger.Browse(seq) {
-		if r, hot := q.Ledger.Record(seq); hot {
-			e.Residents.Release(r.Body.Index, 1)
+}
+
+// A bodyRun is n bodies of one entry, one behind the other.
+type bodyRun struct {
+	index uint64
+	n     int32
+	bytes int
+}
+
+// bodiesOf lists the bodies of a run, as far as its records are in memory.
+func (e *Engine) bodiesOf(q *Queue, r queue.Run) []bodyRun {
+	out := e.bodies[:0]
+	for i := range uint64(r.Span) {
+		rec, hot := q.Ledger.Record(r.Seq + i)
+		if !hot {
+			continue
 		}
+		if n := len(out); n > 0 && out[n-1].index == rec.Body.Index {
+			out[n-1].n++
+			out[n-1].bytes += int(rec.Body.Len)
+			continue
+		}
+		out = append(out, bodyRun{rec.Body.Index, 1, int(rec.Body.Len)})
 	}
-	delete(e.queues, q.ID)
-	delete(e.expiring, q)
-	if e.last == q {
-		e.last = nil
+	e.bodies = out[:0]
+	return out
+}
+
+func (e *Engine) release(bs []bodyRun) {
+	for _, b := range bs {
+		e.Residents.Release(b.index, b.n, b.bytes)
 	}
 }
 
-// Release lets the bodies of a run that is about to leave the ledger go.
-func (e *Engine) Release(q *Queue, r queue.Run) {
-	for i := range uint64(r.Span) {
-		if rec, hot := q.Ledger.Record(r.Seq + i); hot {
-			e.Residents.Release(rec.Body.Index, 1)
-		}
+// SettleRun applies a logged settle, and lets the bodies go.
+func (e *Engine) SettleRun(q *Queue, r queue.Run) {
+	bs := e.bodiesOf(q, r)
+	if q.Ledger.Settle(r) > 0 {
+		e.release(bs)
+	}
+}
+
+// RemoveRun applies a logged removal, and lets the bodies go.
+func (e *Engine) RemoveRun(q *Queue, r queue.Run, why queue.Reason) {
+	bs := e.bodiesOf(q, r)
+	if q.Ledger.Remove(r, why) > 0 {
+		e.release(bs)
 	}
 }
 
@@ -199,8 +284,8 @@ func (e *Engine) Led(q *Queue, d *queue.Dispatcher) {
 	e.Touch(q)
 }
 
-// Expiring reports whether a queue has a message that expires.
-func (e *Engine) Expiring() bool { return len(e.expiring) > 0 }
+// Expiring returns when the next message of any queue expires, 0 if none does.
+func (e *Engine) Expiring() int64 { return e.expiring.next() }
 
 // Returned says that a return was applied.
 func (e *Engine) Returned(q *Queue, r queue.Run) {
@@ -213,11 +298,10 @@ func (e *Engine) WakeLater(w waker) {
 	if n := len(e.sinks); n > 0 && e.sinks[n-1] == w {
 		return
 	}
-	for _, s := range e.sinks {
-		if s == w {
-			return
-		}
+	if _, ok := e.waked[w]; ok {
+		return
 	}
+	e.waked[w] = struct{}{}
 	e.sinks = append(e.sinks, w)
 }
 
@@ -228,6 +312,7 @@ func (e *Engine) Wake() {
 		e.sinks[i] = nil
 	}
 	e.sinks = e.sinks[:0]
+	clear(e.waked)
 }
 
 func (e *Engine) lead(q *Queue) bool {
@@ -255,7 +340,7 @@ func (e *Engine) Settle(ss []shard.Settle) {
 				q.rejects = queue.AppendRun(q.rejects, s.Seq, size)
 			}
 		case shard.Requeue:
-			q.giveBack(s, queue.RaiseAcquired, &q.returns)
+			q.giveBack(s, queue.RaiseAcquired|queue.RaiseFailed, &q.failed)
 		case shard.Release:
 			q.giveBack(s, 0, &q.releases)
 		}
@@ -277,6 +362,9 @@ func (e *Engine) flush(q *Queue) {
 	for _, r := range q.accepts {
 		e.Log.Settle(q, r)
 	}
+	for _, r := range q.failed {
+		e.Log.Return(q, r, queue.RaiseAcquired|queue.RaiseFailed)
+	}
 	for _, r := range q.returns {
 		q.Returning += int(r.N)
 		e.Log.Return(q, r, queue.RaiseAcquired)
@@ -291,6 +379,6 @@ func (e *Engine) flush(q *Queue) {
 	for _, r := range q.spent {
 		e.Log.Remove(q, r, queue.Spent)
 	}
-	q.accepts, q.returns, q.releases, q.rejects, q.spent =
-		q.accepts[:0], q.returns[:0], q.releases[:0], q.rejects[:0], q.spent[:0]
+	q.accepts, q.failed, q.returns = q.accepts[:0], q.failed[:0], q.returns[:0]
+	q.releases, q.rejects, q.spent = q.releases[:0], q.rejects[:0], q.spent[:0]
 }

@@ -15,7 +15,7 @@ func (e *Engine) Requests(rs []shard.Request) {
 		case shard.ReqSettle:
 			e.flushTouched()
 			done := r.Done
-			e.Log.Committed(func() { done(nil) })
+			e.Log.Committed(done)
 		case shard.ReqConsume:
 			r.Done(e.consume(r.Consumer))
 		case shard.ReqCancel:
@@ -31,6 +31,29 @@ func (e *Engine) Requests(rs []shard.Request) {
 			e.purge(r)
 		case shard.ReqCounts:
 			e.counts(r)
+		case shard.ReqRun:
+			r.Run()
+		}
+		*r = shard.Request{}
+	}
+}
+
+// Refuse answers requests of a shard that does not lead.
+func (e *Engine) Refuse(rs []shard.Request) {
+	for i := range rs {
+		r := &rs[i]
+		switch r.Kind {
+		case shard.ReqSettle, shard.ReqConsume:
+			r.Done(shard.ErrUnavailable)
+		case shard.ReqCancel:
+			e.cancel(r.Consumer, r.End)
+			r.Done(nil)
+		case shard.ReqGet:
+			r.DoneGet(shard.GetResult{}, shard.ErrUnavailable)
+		case shard.ReqPurge:
+			r.DoneN(0, shard.ErrUnavailable)
+		case shard.ReqCounts:
+			r.Counts(shard.Counts{}, shard.ErrUnavailable)
 		case shard.ReqRun:
 			r.Run()
 		}
@@ -59,7 +82,7 @@ func (e *Engine) consume(sc *shard.Consumer) error {
 		return err
 	}
 	e.lastID++
-	c := &Consumer{Consumer: sc, q: q, id: e.lastID}
+	c := &Consumer{Consumer: sc, q: q, disp: q.Disp, id: e.lastID}
 	if n := len(q.free); n > 0 {
 		c.ref = q.free[n-1]
 		q.free = q.free[:n-1]
@@ -137,10 +160,22 @@ func (e *Engine) get(r *shard.Request) {
 		e.wait(q, r, p)
 		return
 	default:
-		r.DoneGet(shard.GetResult{Empty: true}, nil)
+		if !e.behind(r) {
+			r.DoneGet(shard.GetResult{Empty: true}, nil)
+		}
 		return
 	}
-	e.forward(&Consumer{q: q, get: r.DoneGet, waiting: []queue.Delivery{d}}, nil)
+	e.Touch(q)
+	e.forward(&Consumer{q: q, disp: q.Disp, get: r.DoneGet, waiting: []queue.Delivery{d}})
+}
+
+// behind has a request wait, once, for what was published before it.
+func (e *Engine) behind(r *shard.Request) bool {
+	if r.Behind {
+		return false
+	}
+	r.Behind = true
+	return e.Log.Behind(*r)
 }
 
 // wait keeps a request until q is touched by what it lacks: a page, a horizon,
@@ -170,7 +205,7 @@ func (q *Queue) abandon(err error) {
 		case shard.ReqGet:
 			r.DoneGet(shard.GetResult{}, err)
 		case shard.ReqPurge:
-			r.DoneN(0, err)
+			r.DoneN(r.N, err)
 		case shard.ReqCounts:
 			r.Counts(shard.Counts{}, err)
 		}
@@ -181,7 +216,10 @@ func (q *Queue) abandon(err error) {
 func (e *Engine) purge(r *shard.Request) {
 	q, err := e.find(r.Queue)
 	if err != nil {
-		r.DoneN(0, err)
+		r.DoneN(r.N, err)
+		return
+	}
+	if e.behind(r) {
 		return
 	}
 	e.flush(q)
@@ -190,24 +228,26 @@ func (e *Engine) purge(r *shard.Request) {
 		return
 	}
 	runs, p := q.Disp.Purge(e.runs[:0])
+	for _, run := range runs {
+		r.N += uint64(run.N)
+		e.Log.Remove(q, run, queue.Purged)
+	}
+	e.runs = runs[:0]
 	if p.Why == queue.NeedPage || p.Why == queue.Attaching {
 		e.wait(q, r, p)
 		return
 	}
-	var n uint64
-	for _, run := range runs {
-		n += uint64(run.N)
-		e.Log.Remove(q, run, queue.Purged)
-	}
-	e.runs = runs[:0]
-	done := r.DoneN
-	e.Log.Committed(func() { done(n, nil) })
+	n, done := r.N, r.DoneN
+	e.Log.Committed(func(err error) { done(n, err) })
 }
 
 func (e *Engine) counts(r *shard.Request) {
 	q, err := e.find(r.Queue)
 	if err != nil {
 		r.Counts(shard.Counts{}, err)
+		return
+	}
+	if e.behind(r) {
 		return
 	}
 	e.flush(q)

@@ -7,6 +7,9 @@
 package memory
 
 import (
+	"math"
+	"sync/atomic"
+
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
@@ -42,12 +45,22 @@ type Queue struct {
 	e        *engine.Engine
 	q        *engine.Queue
 	index    uint64 // of the batch taken last: bodies are born there
-	held     int    // bytes told to o.Memory
+	spans    map[uint64][]span
+	held     int // bytes told to o.Memory
 	ticking  bool
-	fns      []func()
+	fns      []func(error)
 	requests []shard.Request
 	settles  []shard.Settle
 	runs     []shard.Run
+
+	// due is when the next message expires.
+	due atomic.Int64
+}
+
+// A span is where the messages of one batch are in one lane.
+type span struct {
+	first uint64
+	n     uint32
 }
 
 // noBudget: what a memory queue holds can not be read again from elsewhere.
@@ -55,9 +68,11 @@ const noBudget = 1 << 62
 
 // New returns an empty queue.
 func New(o Options) *Queue {
-	m := &Queue{o: o}
+	m := &Queue{o: o, spans: map[uint64][]span{}}
+	m.due.Store(math.MaxInt64)
 	m.in.Parking = shard.DefaultParking
 	m.e = engine.New(log{m}, o.Incarnation, noBudget)
+	m.e.Residents.Keep = true
 	o.Settings.Memory = true
 	m.q = &engine.Queue{ID: o.ID, Ledger: queue.NewLedger(o.Settings.Settings), Settings: o.Settings, Fresh: true}
 	m.e.Add(m.q)
@@ -82,62 +97,76 @@ func (m *Queue) run() {
 	}
 }
 
+// turn enqueues first: a get finds what its channel published before it.
 func (m *Queue) turn() {
 	m.e.Now = m.o.Now()
+	for n, _, _ := m.in.Pending(); n > 0 && m.take(); n-- {
+	}
 	m.requests, m.settles = m.in.TakeRequests(m.requests[:0], m.settles[:0])
 	m.e.Settle(m.settles)
 	m.e.Requests(m.requests)
-	m.take()
+	m.e.Tick()
 	m.e.Dispatch()
 	m.e.Asked(func(*engine.Queue) {})
 	for i, f := range m.fns {
-		f()
+		f(nil)
 		m.fns[i] = nil
 	}
 	m.fns = m.fns[:0]
-	if d := m.e.Residents.Bytes() - m.held; d != 0 {
-		m.held += d
-		m.o.Memory(d)
-	}
-	if !m.ticking && m.e.Expiring() {
-		m.ticking = true
-		m.o.Expiring(m)
+	m.tidy()
+	if at := m.e.Expiring(); at != 0 {
+		m.due.Store(at)
+		if !m.ticking {
+			m.ticking = true
+			m.o.Expiring(m)
+		}
+	} else {
+		m.due.Store(math.MaxInt64)
 	}
 	m.e.Wake()
 }
 
-// take enqueues the open batch and confirms it.
-func (m *Queue) take() {
+// tidy lets go what is mostly dead and tells how much is held.
+func (m *Queue) tidy() {
+	m.e.Residents.Thin(m.survivors)
+	if m.e.Residents.Bytes() == 0 {
+		clear(m.spans)
+	} else if len(m.spans) > 2*m.e.Residents.Len()+16 {
+		for index := range m.spans {
+			if !m.e.Residents.Has(index) {
+				delete(m.spans, index)
+			}
+		}
+	}
+	if d := m.e.Residents.Bytes() - m.held; d != 0 {
+		m.held += d
+		m.o.Memory(d)
+	}
+}
+
+// survivors lists the bodies of a batch whose messages live.
+func (m *Queue) survivors(index uint64) (out []queue.Body) {
+	for _, sp := range m.spans[index] {
+		for i := range uint64(sp.n) {
+			if r, ok := m.q.Ledger.Record(sp.first + i); ok && r.Body.Index == index {
+				out = append(out, r.Body)
+			}
+		}
+	}
+	return out
+}
+
+// take enqueues one batch and confirms it.
+func (m *Queue) take() bool {
 	b, runs, resume := m.in.TakeBatch(m.runs)
+	m.runs = nil
 	for _, f := range resume {
 		f()
 	}
 	if b == nil {
-		return
+		return false
 	}
-	var refused []uint32
-	live := int32(0)
-	gone := m.e.Queue(m.o.ID) == nil
-	m.index++
-	for i := range b.Items() {
-		it := b.Item(i)
-		switch {
-		case gone:
-			continue // it was never routed here
-		case !m.q.Disp.Admit(it.Priority, it.Size):
-			refused = append(refused, uint32(i)) // one item a publish: one queue
-			continue
-		}
-		m.q.Ledger.Enqueue(queue.Record{
-			Body: queue.Body{Index: m.index, Off: it.Off, Len: it.Len},
-			Size: it.Size, Priority: it.Priority, Expires: m.expiry(&it),
-		})
-		live++
-	}
-	if live > 0 {
-		m.e.Residents.Add(m.index, b.Bodies(), live)
-		m.e.Touch(m.q)
-	}
+	refused := m.enqueue(b)
 	shard.Confirm(runs, refused)
 	for i := range runs {
 		if runs[i].To != nil {
@@ -146,6 +175,49 @@ func (m *Queue) take() {
 	}
 	clear(runs)
 	m.runs = runs[:0]
+	return true
+}
+
+// enqueue returns the publishes that were refused. One item is one publish: the
+// shard has one queue.
+func (m *Queue) enqueue(b *shard.Builder) (refused []uint32) {
+	if m.e.Queue(m.o.ID) == nil {
+		return nil // it was never routed here
+	}
+	live, used := int32(0), 0
+	m.index++
+	var spans []span
+	for i := range b.Items() {
+		it := b.Item(i)
+		if !m.q.Disp.Admit(it.Priority, it.Size) {
+			refused = append(refused, uint32(i))
+			continue
+		}
+		seq := m.q.Ledger.Enqueue(queue.Record{
+			Body: queue.Body{Index: m.index, Off: it.Off, Len: it.Len},
+			Size: it.Size, Priority: it.Priority, Expires: m.expiry(&it),
+		})
+		spans = extend(spans, seq)
+		live++
+		used += int(it.Len)
+	}
+	if live > 0 {
+		m.e.Residents.Add(m.index, b.Bodies(), live, used)
+		m.spans[m.index] = spans
+		m.e.Touch(m.q)
+	}
+	return refused
+}
+
+// extend adds a sequence to the span of its lane.
+func extend(spans []span, seq uint64) []span {
+	for i := range spans {
+		if s := &spans[i]; s.first+uint64(s.n) == seq {
+			s.n++
+			return spans
+		}
+	}
+	return append(spans, span{seq, 1})
 }
 
 func (m *Queue) expiry(it *shard.Item) int64 {
@@ -156,29 +228,20 @@ func (m *Queue) expiry(it *shard.Item) int64 {
 	return m.e.Now + int64(ttl)
 }
 
-// Tick expires what is due. It reports whether it has to be called again.
+// Tick expires what is due. It reports whether it has to be called again: from
+// the first message with a TTL on, until the queue is deleted.
 func (m *Queue) Tick() bool {
-	more := make(chan bool, 1)
-	m.in.Add(shard.Request{Kind: shard.ReqRun, Run: func() {
-		m.e.Tick()
-		m.ticking = m.e.Expiring()
-		more <- m.ticking
-	}})
-	m.run()
-	select {
-	case b := <-more:
-		return b
-	default:
-		return true // somebody else runs the turn
+	if m.due.Load() <= m.o.Now() {
+		m.run()
 	}
+	return true
 }
 
 // log applies decisions at once.
 type log struct{ m *Queue }
 
 func (l log) Settle(q *engine.Queue, r queue.Run) {
-	l.m.e.Release(q, r)
-	q.Ledger.Settle(r)
+	l.m.e.SettleRun(q, r)
 }
 
 func (l log) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
@@ -187,8 +250,7 @@ func (l log) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
 }
 
 func (l log) Remove(q *engine.Queue, r queue.Run, why queue.Reason) {
-	l.m.e.Release(q, r)
-	q.Ledger.Remove(r, why)
+	l.m.e.RemoveRun(q, r, why)
 }
 
 func (l log) Lead(*engine.Queue)                  {}
@@ -196,7 +258,8 @@ func (l log) Find(shard.QueueID) *engine.Queue    { return nil }
 func (l log) Load(*engine.Consumer, []queue.Body) { panic("memory: a body is not in memory") }
 func (l log) LoadPage(*engine.Queue, uint64)      { panic("memory: a page is not in memory") }
 func (l log) Unused(*engine.Queue)                { l.m.o.Unused(l.m.o.ID) }
-func (l log) Committed(f func())                  { l.m.fns = append(l.m.fns, f) }
+func (l log) Behind(shard.Request) bool           { return false }
+func (l log) Committed(f func(error))             { l.m.fns = append(l.m.fns, f) }
 
 func (m *Queue) request(r shard.Request) {
 	m.in.Add(r)

@@ -13,37 +13,41 @@ import (
 func (s *Shard) Apply(ents []commitlog.Entry) {
 	for i := range ents {
 		ent := &ents[i]
-		s.applied, s.atTerm = ent.Index, ent.Term
-		if len(ent.Data) == 0 {
-			continue
-		}
-		e, err := shard.ParseEntry(ent.Data)
-		if err == nil {
-			err = s.apply(ent, &e)
-		}
-		if err != nil {
-			// A node that does not understand its log stops: skipping would
-			// lose messages.
-			s.o.Fatal(fmt.Errorf("apply entry %d of group %d: %w", ent.Index, s.o.Group, err))
+		if s.failed {
 			return
 		}
+		if len(ent.Data) > 0 {
+			e, err := shard.ParseEntry(ent.Data)
+			if err == nil {
+				err = s.apply(ent, &e)
+			}
+			if err != nil {
+				// A node that does not understand its log stops: skipping would
+				// lose messages.
+				s.fail(fmt.Errorf("apply entry %d of group %d: %w", ent.Index, s.o.Group, err))
+				return
+			}
+		}
+		s.applied, s.atTerm = ent.Index, ent.Term
 	}
 	s.progress.applied.Store(s.applied)
 	n := 0
 	for n < len(s.waiting) && s.waiting[n].index <= s.applied {
-		s.waiting[n].f()
+		s.waiting[n].f(nil)
 		n++
 	}
-	s.waiting = append(s.waiting[:0], s.waiting[n:]...)
+	if n > 0 {
+		k := copy(s.waiting, s.waiting[n:])
+		clear(s.waiting[k:])
+		s.waiting = s.waiting[:k]
+	}
 }
 
 func (s *Shard) apply(ent *commitlog.Entry, e *shard.Entry) error {
 	if e.HasLead {
-		s.clock.applied(e.Stamp, s.mono)
-		s.e.Now = max(s.e.Now, e.Stamp)
-	}
-	if e.HasLead && e.Term == ent.Term {
-		if err := s.commands(e); err != nil {
+		s.stamp = max(s.stamp, e.Stamp)
+		s.clock.applied(e.Stamp, s.mono, s.leading || s.leader != 0)
+		if err := s.commands(e, e.Term == ent.Term); err != nil {
 			return err
 		}
 	}
@@ -53,8 +57,10 @@ func (s *Shard) apply(ent *commitlog.Entry, e *shard.Entry) error {
 	return nil
 }
 
-// commands applies the leader's section.
-func (s *Shard) commands(e *shard.Entry) error {
+// commands applies the leader's section. If it was decided under another term
+// it is void, but for what follows from the catalog and not from what a leader
+// knew: the batch beside it needs its queues.
+func (s *Shard) commands(e *shard.Entry, valid bool) error {
 	d := e.Commands()
 	var c shard.Command
 	for {
@@ -62,44 +68,50 @@ func (s *Shard) commands(e *shard.Entry) error {
 		if err != nil || !ok {
 			return err
 		}
-		if c.Kind == shard.CmdEnd {
+		switch {
+		case c.Kind == shard.CmdMake:
+			err = s.made(&c)
+		case !valid:
+		case c.Kind == shard.CmdEnd:
 			s.end(c.Queue, c.Seq)
-			continue
-		}
-		q := s.e.Queue(c.Queue)
-		if q == nil {
-			if c.Kind == shard.CmdMake {
-				set, err := shard.ParseSettings(c.Settings)
-				if err != nil {
-					return err
-				}
-				q := s.make(c.Queue, c.Seq, set)
-				q.Logged, q.Fresh = true, s.leading
+		default:
+			// A queue that is not there was dropped by an earlier command.
+			if q := s.e.Queue(c.Queue); q != nil && q.Logged {
+				s.touchDirty(q)
+				err = s.command(q, &c)
 			}
-			continue // dropped by an earlier command
 		}
-		s.touchDirty(q)
-		if err := s.command(q, &c); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 }
 
+func (s *Shard) made(c *shard.Command) error {
+	set, err := shard.ParseSettings(c.Settings)
+	if err != nil {
+		return err
+	}
+	q := s.e.Queue(c.Queue)
+	if q == nil {
+		q = s.make(c.Queue, c.Seq, set)
+	}
+	q.Logged = true
+	s.touchDirty(q)
+	return nil
+}
+
 func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 	switch c.Kind {
-	case shard.CmdMake:
-		q.Logged = true
 	case shard.CmdDrop:
 		s.drop(q)
 	case shard.CmdSettle:
-		s.e.Release(q, c.Run)
-		q.Ledger.Settle(c.Run)
+		s.e.SettleRun(q, c.Run)
 	case shard.CmdReturn:
 		q.Ledger.Return(c.Run, queue.Raise(c.Arg))
 		s.e.Returned(q, c.Run)
 	case shard.CmdRemove:
-		s.e.Release(q, c.Run)
-		q.Ledger.Remove(c.Run, queue.Reason(c.Arg))
+		s.e.RemoveRun(q, c.Run, queue.Reason(c.Arg))
 		s.e.Touch(q)
 	case shard.CmdHorizon:
 		q.Ledger.SetHorizon(uint8(c.Arg), c.Seq)
@@ -111,6 +123,9 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 		set, err := shard.ParseSettings(c.Settings)
 		if err != nil {
 			return err
+		}
+		if set.MaxPriority != q.Settings.MaxPriority && q.Disp != nil {
+			s.recount = append(s.recount, q) // what is in flight was counted for other lanes
 		}
 		q.Settings, q.Revision = set, c.Seq
 		q.Ledger.SetSettings(set.Settings)
@@ -154,7 +169,7 @@ func (st *stream) accept(id shard.BatchID) outcome {
 		return expired
 	case id.Incarnation > st.inc:
 		// The catalog registers an incarnation only when the one before ended.
-		st.inc, st.last, st.exceptions = id.Incarnation, 0, nil
+		st.inc, st.last, st.floor, st.exceptions = id.Incarnation, 0, 0, nil
 	}
 	switch {
 	case id.Number <= st.last:
@@ -179,7 +194,11 @@ func (st *stream) accept(id shard.BatchID) outcome {
 func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) {
 	st := s.stream(e.Batch.Node)
 	mine := e.Batch.Node == s.o.Incarnation.Node && e.Batch.Incarnation == s.o.Incarnation.Number
-	switch st.accept(e.Batch) {
+	what := st.accept(e.Batch)
+	if what != took {
+		s.withdraw(ent, e)
+	}
+	switch what {
 	case took:
 		refused := s.enqueue(ent, e)
 		if refused != nil {
@@ -189,22 +208,40 @@ func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) {
 			st.exceptions[e.Batch.Number] = refused
 		}
 		if mine {
-			s.answer(e.Batch.Number, refused)
+			s.answer(e.Batch.Number, refused, false)
 		}
 	case double:
 		if mine {
-			s.answer(e.Batch.Number, st.exceptions[e.Batch.Number])
+			s.answer(e.Batch.Number, st.exceptions[e.Batch.Number], false)
 		}
-	case gap, expired:
-		// The node rewinds to st.last+1 and sends again, or it is not there
-		// any more.
+	case gap:
+		if mine && s.leading {
+			s.sent = 0 // everything from the first unanswered on is sent again
+		}
+	case expired:
+		if mine {
+			s.answer(e.Batch.Number, nil, true)
+		}
+	}
+}
+
+// withdraw takes back what this leader admitted and is not applied.
+func (s *Shard) withdraw(ent *commitlog.Entry, e *shard.Entry) {
+	if !s.leading || ent.Term != s.term {
+		return
+	}
+	for i := range e.Items() {
+		it := e.Item(i)
+		if q := s.e.Queue(it.Queue); q != nil && q.Disp != nil && it.Flags&shard.ItemRefused == 0 {
+			q.Disp.Withdraw(it.Priority, it.Size)
+		}
 	}
 }
 
 // enqueue puts the items of a batch into their queues. It returns which
 // publishes were refused by at least one queue.
 func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32) {
-	live := int32(0)
+	live, used := int32(0), 0
 	publish := uint32(0)
 	for i := range e.Items() {
 		it := e.Item(i)
@@ -218,7 +255,7 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 			continue
 		}
 		q := s.e.Queue(it.Queue)
-		if q == nil {
+		if q == nil || !q.Logged {
 			continue // gone: it was never routed there
 		}
 		rec := queue.Record{
@@ -230,6 +267,9 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 		}
 		q.Ledger.Enqueue(rec)
 		live++
+		if rec.Flags&queue.Shared == 0 || it.Flags&shard.ItemSame == 0 {
+			used += int(it.Len)
+		}
 		s.touchDirty(q)
 		if q.Disp != nil {
 			s.e.Touch(q)
@@ -237,7 +277,7 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 	}
 	s.progress.dirty.Add(uint64(live) * recordBytes)
 	if live > 0 {
-		s.e.Residents.Add(ent.Index, ent.Data, live)
+		s.e.Residents.Add(ent.Index, ent.Data, live, used)
 	}
 	return refused
 }
@@ -250,26 +290,34 @@ func (s *Shard) expiry(q *engine.Queue, it *shard.Item) int64 {
 	if !has {
 		return 0
 	}
-	return s.e.Now + int64(ttl)
+	return s.stamp + int64(ttl)
 }
 
 // answer confirms the batch with this number, or says which of its publishes
-// were refused.
-func (s *Shard) answer(number uint64, refused []uint32) {
-	if len(s.pending) == 0 || s.pending[0].number != number {
+// were refused, or that nobody knows.
+func (s *Shard) answer(number uint64, refused []uint32, unknown bool) {
+	if len(s.pending) == 0 || s.pending[0].id.Number != number {
 		return
 	}
 	b := s.pending[0]
-	copy(s.pending, s.pending[1:])
-	s.pending = s.pending[:len(s.pending)-1]
-	shard.Confirm(b.runs, refused)
+	n := copy(s.pending, s.pending[1:])
+	s.pending[n] = nil
+	s.pending = s.pending[:n]
+	s.sent = max(0, s.sent-1)
+	if unknown {
+		shard.Unknown(b.runs)
+	} else {
+		shard.Confirm(b.runs, refused)
+	}
 	for i := range b.runs {
 		if to := b.runs[i].To; to != nil {
 			s.e.WakeLater(to)
 		}
 	}
 	clear(b.runs)
-	s.runs = append(s.runs, b.runs[:0])
+	if len(s.runs) < maxInFlight {
+		s.runs = append(s.runs, b.runs[:0])
+	}
 }
 
 func (s *Shard) touchDirty(q *engine.Queue) {
@@ -284,5 +332,5 @@ func (s *Shard) touchDirty(q *engine.Queue) {
 func (s *Shard) drop(q *engine.Queue) {
 	s.e.Drop(q)
 	q.Ledger.Clear()
-	s.dropped = append(s.dropped, droppedQueue{q})
+	s.dropped = append(s.dropped, q)
 }

@@ -29,10 +29,20 @@ func (s *Shard) Cut(ready func(checkpoint.Cut)) {
 
 // Run calls f in a turn, whether the shard leads or not.
 func (s *Shard) Run(f func()) {
+	s.addControl(f)
+	s.group.Wake()
+}
+
+// runHere is Run for goroutines that may lend themselves to a turn.
+func (s *Shard) runHere(f func()) {
+	s.addControl(f)
+	s.group.TryTurn()
+}
+
+func (s *Shard) addControl(f func()) {
 	s.control.Lock()
 	s.controls = append(s.controls, f)
 	s.control.Unlock()
-	s.group.Wake()
 }
 
 func (s *Shard) runControls() {
@@ -45,8 +55,6 @@ func (s *Shard) runControls() {
 	}
 }
 
-type droppedQueue struct{ q *engine.Queue }
-
 // A cut is the state of the shard at one index, sharing memory with it.
 type cut struct {
 	s       *Shard
@@ -57,7 +65,8 @@ type cut struct {
 	conf    []byte
 	streams []streamCut
 	queues  []*queueCut
-	dropped []uint64 // ids of queues whose keys all go
+
+	ents []storage.Entry // read ahead by Bodies
 }
 
 type streamCut struct {
@@ -75,15 +84,15 @@ type queueCut struct {
 	id       uint64
 	revision uint64
 	settings shard.Settings
+	dropped  bool // all its keys go
 	ledger   *queue.Ledger
-	q        *engine.Queue
 	cut      queue.Cut
 }
 
 // cut makes a cut, in a turn. Its cost is proportional to what changed.
 func (s *Shard) cut() *cut {
 	s.round++
-	c := &cut{s: s, index: s.applied, term: s.atTerm, stamp: s.e.Now, round: s.round, conf: s.group.AppendConf(nil)}
+	c := &cut{s: s, index: s.applied, term: s.atTerm, stamp: s.stamp, round: s.round, conf: s.group.AppendConf(nil)}
 	for node, st := range s.streams {
 		sc := streamCut{node: node, stream: *st}
 		sc.stream.exceptions = nil
@@ -94,24 +103,24 @@ func (s *Shard) cut() *cut {
 		c.streams = append(c.streams, sc)
 	}
 	slices.SortFunc(c.streams, func(a, b streamCut) int { return cmp.Compare(a.node, b.node) })
-	for _, d := range s.dropped {
-		c.dropped = append(c.dropped, d.q.ID)
-		c.add(d.q, s.round)
+	for _, q := range s.dropped {
+		c.add(q, true)
 	}
 	s.dropped = nil
 	for _, q := range s.dirty {
 		if q.Dirty = false; s.e.Queue(q.ID) == q {
-			c.add(q, s.round)
+			c.add(q, false)
 		}
 	}
+	clear(s.dirty)
 	s.dirty = s.dirty[:0]
 	s.progress.dirty.Store(0)
 	return c
 }
 
-func (c *cut) add(q *engine.Queue, round uint64) {
-	qc := &queueCut{id: q.ID, revision: q.Revision, settings: q.Settings, ledger: q.Ledger, q: q}
-	q.Ledger.Cut(round, &qc.cut)
+func (c *cut) add(q *engine.Queue, dropped bool) {
+	qc := &queueCut{id: q.ID, revision: q.Revision, settings: q.Settings, dropped: dropped, ledger: q.Ledger}
+	q.Ledger.Cut(c.round, &qc.cut)
 	c.queues = append(c.queues, qc)
 }
 
@@ -186,20 +195,19 @@ func eachBody(refs []queue.BodyRef, f func(ref queue.BodyRef, n int) error) erro
 
 // read reads a body from the log, an entry at a time: refs come in its order.
 func (c *cut) read(b queue.Body) ([]byte, error) {
-	s := c.s
-	if len(s.cutEnts) == 0 || s.cutEnts[0].Index != b.Index {
-		for len(s.cutEnts) > 0 && s.cutEnts[0].Index < b.Index {
-			s.cutEnts = s.cutEnts[1:]
+	for len(c.ents) > 0 && c.ents[0].Index < b.Index {
+		c.ents = c.ents[1:]
+	}
+	if len(c.ents) == 0 || c.ents[0].Index != b.Index {
+		var err error
+		if c.ents, err = c.s.o.Log.Entries(nil, c.s.o.Group, b.Index, c.index+1, readAhead); err != nil {
+			return nil, fmt.Errorf("read entry %d: %w", b.Index, err)
 		}
-		if len(s.cutEnts) == 0 || s.cutEnts[0].Index != b.Index {
-			var err error
-			s.cutEnts, err = s.o.Log.Entries(nil, s.o.Group, b.Index, c.index+1, readAhead)
-			if err != nil {
-				return nil, fmt.Errorf("read entry %d: %w", b.Index, err)
-			}
+		if len(c.ents) == 0 || c.ents[0].Index != b.Index {
+			return nil, fmt.Errorf("%w: the log does not return entry %d", storage.ErrUnavailable, b.Index)
 		}
 	}
-	data := s.cutEnts[0].Data
+	data := c.ents[0].Data
 	if uint64(b.Off)+uint64(b.Len) > uint64(len(data)) {
 		return nil, fmt.Errorf("%w: body beyond its entry", storage.ErrDamaged)
 	}
@@ -208,7 +216,7 @@ func (c *cut) read(b queue.Body) ([]byte, error) {
 
 // State implements checkpoint.Cut.
 func (c *cut) State(b storage.Batch) error {
-	c.s.cutEnts = nil
+	c.ents = nil
 	g := c.s.o.Group
 	var k, v []byte
 	var dead []queue.BodyRef
@@ -217,7 +225,7 @@ func (c *cut) State(b storage.Batch) error {
 		if dead, err = c.pages(b, qc, dead); err != nil {
 			return fmt.Errorf("queue %d: %w", qc.id, err)
 		}
-		if slices.Contains(c.dropped, qc.id) {
+		if qc.dropped {
 			b.Delete(key1(nil, g, keyQueue, qc.id))
 			continue
 		}
@@ -338,29 +346,56 @@ func (c *cut) Durable() {
 }
 
 // evict lets records of clean pages go while more than HotPages are in memory:
-// those between the head of a queue, which is consumed next, and its tail.
+// first those between the head of a queue, which is consumed next, and its
+// tail; then, of queues that nobody consumes, all of them.
 func (s *Shard) evict(c *cut) {
 	hot := 0
-	for _, q := range s.e.Queues() {
-		if q.Ledger.HotPages() > 0 {
-			hot += q.Ledger.HotPages()
-		}
+	for _, q := range s.e.All() {
+		hot += q.Ledger.HotPages()
 	}
 	for _, qc := range c.queues {
-		n := qc.ledger.HotPages()
 		if hot <= s.o.HotPages {
 			return
 		}
-		if n <= 4 {
-			continue
+		hot -= evictPages(qc.ledger, 2, 2, hot-s.o.HotPages)
+	}
+	if hot <= s.o.HotPages {
+		return
+	}
+	for _, q := range s.e.Queues() {
+		if hot <= s.o.HotPages {
+			return
 		}
-		i := 0
-		for p := range qc.ledger.Pages() {
-			if i++; i > 2 && i < n-1 && p.Hot && p.Clean && hot > s.o.HotPages && qc.ledger.Evict(p.ID) {
-				hot--
-			}
+		if q.Disp == nil || q.Disp.Consumers() == 0 {
+			hot -= evictPages(q.Ledger, 0, 0, hot-s.o.HotPages)
+		} else {
+			hot -= evictPages(q.Ledger, 2, 1, hot-s.o.HotPages)
 		}
 	}
+}
+
+// evictPages evicts up to limit clean pages of a ledger, but none of the first
+// head and the last tail hot ones.
+func evictPages(l *queue.Ledger, head, tail, limit int) (n int) {
+	last := l.HotPages() - tail
+	if last <= head {
+		return 0
+	}
+	i := 0
+	for p := range l.Pages() {
+		if p.Hot {
+			if i++; i <= head || i > last {
+				continue
+			}
+		}
+		if n == limit {
+			break
+		}
+		if p.Clean && l.Evict(p.ID) {
+			n++
+		}
+	}
+	return n
 }
 
 const streamVersion = 1

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/warrenmq/warren/core/queue"
@@ -27,18 +28,22 @@ type Loader struct {
 
 	// Owned by Step: the entries read last. One read of the log serves every
 	// body that lies in the entry.
-	recent [recentEntries]struct {
-		group uint64
-		entry storage.Entry
-	}
-	turn int
-	ents []storage.Entry
+	recent []recentEntry
+	bytes  int
+	ents   []storage.Entry
+}
+
+type recentEntry struct {
+	group uint64
+	storage.Entry
 }
 
 const (
-	recentEntries = 16
-	// readAhead is how many bytes of entries one read of the log takes.
-	readAhead = 1 << 20
+	// recentBytes bounds the entries kept, but for one that is larger.
+	recentBytes = 4 << 20
+	// readEntries and readAhead bound what one read of the log takes.
+	readEntries = 16
+	readAhead   = 1 << 20
 )
 
 type job struct {
@@ -54,7 +59,8 @@ func NewLoader(log storage.LogStore, state storage.State, fatal func(error)) *Lo
 	return &Loader{log: log, state: state, fatal: fatal, wake: make(chan struct{}, 1)}
 }
 
-// Bodies reads bodies of a group and calls done, on the loader's goroutine.
+// Bodies reads bodies of a group and calls done, on the loader's goroutine. A
+// body that is nowhere is nil: its message may have gone meanwhile.
 func (l *Loader) Bodies(group uint64, bodies []queue.Body, done func(blobs [][]byte)) {
 	l.add(job{group: group, bodies: bodies, done: done})
 }
@@ -104,7 +110,7 @@ func (l *Loader) Step() bool {
 	blobs := make([][]byte, len(j.bodies))
 	for i, b := range j.bodies {
 		blob, err := l.body(j.group, b)
-		if err != nil {
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			l.fatal(fmt.Errorf("read body %d+%d of group %d: %w", b.Index, b.Off, j.group, err))
 			return true
 		}
@@ -138,28 +144,41 @@ func (l *Loader) body(group uint64, b queue.Body) ([]byte, error) {
 
 func (l *Loader) entry(group, index uint64) ([]byte, error) {
 	for i := range l.recent {
-		if r := &l.recent[i]; r.group == group && r.entry.Index == index && r.entry.Data != nil {
-			return r.entry.Data, nil
+		if r := &l.recent[i]; r.group == group && r.Index == index {
+			return r.Data, nil
 		}
 	}
 	gs, ok := l.log.Bounds(group)
 	if !ok || index < gs.First {
 		return nil, storage.ErrCompacted
 	}
-	ents, err := l.log.Entries(l.ents[:0], group, index, min(index+recentEntries/2, gs.Last+1), readAhead)
+	// The log may be compacted between the two calls; it says so.
+	ents, err := l.log.Entries(l.ents[:0], group, index, min(index+readEntries, gs.Last+1), readAhead)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range ents {
-		l.recent[l.turn] = struct {
-			group uint64
-			entry storage.Entry
-		}{group, e}
-		l.turn = (l.turn + 1) % recentEntries
+	if len(ents) == 0 || ents[0].Index != index {
+		return nil, fmt.Errorf("%w: the log does not return entry %d", storage.ErrUnavailable, index)
 	}
-	clear(ents[1:])
+	for _, e := range ents {
+		l.keep(group, e)
+	}
+	data := ents[0].Data
+	clear(ents)
 	l.ents = ents[:0]
-	return ents[0].Data, nil
+	return data, nil
+}
+
+// keep remembers an entry and forgets the oldest ones beyond the bound.
+func (l *Loader) keep(group uint64, e storage.Entry) {
+	l.recent = append(l.recent, recentEntry{group, e})
+	l.bytes += len(e.Data)
+	n := 0
+	for l.bytes > recentBytes && n < len(l.recent)-1 || len(l.recent)-n > 4*readEntries {
+		l.bytes -= len(l.recent[n].Data)
+		n++
+	}
+	l.recent = slices.Delete(l.recent, 0, n)
 }
 
 // A body in the state store is a kind byte and its bytes. The kind leaves room

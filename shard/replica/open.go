@@ -2,6 +2,7 @@ package replica
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -40,7 +41,7 @@ func Open(o Options) (*Shard, Opened, error) {
 
 func (s *Shard) restore() (at Opened, err error) {
 	meta, err := s.o.State.Get(nil, key(nil, s.o.Group, keyApplied))
-	if err == storage.ErrNotFound { //nolint:errorlint // returned as it is
+	if errors.Is(err, storage.ErrNotFound) {
 		return at, s.sweep(0)
 	}
 	if err != nil {
@@ -52,8 +53,9 @@ func (s *Shard) restore() (at Opened, err error) {
 	}
 	at.Applied, at.Conf = v[0], meta
 	s.applied, s.atTerm, s.round = v[0], v[1], v[3]
-	s.e.Now = int64(v[2])
-	s.clock.seed(int64(v[2]))
+	s.stamp = int64(v[2])
+	s.clock.applied(s.stamp, 0, false)
+	s.e.Now = s.stamp
 	s.progress.applied.Store(s.applied)
 	s.progress.cut.Store(s.applied)
 	if err := s.restoreStreams(); err != nil {
@@ -165,9 +167,9 @@ func (s *Shard) restoreQueues() error {
 	if err != nil {
 		return err
 	}
-	for id, q := range s.e.Queues() {
+	for _, q := range s.e.Queues() {
 		if err := q.Ledger.Opened(); err != nil {
-			return fmt.Errorf("queue %d: %w", id, err)
+			return fmt.Errorf("queue %d: %w", q.ID, err)
 		}
 	}
 	return nil

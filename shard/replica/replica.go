@@ -88,29 +88,33 @@ type Shard struct {
 	ticked  time.Duration
 	term    uint64
 	leading bool
+	leader  uint64        // another node that leads, as far as is known
+	since   time.Duration // when nobody began to lead
+	failed  bool          // Fatal was called: nothing is done any more
 	applied uint64
 	atTerm  uint64 // of the entry applied last
+	stamp   int64  // the highest applied: the only time that Apply knows
 
 	streams map[uint64]*stream // by node
-	number  uint64             // of the batch sealed last
-	pending []*batch           // sealed and not answered, by number
-	unsent  []byte             // sealed, dropped by the log, to be proposed again
-	section shard.Section
-	fns     []func() // to be called when what is decided so far is committed
-	waiting []waiter // fns by index
-	lastIdx uint64   // proposed last
+	number  uint64             // of the batch taken last
+	pending []*batch           // taken and not answered, by number
+	sent    int                // how many of them were proposed in this term
+	section shard.Section      // what is decided and not proposed
+	fns     []func(error)      // to be called when what is decided so far is committed
+	waiting []waiter           // fns by index
+	behind  []behind           // requests by the batch they wait for
+	lastIdx uint64             // proposed last
+	recount []*engine.Queue    // whose count of publishes in flight may be off
 
 	requests []shard.Request
 	settles  []shard.Settle
-	runs     [][]shard.Run // spare
+	parked   []shard.Request // until somebody leads
+	runs     [][]shard.Run   // spare
 
 	dirty   []*engine.Queue
-	dropped []droppedQueue
+	dropped []*engine.Queue
 	wantCut func(*cut)
 	round   uint64
-
-	// cutEnts are entries read by the cut being written: its goroutine's.
-	cutEnts []storage.Entry
 
 	control  sync.Mutex // guards controls
 	controls []func()
@@ -118,14 +122,21 @@ type Shard struct {
 
 type waiter struct {
 	index uint64
-	f     func()
+	f     func(error)
 }
 
-// A batch is one of this node's that was sealed and not yet answered.
-type batch struct {
+type behind struct {
 	number uint64
-	data   []byte
-	runs   []shard.Run
+	r      shard.Request
+}
+
+// A batch is one of this node's that was taken from the inbox and not answered.
+type batch struct {
+	id   shard.BatchID
+	term uint64         // in which b was admitted
+	b    *shard.Builder // until it is proposed
+	data []byte         // as it was proposed last
+	runs []shard.Run
 }
 
 // A stream is what a shard remembers of one node's batches.
@@ -162,6 +173,10 @@ func (s *Shard) Settle(ss []shard.Settle, done func(error)) {
 
 // poke runs a turn unless one is due anyway and can wait: while an entry is
 // under way, its end runs one.
+//
+// No wake-up is lost: the caller has put its work into the inbox before it
+// looks at inflight, and the turn that makes inflight zero looks into the inbox
+// after that (finish). One of the two sees the other.
 func (s *Shard) poke(size int) {
 	if s.inflight.Load() == 0 || size >= bigBatch {
 		s.group.TryTurn()
@@ -206,8 +221,7 @@ func (s *Shard) Counts(q shard.QueueID, done func(shard.Counts, error)) {
 // Changed implements shard.Shard.
 func (s *Shard) Changed(q shard.QueueID) {
 	// From the catalog's turn: not in it.
-	s.in.Add(shard.Request{Kind: shard.ReqRun, Run: func() { s.changed(q) }})
-	s.group.Wake()
+	s.Run(func() { s.changed(q) })
 }
 
 // Totals are the sums over a shard's queues, as of its last turn.

@@ -8,7 +8,7 @@
 // cut without its bodies is not. Only then is the log told to compact.
 //
 // The state store changes nowhere else. One goroutine runs the rounds (Run);
-// Step is its step function for a simulator.
+// Step is its step function for a simulator. Nothing is called under a lock.
 package checkpoint
 
 import (
@@ -57,6 +57,10 @@ type Options struct {
 	// Idle is how long nothing may be logged before a round is run for less
 	// than LogBytes; default 5 s.
 	Idle time.Duration
+	// Rest is the least time between two rounds that nobody forced, so that a
+	// group that keeps the log from shrinking does not keep the node writing;
+	// a round that took longer rests as long as it took. Default 250 ms.
+	Rest time.Duration
 	// Fatal ends the process: after a failed write the store is not to be used.
 	Fatal func(error)
 }
@@ -72,15 +76,19 @@ type Rounds struct {
 		order   []uint64
 		waiting int // cuts asked for and not yet there
 		cuts    []Cut
-		open    bool // a round is open
-		want    bool // a round was asked for
-		done    []func()
+		open    bool     // a round is open
+		want    bool     // a round was asked for
+		done    []func() // of those who asked
+		ends    []func() // of those whose round is open
 	}
 
 	// Owned by the goroutine of Step.
 	lastLogged uint64
 	lastChange time.Duration
 	began      time.Duration
+	ended      bool // a round ended in the last step
+	restUntil  time.Duration
+	failed     bool
 }
 
 // New returns the rounds of one node.
@@ -93,6 +101,9 @@ func New(o Options) *Rounds {
 	}
 	if o.Idle == 0 {
 		o.Idle = 5 * time.Second
+	}
+	if o.Rest == 0 {
+		o.Rest = 250 * time.Millisecond
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -131,7 +142,9 @@ func (r *Rounds) signal() {
 	}
 }
 
-// Run steps the rounds until stop is closed. An open round is finished first.
+// Run steps the rounds until stop is closed. A round that waits for its cuts
+// then is given up, which is what a crash would do to it; one that is being
+// written is finished first.
 func (r *Rounds) Run(stop <-chan struct{}, mono func() time.Duration) {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
@@ -149,48 +162,63 @@ func (r *Rounds) Run(stop <-chan struct{}, mono func() time.Duration) {
 // Step opens a round if one is due, or finishes the open one if all its cuts
 // are there. now is monotonic.
 func (r *Rounds) Step(now time.Duration) {
+	if r.failed {
+		return
+	}
+	if r.ended {
+		r.ended = false
+		r.restUntil = now + max(r.o.Rest, now-r.began)
+	}
 	r.mu.Lock()
 	open, waiting := r.mu.open, r.mu.waiting
 	r.mu.Unlock()
-	if open {
-		if waiting == 0 {
-			r.finish(now)
+	switch {
+	case open && waiting == 0:
+		r.finish(now)
+	case !open:
+		if due := r.due(now); len(due) > 0 {
+			r.begin(now, due)
 		}
-		return
-	}
-	if due := r.due(now); len(due) > 0 {
-		r.begin(now, due)
 	}
 }
 
-// due returns the sources of the round that has to begin now, if any.
+// due returns the sources of the round that has to begin now, if any: those
+// that applied something since their last cut. What was forced has ended when
+// there are none.
 func (r *Rounds) due(now time.Duration) []Source {
 	st := r.o.Log.Stats()
 	if st.Bytes != r.lastLogged {
 		r.lastLogged, r.lastChange = st.Bytes, now
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	forced := r.mu.want
+	sources := make([]Source, 0, len(r.mu.order))
+	for _, g := range r.mu.order {
+		sources = append(sources, r.mu.sources[g])
+	}
+	r.mu.Unlock()
 	var due []Source
 	dirty := 0
-	for _, g := range r.mu.order {
-		s := r.mu.sources[g]
+	for _, s := range sources {
 		applied, cut, d := s.Progress()
 		dirty += d
 		if applied > cut {
 			due = append(due, s)
 		}
 	}
+	if forced && len(due) == 0 {
+		r.mu.Lock()
+		done := r.mu.done
+		r.mu.done, r.mu.want = nil, false
+		r.mu.Unlock()
+		for _, f := range done {
+			f()
+		}
+	}
 	mostlyDead := st.Segments > 4 && st.OldestDead*4 >= st.OldestSize*3
 	idle := st.Segments > 1 && now-r.lastChange >= r.o.Idle
-	if r.mu.want || st.SinceOldest >= r.o.LogBytes || dirty >= r.o.DirtyBytes || mostlyDead || idle {
-		if r.mu.want && len(due) == 0 {
-			r.mu.want = false
-			for _, f := range r.mu.done {
-				f()
-			}
-			r.mu.done = nil
-		}
+	full := st.SinceOldest >= r.o.LogBytes || dirty >= r.o.DirtyBytes || mostlyDead || idle
+	if forced || full && now >= r.restUntil {
 		return due
 	}
 	return nil
@@ -199,31 +227,38 @@ func (r *Rounds) due(now time.Duration) []Source {
 func (r *Rounds) begin(now time.Duration, due []Source) {
 	r.began = now
 	r.mu.Lock()
-	r.mu.open, r.mu.want, r.mu.waiting, r.mu.cuts = true, false, len(due), nil
+	r.mu.open, r.mu.waiting, r.mu.cuts = true, len(due), nil
+	if r.mu.want {
+		r.mu.want = false
+		r.mu.ends, r.mu.done = r.mu.done, nil
+	}
 	r.mu.Unlock()
 	for _, s := range due {
-		s.Cut(func(c Cut) {
-			r.mu.Lock()
-			r.mu.waiting--
-			if c != nil {
-				r.mu.cuts = append(r.mu.cuts, c)
-			}
-			last := r.mu.waiting == 0
-			r.mu.Unlock()
-			if last {
-				r.signal()
-			}
-		})
+		s.Cut(r.arrived)
+	}
+}
+
+// arrived takes a cut, from the turn that made it.
+func (r *Rounds) arrived(c Cut) {
+	r.mu.Lock()
+	r.mu.waiting--
+	if c != nil {
+		r.mu.cuts = append(r.mu.cuts, c)
+	}
+	last := r.mu.waiting == 0
+	r.mu.Unlock()
+	if last {
+		r.signal()
 	}
 }
 
 func (r *Rounds) finish(now time.Duration) {
 	r.mu.Lock()
-	cuts := r.mu.cuts
-	done := r.mu.done
-	r.mu.cuts, r.mu.done = nil, nil
+	cuts, ends := r.mu.cuts, r.mu.ends
+	r.mu.cuts, r.mu.ends = nil, nil
 	r.mu.Unlock()
 	if err := r.write(cuts); err != nil {
+		r.failed = true
 		r.o.Fatal(fmt.Errorf("checkpoint round: %w", err))
 		return
 	}
@@ -233,10 +268,12 @@ func (r *Rounds) finish(now time.Duration) {
 	r.mu.Lock()
 	r.mu.open = false
 	r.mu.Unlock()
-	for _, f := range done {
+	r.ended = true // what it took is seen in the next step
+	for _, f := range ends {
 		f()
 	}
 	r.o.Logger.Debug("checkpoint round ended", "groups", len(cuts), "dur", now-r.began)
+	r.signal() // a round may have been forced meanwhile
 }
 
 func (r *Rounds) write(cuts []Cut) error {
