@@ -52,10 +52,11 @@ type Counts struct {
 
 // Memory is in bytes.
 type Memory struct {
-	Used    int64 `json:"used"`   // what Go holds
-	Budget  int64 `json:"budget"` // memory.budget
+	Used   int64 `json:"used"`   // what Go holds
+	Budget int64 `json:"budget"` // memory.budget
+	// Entries are bodies of messages in queues in memory.
 	Entries int64 `json:"entries"`
-	// EntriesLimit is memory.entries.
+	// EntriesLimit is the half of memory.entries that is for queues in memory.
 	EntriesLimit int64 `json:"entries_limit"`
 }
 
@@ -80,4 +81,7 @@ type Shard struct {
 	LogBytes int64    `json:"log_bytes"`
 	Queues   int64    `json:"queues"`
 	Messages int64    `json:"messages"`
+	// Refused says what acknowledged data the shard lost: it serves nothing.
+	// Empty: it is whole.
+	Refused string `json:"refused,omitempty"`
 }

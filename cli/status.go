@@ -59,7 +59,7 @@ func printStatus(w io.Writer, s client.Status) error {
 	row("connections", "%d, with %d channels and %d consumers", c.Connections, c.Channels, c.Consumers)
 	row("queues", "%d in %d vhosts, %d exchanges, %d bindings", c.Queues, c.VHosts, c.Exchanges, c.Bindings)
 	row("messages", "%d ready, %d delivered and not acknowledged", c.Ready, c.Unacked)
-	row("memory", "%s of a budget of %s; message bodies %s of %s", bytesText(s.Memory.Used), bytesText(s.Memory.Budget), bytesText(s.Memory.Entries), bytesText(s.Memory.EntriesLimit))
+	row("memory", "%s of a budget of %s; queues in memory %s of %s", bytesText(s.Memory.Used), bytesText(s.Memory.Budget), bytesText(s.Memory.Entries), bytesText(s.Memory.EntriesLimit))
 	row("disk", "log %s in %d segments, state %s, free %s", bytesText(s.Disk.Log), s.Disk.Segments, bytesText(s.Disk.State), bytesText(s.Disk.Free))
 	limiting := "nothing"
 	if len(s.Limiting) > 0 {
@@ -73,17 +73,22 @@ func printStatus(w io.Writer, s client.Status) error {
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "shard\tholds\tleader\treplicas\tterm\tcommitted\tapplied\tlog\tqueues\tmessages")
 	for _, sh := range s.Shards {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\n", sh.ID, sh.Kind, orNone(sh.Leader), strings.Join(sh.Replicas, ","),
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\n", sh.ID, sh.Kind, leaderText(sh), strings.Join(sh.Replicas, ","),
 			sh.Term, sh.Commit, sh.Applied, bytesText(sh.LogBytes), sh.Queues, sh.Messages)
 	}
 	return t.Flush()
 }
 
-func orNone(s string) string {
-	if s == "" {
+// leaderText names the leader of a shard. What a refused one lost stands in
+// what is limiting.
+func leaderText(s client.Shard) string {
+	switch {
+	case s.Refused != "":
+		return "refused"
+	case s.Leader == "":
 		return "none"
 	}
-	return s
+	return s.Leader
 }
 
 // bytesText writes a size for people: three digits and a unit.

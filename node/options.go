@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,8 +51,13 @@ type Options struct {
 	FS vfs.FS
 	// Network opens listening sockets. Default: TCP of the machine.
 	Network listener.Network
-	// Clock is the time. Default: the machine's.
+	// Clock is the wall clock, and what the listeners wait by. Default: the
+	// machine's.
 	Clock listener.Clock
+	// Exit ends the process with a status when the data can not be read or
+	// written (74), or when a stop takes too long (1). It must not return.
+	// Default: os.Exit.
+	Exit func(status int)
 }
 
 // Listen is one address to open.
@@ -66,7 +72,9 @@ type Listen struct {
 type Memory struct {
 	// Budget is the whole: what the node aims to stay under.
 	Budget int64
-	// Entries bounds message bodies held in memory, pinned bytes counted.
+	// Entries bounds message bodies held in memory: half of it those of durable
+	// queues, which are read from the disk beyond, half of it those of queues in
+	// memory, whose publishers wait beyond.
 	Entries int64
 	// Memtable and Cache are Pebble's.
 	Memtable, Cache int64
@@ -166,6 +174,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Version == "" {
 		o.Version = "devel"
+	}
+	if o.Exit == nil {
+		o.Exit = os.Exit
 	}
 	return o
 }

@@ -19,7 +19,7 @@ func (n *Node) frontends() []protocol.Frontend {
 	l := n.o.Limits
 	return []protocol.Frontend{
 		amqp091.New(amqp091.Options{
-			Broker: n.broker, Logger: n.log, Version: n.o.Version, ClusterName: n.o.Name,
+			Broker: n.broker.Load(), Logger: n.log, Version: n.o.Version, ClusterName: n.o.Name,
 			FrameMax: uint32(l.FrameBytes), ChannelMax: uint16(l.ChannelsPerConnection),
 			Heartbeat: l.Heartbeat, MaxMessage: uint64(l.MessageBytes),
 		}),
@@ -67,15 +67,22 @@ func (n *Node) listen(ctx context.Context) error {
 	n.mu.listeners = open
 	n.mu.Unlock()
 	close(n.ready)
+	return runAll(ctx, open)
+}
 
+// runAll runs listeners until ctx ends, or until one ends by itself: a node that
+// looks alive and can not be reached helps nobody.
+func runAll(ctx context.Context, open []*listener.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
 	errs := make([]error, len(open))
 	for i, x := range open {
-		wg.Add(1)
-		go func() { // wg.Wait below
-			defer wg.Done()
-			errs[i] = x.Run(ctx)
-		}()
+		wg.Go(func() {
+			if errs[i] = x.Run(ctx); errs[i] != nil {
+				cancel()
+			}
+		})
 	}
 	<-ctx.Done()
 	wg.Wait()

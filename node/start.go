@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/auth"
@@ -34,25 +35,52 @@ func (m lateMachine) Turn(now time.Duration, p commitlog.Proposer) {
 	m.Machine.Turn(now, p)
 }
 
-func (n *Node) wall() int64 { return n.clock.Now().UnixMilli() }
+func (n *Node) wall() int64 { return n.now().UnixMilli() }
+
+// groupOf adapts a Raft group for the machines on it.
+type groupOf struct{ *raftgroup.Group }
+
+// openGroup opens the Raft group of a machine and has work run it.
+func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind func(groupOf)) (*raftgroup.Group, error) {
+	var err error
+	if o.ConfState, err = parseConf(conf); err != nil {
+		return nil, err
+	}
+	o.Voters = []uint64{uint64(n.dir.Node().Node)}
+	// The first turn may only come when the machine knows its group.
+	bound := make(chan struct{})
+	o.Machine = lateMachine{o.Machine, bound}
+	g, err := n.host.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	bind(groupOf{g})
+	close(bound)
+	work.run(g.Run)
+	return g, nil
+}
 
 // startCatalog brings the catalog up and registers this life of the process.
-func (n *Node) startCatalog(ctx context.Context) error {
+func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 	c, at, err := cluster.OpenCatalog(cluster.CatalogOptions{
 		State: n.state, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
 		Changed: func(v *catalog.View, rs []catalog.Result) {
-			if n.broker != nil {
-				n.broker.Changed(v, rs)
+			if b := n.broker.Load(); b != nil {
+				b.Changed(v, rs)
 			}
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrIO, err)
+		return catalogError(err)
+	}
+	// A log that is damaged and knows no catalog had one: it is made first.
+	if err := n.lossOf(cluster.CatalogGroup, true); err != nil {
+		return catalogError(err)
 	}
 	n.catalog = c
 	o := raftgroup.GroupOptions{ID: cluster.CatalogGroup, Machine: c, Applied: at.Applied}
-	if _, err := n.openGroup(o, at.Conf, func(g groupOf) { c.Bind(g) }); err != nil {
-		return fmt.Errorf("%w: catalog: %w", ErrIO, err)
+	if _, err := n.openGroup(work, o, at.Conf, func(g groupOf) { c.Bind(g) }); err != nil {
+		return catalogError(err)
 	}
 	n.rounds.Add(c)
 	if n.auth, err = n.newAuth(); err != nil {
@@ -79,15 +107,17 @@ func (n *Node) do(ctx context.Context, cmd catalog.Command) (catalog.Result, err
 	return r, nil
 }
 
-// bootstrap makes what a fresh cluster begins with. A start that was
-// interrupted goes on where it stopped.
+// bootstrap makes what a fresh cluster begins with. It can be interrupted
+// anywhere: the cluster's id is set last, and until then every step is done
+// again or found done.
 func (n *Node) bootstrap(ctx context.Context) error {
-	v := n.catalog.View()
-	if v.Cluster().ID != "" {
+	if n.catalog.View().Cluster().ID != "" {
 		return nil
 	}
-	if _, err := n.do(ctx, &catalog.AddNode{Name: n.o.Name}); err != nil {
-		return err
+	if n.node() == nil {
+		if _, err := n.do(ctx, &catalog.AddNode{Name: n.o.Name}); err != nil {
+			return err
+		}
 	}
 	if _, err := n.do(ctx, &catalog.AddVHost{Name: "/"}); err != nil {
 		return err
@@ -122,7 +152,8 @@ func (n *Node) register(ctx context.Context) error {
 		return errors.New("the catalog does not know this node")
 	}
 	if me.Name != n.o.Name {
-		if _, err := n.do(ctx, &catalog.AddNode{ID: me.ID, Name: n.o.Name}); err != nil {
+		n.log.Info("node renamed", "from", me.Name, "to", n.o.Name)
+		if _, err := n.do(ctx, &catalog.AddNode{ID: me.ID, Name: n.o.Name, Attrs: me.Attrs}); err != nil {
 			return err
 		}
 	}
@@ -139,44 +170,30 @@ func (n *Node) register(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) startBroker(ctx context.Context) (*broker.Broker, error) {
-	for shards(n.catalog.View()) < n.o.Shards {
-		if _, err := n.do(ctx, &catalog.AddShard{Replicas: []uint64{n.inc.Node}}); err != nil {
-			return nil, err
-		}
-	}
-	return broker.New(broker.Options{
+func (n *Node) startBroker() *broker.Broker {
+	b := broker.New(broker.Options{
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
-		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.o.Memory.Entries,
+		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.shares.queueMemory,
 		Now: n.wall, Logger: n.log,
-	}), nil
-}
-
-func shards(v *catalog.View) (k int) {
-	for range v.Shards() {
-		k++
-	}
-	return k
+	})
+	n.broker.Store(b)
+	return b
 }
 
 func (n *Node) shard(id uint64) shard.Shard {
-	if s := n.shards[id]; s != nil {
+	if s := n.shards.Load().open[id]; s != nil {
 		return s
 	}
 	return nil
 }
 
-// place spreads durable queues over the shards by their names.
+// place spreads durable queues over the open shards by their names.
 func (n *Node) place(vhost, name string) uint64 {
-	var ids []uint64
-	for s := range n.catalog.View().Shards() {
-		ids = append(ids, s.ID)
-	}
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(vhost))
+	_, _ = h.Write([]byte(vhost)) // a hash takes everything
 	_, _ = h.Write([]byte{0})
 	_, _ = h.Write([]byte(name))
-	return ids[h.Sum32()%uint32(len(ids))]
+	return n.shards.Load().place(h.Sum32())
 }
 
 // shardCatalog answers shards about their queues.
@@ -194,37 +211,77 @@ func (c shardCatalog) Queue(in uint64, id shard.QueueID) (shard.Settings, uint64
 // Revision implements replica.Catalog.
 func (c shardCatalog) Revision() uint64 { return c.n.catalog.View().Revision() }
 
-// startShards opens the shards and waits until they lead: until then nothing
-// would be answered.
-func (n *Node) startShards(ctx context.Context) error {
-	v := n.catalog.View()
-	count := max(1, shards(v))
-	var groups []*raftgroup.Group
-	for s := range v.Shards() {
-		r, at, err := replica.Open(replica.Options{
-			Group: s.ID, Incarnation: queue.Incarnation{Node: n.inc.Node, Number: n.inc.Number},
-			Catalog: shardCatalog{n}, State: n.state, Log: n.seglog, Loader: n.loader,
-			Budget: int(n.o.Memory.Entries) / count, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
-			Unused: n.broker.Unused,
-		})
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrIO, err)
+// startShards opens the shards that the catalog has, makes those that are
+// missing, and waits until all lead: until then nothing would be answered. With
+// fewer shards configured than there are, all go on: their queues are in them.
+//
+// A shard that lost data is refused. Should none be left, a new one is made, so
+// that the node serves what is declared anew.
+func (n *Node) startShards(ctx context.Context, work *crew) error {
+	before := slices.Collect(n.catalog.View().Shards())
+	n.shares = n.o.Memory.shares(max(len(before), n.o.Shards))
+	for _, s := range before {
+		if err := n.startShard(work, s, true); err != nil {
+			return err
 		}
-		n.shards[s.ID] = r
-		o := raftgroup.GroupOptions{ID: s.ID, Machine: r, Applied: at.Applied}
-		g, err := n.openGroup(o, at.Conf, func(g groupOf) { r.Bind(g) })
-		if err != nil {
-			return fmt.Errorf("%w: shard %d: %w", ErrIO, s.ID, err)
-		}
-		n.rounds.Add(r)
-		groups = append(groups, g)
 	}
+	for count := len(before); count < n.o.Shards || len(n.shards.Load().open) == 0; count++ {
+		r, err := n.do(ctx, &catalog.AddShard{Replicas: []uint64{n.inc.Node}})
+		if err != nil {
+			return err
+		}
+		if err := n.startShard(work, n.catalog.View().Shard(r.ID), false); err != nil {
+			return err
+		}
+	}
+	open := n.shards.Load().open
 	return await(ctx, "wait for the shards", func() bool {
-		for _, g := range groups {
-			if st := g.Status(); st.Leader == 0 || st.Applied < st.Commit {
+		for id := range open {
+			if st := n.host.Group(id).Status(); st.Leader == 0 || st.Applied < st.Commit {
 				return false
 			}
 		}
 		return true
 	})
+}
+
+// startShard opens a shard, or refuses it; old says that it may hold data.
+func (n *Node) startShard(work *crew, s *catalog.Shard, old bool) error {
+	err := n.lossOf(s.ID, old)
+	if err == nil {
+		err = n.openShard(work, s.ID)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case !refusable(err):
+		return fmt.Errorf("%w: shard %d: %w", ErrIO, s.ID, err)
+	case !old:
+		return fmt.Errorf("%w: shard %d, made just now: %w", ErrIO, s.ID, err)
+	}
+	n.refuse(s, err)
+	return nil
+}
+
+func (n *Node) openShard(work *crew, id uint64) error {
+	r, at, err := replica.Open(replica.Options{
+		Group: id, Incarnation: queue.Incarnation{Node: n.inc.Node, Number: n.inc.Number},
+		Catalog: shardCatalog{n}, State: n.state, Log: n.seglog, Loader: n.loader,
+		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
+		Unused: n.broker.Load().Unused,
+	})
+	if err != nil {
+		return err
+	}
+	o := raftgroup.GroupOptions{ID: id, Machine: r, Applied: at.Applied}
+	_, err = n.openGroup(work, o, at.Conf, func(g groupOf) {
+		r.Bind(g)
+		// Before its first turn: what that starts in the catalog comes back here.
+		n.changeShards(func(t *shardTable) { t.open[id] = r })
+	})
+	if err != nil {
+		return err
+	}
+	n.rounds.Add(r)
+	return nil
 }

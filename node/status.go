@@ -3,11 +3,16 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/metrics"
+	"slices"
+	"sync"
 
 	"github.com/warrenmq/warren/admin"
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/shard/replica"
 )
 
 // Status implements admin.Operations.
@@ -15,9 +20,9 @@ func (n *Node) Status(context.Context) (admin.Status, error) {
 	v := n.catalog.View()
 	st := admin.Status{
 		Node: n.o.Name, Version: n.o.Version, Started: n.start, DataDir: n.o.DataDir,
-		UptimeSeconds: int64(n.clock.Now().Sub(n.start).Seconds()), Addresses: n.Addrs(),
+		UptimeSeconds: int64(n.clock.Mono().Seconds()), Addresses: n.Addrs(),
 	}
-	b := n.broker.Counts()
+	b := n.broker.Load().Counts()
 	st.Counts.Connections = int64(b.Sessions)
 	st.Counts.Queues = int64(v.QueueCount())
 	for h := range v.VHosts() {
@@ -27,32 +32,56 @@ func (n *Node) Status(context.Context) (admin.Status, error) {
 			st.Counts.Bindings += int64(v.Bindings(x).Len())
 		}
 	}
-	st.Memory = admin.Memory{Used: heap(), Budget: n.o.Memory.Budget, Entries: b.QueueMemory, EntriesLimit: n.o.Memory.Entries}
-	log := n.seglog.Stats()
-	st.Disk = admin.Disk{Log: int64(log.Bytes), Segments: int64(log.Segments + log.Free)}
-	if du, err := n.o.FS.GetDiskUsage(n.o.DataDir); err == nil {
-		st.Disk.Free = int64(du.AvailBytes)
-	}
-	for _, g := range n.host.Groups() {
-		st.Shards = append(st.Shards, n.shardStatus(g.ID(), v))
-	}
-	for _, s := range n.shards {
-		t := s.Totals()
-		st.Counts.Ready += int64(t.Ready)
-		st.Counts.Unacked += int64(t.Unacked)
-		st.Counts.Consumers += int64(t.Consumers)
-	}
-	if b.QueueMemory > b.MemoryLimit {
-		st.Limiting = append(st.Limiting, fmt.Sprintf("queues in memory hold %d bytes, more than memory.entries allows (%d): publishers to them wait", b.QueueMemory, b.MemoryLimit))
-	}
+	st.Memory = admin.Memory{Used: heap(), Budget: n.o.Memory.Budget, Entries: b.QueueMemory, EntriesLimit: b.MemoryLimit}
+	log, kept := n.seglog.Stats(), n.state.Stats()
+	st.Disk = admin.Disk{Log: int64(log.Bytes), Segments: int64(log.Segments + log.Free), State: int64(kept.DiskBytes)}
+	n.addShards(&st, v)
+	n.addLimiting(&st, b)
 	return st, nil
 }
 
-func (n *Node) shardStatus(id uint64, v *catalog.View) admin.Shard {
-	s := admin.Shard{ID: id, Kind: "queues", Replicas: []string{n.o.Name}}
-	if id == cluster.CatalogGroup {
-		s.Kind = "catalog"
+// addShards describes the catalog's group and every shard, the refused ones too.
+func (n *Node) addShards(st *admin.Status, v *catalog.View) {
+	st.Shards = append(st.Shards, n.groupStatus(cluster.CatalogGroup, "catalog"))
+	t := n.shards.Load()
+	totals := n.totals(t)
+	for s := range v.Shards() {
+		sh := n.groupStatus(s.ID, "queues")
+		if r := t.open[s.ID]; r != nil {
+			x := totals[s.ID]
+			sh.Queues, sh.Messages = int64(x.Queues), int64(x.Messages)
+			st.Counts.Ready += int64(x.Ready)
+			st.Counts.Unacked += int64(x.Unacked)
+			st.Counts.Consumers += int64(x.Consumers)
+		} else if why := t.refused[s.ID]; why != nil {
+			sh.Refused = why.Error()
+			for range v.QueuesIn(s.ID) {
+				sh.Queues++
+			}
+		}
+		st.Shards = append(st.Shards, sh)
 	}
+}
+
+// totals asks all shards at once: each answers in its next turn.
+func (n *Node) totals(t *shardTable) map[uint64]replica.Totals {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	all := map[uint64]replica.Totals{}
+	for id, s := range t.open {
+		wg.Go(func() {
+			x := s.Totals()
+			mu.Lock()
+			defer mu.Unlock()
+			all[id] = x
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+func (n *Node) groupStatus(id uint64, kind string) admin.Shard {
+	s := admin.Shard{ID: id, Kind: kind, Replicas: []string{n.o.Name}, LogBytes: n.seglog.GroupBytes(id)}
 	if g := n.host.Group(id); g != nil {
 		gs := g.Status()
 		s.Term, s.Commit, s.Applied = gs.Term, gs.Commit, gs.Applied
@@ -60,11 +89,28 @@ func (n *Node) shardStatus(id uint64, v *catalog.View) admin.Shard {
 			s.Leader = n.o.Name
 		}
 	}
-	if r := n.shards[id]; r != nil {
-		t := r.Totals()
-		s.Queues, s.Messages = int64(t.Queues), int64(t.Messages)
-	}
 	return s
+}
+
+// addLimiting says what holds clients back, the most pressing first.
+func (n *Node) addLimiting(st *admin.Status, b broker.Counts) {
+	say := func(format string, args ...any) { st.Limiting = append(st.Limiting, fmt.Sprintf(format, args...)) }
+	t := n.shards.Load()
+	for _, id := range slices.Sorted(maps.Keys(t.refused)) {
+		say("shard %d is refused and its queues are unavailable: %v", id, t.refused[id])
+	}
+	if du, err := n.o.FS.GetDiskUsage(n.o.DataDir); err == nil {
+		st.Disk.Free = int64(du.AvailBytes)
+		if need := 2*n.o.SegmentBytes + n.o.Memory.Memtable; st.Disk.Free < need {
+			say("the disk has %d bytes left, the node ends when it needs a segment of the log and finds no space (wants %d): make room", st.Disk.Free, need)
+		}
+	}
+	if b.QueueMemory > b.MemoryLimit {
+		say("queues in memory hold %d bytes, more than half of memory.entries (%d): publishers to them wait", b.QueueMemory, b.MemoryLimit)
+	}
+	if most := int64(n.o.Limits.MaxConnections); st.Counts.Connections >= most*9/10 {
+		say("%d of %d connections are open: raise limits.max_connections", st.Counts.Connections, most)
+	}
 }
 
 // heap is what Go holds of the machine's memory.

@@ -77,3 +77,6 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 
 // Status is what a node answers to Status.
 type Status = admin.Status
+
+// Shard is one shard of a Status.
+type Shard = admin.Shard

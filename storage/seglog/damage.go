@@ -9,6 +9,7 @@ import (
 // Damage is a place where acknowledged data was lost. It is ErrDamaged.
 type Damage struct {
 	Segment        uint64 // sequence
+	File           string // name in the log's directory; empty if it is missing
 	Offset, Length int64
 	// Missing says that the whole segment is not there.
 	Missing bool
@@ -18,15 +19,18 @@ type Damage struct {
 	Group, Index uint64
 }
 
-func (d *Damage) Error() string {
-	switch {
-	case d.Missing:
-		return fmt.Sprintf("segment %d is missing: %v", d.Segment, storage.ErrDamaged)
-	case d.Known:
-		return fmt.Sprintf("segment %d, offset %d, %d bytes, group %d, index %d: %v",
-			d.Segment, d.Offset, d.Length, d.Group, d.Index, storage.ErrDamaged)
+func (d *Damage) Error() string { return fmt.Sprintf("%s: %v", d.Place(), storage.ErrDamaged) }
+
+// Place says where the loss is.
+func (d *Damage) Place() string {
+	if d.Missing {
+		return fmt.Sprintf("segment %d is missing", d.Segment)
 	}
-	return fmt.Sprintf("segment %d, offset %d, %d bytes: %v", d.Segment, d.Offset, d.Length, storage.ErrDamaged)
+	place := fmt.Sprintf("segment %d (%s), offset %d, %d bytes", d.Segment, d.File, d.Offset, d.Length)
+	if d.Known {
+		place += fmt.Sprintf(", group %d, index %d", d.Group, d.Index)
+	}
+	return place
 }
 
 // Unwrap makes a Damage storage.ErrDamaged.

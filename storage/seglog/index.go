@@ -24,6 +24,7 @@ type group struct {
 	damaged   bool
 	truncated bool // Compact moved first; the next drain records it
 	recent    recentData
+	bytes     int64 // of the records of ents
 
 	// The writer's own: what it has encoded, perhaps not yet published.
 	ord     uint32 // ordinal of the last record
@@ -64,7 +65,7 @@ func (l *Log) truncate(g *group, index, term uint64) {
 
 func (l *Log) cutFront(g *group, index uint64) {
 	for g.ents.n > 0 && g.first <= index {
-		l.addLive(g.ents.at(0), -1)
+		l.addLive(g, g.ents.at(0), -1)
 		g.ents.popFront()
 		g.first++
 	}
@@ -75,16 +76,17 @@ func (l *Log) cutFront(g *group, index uint64) {
 func (l *Log) add(g *group, index uint64, at loc) {
 	l.recent.cutBack(g, index)
 	for g.ents.n > 0 && g.last() >= index {
-		l.addLive(g.ents.at(g.ents.n-1), -1)
+		l.addLive(g, g.ents.at(g.ents.n-1), -1)
 		g.ents.popBack()
 	}
 	g.ents.push(at)
-	l.addLive(&at, 1)
+	l.addLive(g, &at, 1)
 }
 
-// addLive accounts an entry to its segment, or takes it off.
-func (l *Log) addLive(at *loc, sign int64) {
+// addLive accounts an entry to its group and segment, or takes it off.
+func (l *Log) addLive(g *group, at *loc, sign int64) {
 	if at.seq != 0 {
 		l.segment(at.seq).live += sign * at.size()
+		g.bytes += sign * at.size()
 	}
 }

@@ -66,6 +66,16 @@ func (l *Log) Groups() []storage.GroupState { return slices.Clone(l.found) }
 // is damage, the caller has to compare with what it knows should exist.
 func (l *Log) Damages() []*Damage { return slices.Clone(l.damages) }
 
+// GroupBytes returns how many bytes of the log a group still needs.
+func (l *Log) GroupBytes(group uint64) int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if g := l.groups[group]; g != nil {
+		return g.bytes
+	}
+	return 0
+}
+
 // Submit queues an append. It never blocks. After a failure it drops it.
 func (l *Log) Submit(a *storage.Append) {
 	l.queueMu.Lock()

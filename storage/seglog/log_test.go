@@ -91,14 +91,14 @@ func TestFlippedBitIsNamed(t *testing.T) {
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	l = mustOpen(t, o)
 	defer mustClose(t, l)
-	want := Damage{Segment: at.seq, Offset: int64(at.off), Length: at.size(), Known: true, Group: 1, Index: 5}
+	want := Damage{Segment: at.seq, File: segmentName(1), Offset: int64(at.off), Length: at.size(), Known: true, Group: 1, Index: 5}
 	if d := l.Damages(); len(d) != 1 || *d[0] != want {
 		t.Fatalf("damages %v, want %+v", d, want)
 	}
 	if g := l.Groups(); !g[0].Damaged || g[1].Damaged || g[0].Last != 20 {
 		t.Fatalf("groups %+v", g)
 	}
-	if !strings.Contains(log.String(), "segment 1, offset") || !strings.Contains(log.String(), "group=1") {
+	if !strings.Contains(log.String(), "segment 1 (00000001.seg), offset") || !strings.Contains(log.String(), "group=1") {
 		t.Fatalf("the log does not name the place:\n%s", log.String())
 	}
 	_, err := l.Entries(nil, 1, 1, 21, math.MaxUint64)

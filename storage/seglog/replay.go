@@ -121,6 +121,9 @@ func (r *replay) hole(d *Damage) {
 }
 
 func (r *replay) damage(d *Damage) {
+	if !d.Missing {
+		d.File = segmentName(r.log.segment(d.Segment).slot)
+	}
 	r.log.damages = append(r.log.damages, d)
 	r.log.opts.Logger.Error("acknowledged log data lost", slog.Any("err", d))
 }
