@@ -269,6 +269,7 @@ func (n *Node) openShard(work *crew, id uint64) error {
 		Catalog: shardCatalog{n}, State: n.state, Log: n.seglog, Loader: n.loader,
 		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
 		Unused: n.broker.Load().Unused,
+		After:  func(d time.Duration, f func()) { n.clock.AfterFunc(d, f) },
 	})
 	if err != nil {
 		return err

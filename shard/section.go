@@ -52,7 +52,11 @@ type Section struct {
 	Term  uint64
 	Stamp int64
 	buf   []byte
+	other bool // there is a command beside CmdSettle
 }
+
+// OnlySettles reports whether all commands are settlements.
+func (s *Section) OnlySettles() bool { return !s.other }
 
 // Reset empties the section for reuse.
 func (s *Section) Reset() { *s = Section{buf: s.buf[:0]} }
@@ -70,6 +74,7 @@ func (s *Section) Bytes() []byte { return s.buf }
 func (s *Section) Add(c Command) {
 	u := binary.AppendUvarint
 	b := u(append(s.buf, byte(c.Kind)), c.Queue)
+	s.other = s.other || c.Kind != CmdSettle
 	switch c.Kind {
 	case CmdMake, CmdSet:
 		b = u(u(b, c.Seq), uint64(len(c.Settings)))

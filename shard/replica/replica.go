@@ -54,6 +54,9 @@ type Options struct {
 	// Unused is told of auto-delete queues whose last consumer went; it must
 	// not block.
 	Unused func(shard.QueueID)
+	// After calls f after a while, for settlements that wait; nil: they are
+	// looked at with every turn, a tick's at the latest.
+	After func(d time.Duration, f func())
 	// Wall returns the wall clock in milliseconds.
 	Wall   func() int64
 	Logger *slog.Logger
@@ -100,11 +103,14 @@ type Shard struct {
 	pending []*batch           // taken and not answered, by number
 	sent    int                // how many of them were proposed in this term
 	section shard.Section      // what is decided and not proposed
-	fns     []func(error)      // to be called when what is decided so far is committed
-	waiting []waiter           // fns by index
-	behind  []behind           // requests by the batch they wait for
-	lastIdx uint64             // proposed last
-	recount []*engine.Queue    // whose count of publishes in flight may be off
+	// settledAt is when the section got its first settlement, while it waits
+	// for company; else 0.
+	settledAt time.Duration
+	fns       []func(error)   // to be called when what is decided so far is committed
+	waiting   []waiter        // fns by index
+	behind    []behind        // requests by the batch they wait for
+	lastIdx   uint64          // proposed last
+	recount   []*engine.Queue // whose count of publishes in flight may be off
 
 	requests []shard.Request
 	settles  []shard.Settle

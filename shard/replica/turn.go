@@ -14,6 +14,10 @@ const (
 	tickEvery = 50 * time.Millisecond
 	// patience is how long requests wait for a leader.
 	patience = 5 * time.Second
+	// settlePatience is how long settlements wait for a batch to be logged
+	// with, and manySettles the bytes of them that do not wait.
+	settlePatience = 5 * time.Millisecond
+	manySettles    = 16 << 10
 )
 
 // Turn implements commitlog.Machine.
@@ -96,7 +100,10 @@ func (s *Shard) propose(p commitlog.Proposer) {
 		}
 		again := s.sent < len(s.pending)
 		batches, size, _ := s.in.Pending()
-		idle := s.section.Empty() && batches == 0 && !again && !s.e.Asking()
+		if batches == 0 && !again {
+			s.ask()
+		}
+		idle := batches == 0 && !again && (s.section.Empty() || s.company())
 		if entries >= maxInFlight || entries > 0 && !again && size < bigBatch || idle {
 			s.finish(entries)
 			if entries == 0 {
@@ -114,6 +121,23 @@ func (s *Shard) propose(p commitlog.Proposer) {
 			return
 		}
 	}
+}
+
+// company reports whether what was decided may wait for a batch to share its
+// sync with. Settlements may, for a moment: nobody is told of them, their credit
+// is free already, and what is settled and not logged is delivered again at
+// worst, flagged. A sync of their own would make the next publish wait for it.
+func (s *Shard) company() bool {
+	if !s.section.OnlySettles() || len(s.fns) > 0 || s.section.Len() >= manySettles {
+		return false
+	}
+	if s.settledAt == 0 {
+		s.settledAt = s.mono
+		if s.o.After != nil {
+			s.o.After(settlePatience, s.group.Wake)
+		}
+	}
+	return s.mono-s.settledAt < settlePatience
 }
 
 // finish says how many entries are under way, and lets go what waits for
@@ -167,6 +191,7 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 	}
 	s.lastIdx = index
 	s.section.Reset()
+	s.settledAt = 0
 	for _, f := range s.fns {
 		s.waiting = append(s.waiting, waiter{index, f})
 	}
