@@ -55,15 +55,12 @@ type Queue struct {
 	waits     []shard.Request
 	// GetWaits says that a get waits for the horizon to move.
 	GetWaits bool
+	// Returning is how many returns were logged and not applied.
+	Returning int
 
 	// Decided and not yet handed to the log. failed are returns that count
 	// against the delivery limit.
 	accepts, failed, returns, releases, rejects, spent []queue.Run
-
-	// Returning counts the messages on their way back: decided to be returned,
-	// not yet ready. Nothing is handed out meanwhile, for it might overtake
-	// them. The shard takes from it when it applies a return.
-	Returning int
 
 	touched bool
 	asked   bool
@@ -194,7 +191,7 @@ func (e *Engine) Unlead(q *Queue, err error) {
 	q.abandon(err)
 	q.accepts, q.failed, q.returns = q.accepts[:0], q.failed[:0], q.returns[:0]
 	q.releases, q.rejects, q.spent = q.releases[:0], q.rejects[:0], q.spent[:0]
-	q.due, q.closing, q.GetWaits = 0, false, false
+	q.due, q.closing, q.GetWaits, q.Returning = 0, false, false, 0
 	if q.Disp != nil {
 		q.Disp.Close()
 		q.Disp = nil
@@ -280,18 +277,12 @@ func (e *Engine) Asking() bool { return len(e.asked) > 0 }
 
 // Led gives a queue its dispatcher.
 func (e *Engine) Led(q *Queue, d *queue.Dispatcher) {
-	q.Disp, q.Returning = d, 0
+	q.Disp = d
 	e.Touch(q)
 }
 
 // Expiring returns when the next message of any queue expires, 0 if none does.
 func (e *Engine) Expiring() int64 { return e.expiring.next() }
-
-// Returned says that a return was applied.
-func (e *Engine) Returned(q *Queue, r queue.Run) {
-	q.Returning = max(0, q.Returning-int(r.N))
-	e.Touch(q)
-}
 
 // WakeLater wakes a sink once at the end of the turn.
 func (e *Engine) WakeLater(w waker) {
@@ -366,11 +357,9 @@ func (e *Engine) flush(q *Queue) {
 		e.Log.Return(q, r, queue.RaiseAcquired|queue.RaiseFailed)
 	}
 	for _, r := range q.returns {
-		q.Returning += int(r.N)
 		e.Log.Return(q, r, queue.RaiseAcquired)
 	}
 	for _, r := range q.releases {
-		q.Returning += int(r.N)
 		e.Log.Return(q, r, 0)
 	}
 	for _, r := range q.rejects {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
@@ -17,7 +18,7 @@ func (e *Engine) Requests(rs []shard.Request) {
 			done := r.Done
 			e.Log.Committed(done)
 		case shard.ReqConsume:
-			r.Done(e.consume(r.Consumer))
+			e.consume(r)
 		case shard.ReqCancel:
 			e.cancel(r.Consumer, r.End)
 			r.Done(nil)
@@ -76,11 +77,23 @@ func (e *Engine) find(id shard.QueueID) (*Queue, error) {
 	return q, nil
 }
 
-func (e *Engine) consume(sc *shard.Consumer) error {
-	q, err := e.find(sc.Queue)
+// consume registers a consumer, behind what was given back before: that is to be
+// in its place again.
+func (e *Engine) consume(r *shard.Request) {
+	q, err := e.find(r.Consumer.Queue)
 	if err != nil {
-		return err
+		r.Done(err)
+		return
 	}
+	e.flush(q)
+	if q.Returning > 0 {
+		q.waits = append(q.waits, *r)
+		return
+	}
+	r.Done(e.register(q, r.Consumer))
+}
+
+func (e *Engine) register(q *Queue, sc *shard.Consumer) error {
 	e.lastID++
 	c := &Consumer{Consumer: sc, q: q, disp: q.Disp, id: e.lastID}
 	if n := len(q.free); n > 0 {
@@ -90,7 +103,7 @@ func (e *Engine) consume(sc *shard.Consumer) error {
 		q.consumers = append(q.consumers, nil)
 		c.ref = uint64(len(q.consumers))
 	}
-	err = q.Disp.Add(queue.ConsumerSpec{
+	err := q.Disp.Add(queue.ConsumerSpec{
 		ID: c.id, Session: queue.SessionID{Incarnation: e.Incarnation, Number: sc.Session}, Ref: c.ref,
 		NoAck: sc.NoAck, Exclusive: sc.Exclusive, Priority: sc.Priority,
 		Prefetch: sc.Prefetch, Window: sc.Window, Shared: sc.Shared,
@@ -111,6 +124,7 @@ func (e *Engine) consume(sc *shard.Consumer) error {
 func (e *Engine) cancel(sc *shard.Consumer, end bool) {
 	c := e.consumers[sc]
 	if c == nil {
+		e.forget(sc)
 		return
 	}
 	delete(e.consumers, sc)
@@ -141,6 +155,21 @@ func (e *Engine) cancel(sc *shard.Consumer, end bool) {
 	}
 }
 
+// forget drops a consumer that waits to be registered.
+func (e *Engine) forget(sc *shard.Consumer) {
+	q := e.Queue(sc.Queue)
+	if q == nil {
+		return
+	}
+	for i := range q.waits {
+		if r := q.waits[i]; r.Kind == shard.ReqConsume && r.Consumer == sc {
+			q.waits = slices.Delete(q.waits, i, i+1)
+			r.Done(shard.ErrGone)
+			return
+		}
+	}
+}
+
 func (e *Engine) get(r *shard.Request) {
 	q, err := e.find(r.Queue)
 	if err != nil {
@@ -149,7 +178,7 @@ func (e *Engine) get(r *shard.Request) {
 	}
 	e.flush(q)
 	if q.Returning > 0 {
-		e.wait(q, r, queue.Pause{})
+		q.waits = append(q.waits, *r)
 		return
 	}
 	e.expire(q)
@@ -202,12 +231,14 @@ func (e *Engine) retry(q *Queue) {
 func (q *Queue) abandon(err error) {
 	for _, r := range q.waits {
 		switch r.Kind {
+		case shard.ReqConsume:
+			r.Done(err)
 		case shard.ReqGet:
 			r.DoneGet(shard.GetResult{}, err)
-		case shard.ReqPurge:
-			r.DoneN(r.N, err)
 		case shard.ReqCounts:
 			r.Counts(shard.Counts{}, err)
+		case shard.ReqPurge:
+			r.DoneN(r.N, err)
 		}
 	}
 	q.waits = nil
@@ -224,7 +255,7 @@ func (e *Engine) purge(r *shard.Request) {
 	}
 	e.flush(q)
 	if q.Returning > 0 {
-		e.wait(q, r, queue.Pause{})
+		q.waits = append(q.waits, *r)
 		return
 	}
 	runs, p := q.Disp.Purge(e.runs[:0])
@@ -252,7 +283,7 @@ func (e *Engine) counts(r *shard.Request) {
 	}
 	e.flush(q)
 	if q.Returning > 0 {
-		e.wait(q, r, queue.Pause{})
+		q.waits = append(q.waits, *r)
 		return
 	}
 	ready, held := q.Disp.Ready(), q.Disp.Held()

@@ -246,7 +246,7 @@ func (l log) Settle(q *engine.Queue, r queue.Run) {
 
 func (l log) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
 	q.Ledger.Return(r, raise)
-	l.m.e.Returned(q, r)
+	l.m.e.Touch(q)
 }
 
 func (l log) Remove(q *engine.Queue, r queue.Run, why queue.Reason) {

@@ -109,7 +109,8 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 		s.e.SettleRun(q, c.Run)
 	case shard.CmdReturn:
 		q.Ledger.Return(c.Run, queue.Raise(c.Arg))
-		s.e.Returned(q, c.Run)
+		q.Returning = max(0, q.Returning-1) // what is applied here was decided here, or nobody waits
+		s.e.Touch(q)
 	case shard.CmdRemove:
 		s.e.RemoveRun(q, c.Run, queue.Reason(c.Arg))
 		s.e.Touch(q)

@@ -138,6 +138,7 @@ func (d decisions) Settle(q *engine.Queue, r queue.Run) {
 }
 
 func (d decisions) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
+	q.Returning++
 	d.s.section.Add(shard.Command{Kind: shard.CmdReturn, Queue: q.ID, Run: r, Arg: uint64(raise)})
 }
 
