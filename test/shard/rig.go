@@ -1,0 +1,299 @@
+// Package shard holds the tests of a whole shard: log, Raft group with one
+// voter, replica, state store, checkpoint rounds and catalog together, driven by
+// the test alone. Nothing in a Rig starts a goroutine; with the log and the state
+// in memory the same calls do the same.
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/commitlog"
+	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/replica"
+	"github.com/warrenmq/warren/storage"
+	"github.com/warrenmq/warren/storage/checkpoint"
+)
+
+// Options of NewRig.
+type Options struct {
+	Log   storage.LogStore
+	State storage.State
+	// Shards is how many a fresh node gets; default 1.
+	Shards int
+	// Budget and HotPages are the shards'; default 1 MiB and 256.
+	Budget, HotPages int
+	// Settings are those of queues by name.
+	Settings func(name string) shard.Settings
+	// Start is the time at which the node starts; default 1 s.
+	Start time.Duration
+	// Fatal is told what must not be survived; default panics.
+	Fatal func(error)
+	// NoFinish starts the node without waiting until it leads.
+	NoFinish bool
+}
+
+// A Rig is one life of a node.
+type Rig struct {
+	o       Options
+	Now     time.Duration // monotonic; the wall clock shows the same
+	Host    *raftgroup.Host
+	Catalog *cluster.Catalog
+	Shards  map[uint64]*replica.Shard
+	IDs     []uint64 // of Shards
+	Loader  *replica.Loader
+	Rounds  *checkpoint.Rounds
+	Inc     queue.Incarnation
+	dead    bool
+}
+
+// node is the only node's id, in Raft and in the catalog.
+const node = 1
+
+// NewRig starts a node over what log and state hold.
+func NewRig(o Options) (*Rig, error) {
+	if o.Shards == 0 {
+		o.Shards = 1
+	}
+	if o.Budget == 0 {
+		o.Budget = 1 << 20
+	}
+	if o.Start == 0 {
+		o.Start = time.Second
+	}
+	r := &Rig{o: o, Now: o.Start, Shards: map[uint64]*replica.Shard{}}
+	if o.Fatal == nil {
+		r.o.Fatal = func(err error) { panic(err) }
+	}
+	var err error
+	r.Host, err = raftgroup.NewHost(raftgroup.Options{NodeID: node, Log: o.Log, Now: func() time.Duration { return r.Now }})
+	if err != nil {
+		return nil, err
+	}
+	r.Loader = replica.NewLoader(o.Log, o.State, r.fatal)
+	r.Rounds = checkpoint.New(checkpoint.Options{
+		Log: o.Log, State: o.State, LogBytes: 1 << 60, DirtyBytes: 1 << 60, Idle: 1 << 60, Fatal: r.fatal,
+	})
+	if err := r.startCatalog(); err != nil {
+		return nil, err
+	}
+	if r.dead {
+		return r, nil
+	}
+	if err := r.startShards(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Rig) fatal(err error) {
+	r.dead = true
+	r.o.Fatal(err)
+}
+
+func (r *Rig) wall() int64 { return int64(r.Now / time.Millisecond) }
+
+func (r *Rig) startCatalog() error {
+	c, at, err := cluster.OpenCatalog(cluster.CatalogOptions{
+		State: r.o.State, Wall: r.wall, Fatal: r.fatal, Changed: r.changed,
+	})
+	if err != nil {
+		return err
+	}
+	r.Catalog = c
+	g, err := r.open(cluster.CatalogGroup, c, at.Applied, at.Conf)
+	if err != nil {
+		return err
+	}
+	c.Bind(g)
+	r.Rounds.Add(c)
+	r.Settle()
+	for range 3 {
+		if !c.Leading() && !r.dead {
+			r.Tick()
+		}
+	}
+	if r.dead {
+		return nil
+	}
+	if c.View().VHost("/") == nil {
+		if r.countNodes() == 0 {
+			r.Do(&catalog.AddNode{Name: "a"})
+		}
+		r.Do(&catalog.AddVHost{Name: "/"})
+	}
+	if r.dead {
+		return nil
+	}
+	id := uint64(0)
+	for n := range c.View().Nodes() {
+		id = n.ID
+	}
+	res, err := r.Do(&catalog.Register{Node: id, Nonce: uint64(r.Now)})
+	if err != nil || res.Code != catalog.Done {
+		if r.dead {
+			return nil
+		}
+		return fmt.Errorf("register: %v %w", res.Code, err)
+	}
+	r.Inc = queue.Incarnation{Node: id, Number: res.ID}
+	for range r.o.Shards {
+		if n := r.countShards(); n < r.o.Shards && !r.dead {
+			r.Do(&catalog.AddShard{Replicas: []uint64{id}})
+		}
+	}
+	return nil
+}
+
+func (r *Rig) countNodes() (n int) {
+	for range r.Catalog.View().Nodes() {
+		n++
+	}
+	return n
+}
+
+func (r *Rig) countShards() (n int) {
+	for range r.Catalog.View().Shards() {
+		n++
+	}
+	return n
+}
+
+func (r *Rig) startShards() error {
+	for s := range r.Catalog.View().Shards() {
+		sh, at, err := replica.Open(replica.Options{
+			Group: s.ID, Incarnation: r.Inc, Catalog: queues{r}, State: r.o.State, Log: r.o.Log, Loader: r.Loader,
+			Budget: r.o.Budget, HotPages: r.o.HotPages, Wall: r.wall, Fatal: r.fatal, Unused: func(shard.QueueID) {},
+		})
+		if err != nil {
+			return err
+		}
+		g, err := r.open(s.ID, sh, at.Applied, at.Conf)
+		if err != nil {
+			return err
+		}
+		sh.Bind(g)
+		r.Rounds.Add(sh)
+		r.Shards[s.ID] = sh
+		r.IDs = append(r.IDs, s.ID)
+	}
+	if !r.o.NoFinish {
+		r.Settle()
+	}
+	return nil
+}
+
+func (r *Rig) changed(_ *catalog.View, results []catalog.Result) {
+	for i := range results {
+		for _, q := range results[i].Removed.Queues {
+			if s := r.Shards[q.Shard]; s != nil {
+				s.Changed(q.ID)
+			}
+		}
+	}
+}
+
+// group adds to a Raft group what shards and catalog need of it.
+type group struct{ *raftgroup.Group }
+
+// AppendConf implements replica.Group.
+func (g group) AppendConf(dst []byte) []byte {
+	for _, v := range g.ConfState().GetVoters() {
+		dst = binary.AppendUvarint(dst, v)
+	}
+	return dst
+}
+
+func (r *Rig) open(id uint64, m commitlog.Machine, applied uint64, conf []byte) (group, error) {
+	o := raftgroup.GroupOptions{ID: id, Machine: m, Applied: applied, Voters: []uint64{node}}
+	if conf != nil {
+		o.ConfState = &raftpb.ConfState{Voters: []uint64{node}}
+	}
+	g, err := r.Host.Open(o)
+	return group{g}, err
+}
+
+// Settle does everything there is to do.
+func (r *Rig) Settle() {
+	for more := true; more && !r.dead; {
+		more = r.o.Log.Drain() > 0
+		for _, g := range r.Host.Groups() {
+			if g.Due() {
+				g.TryTurn()
+				more = true
+			}
+		}
+		for r.Loader.Step() {
+			more = true
+		}
+	}
+}
+
+// Tick lets a tick's time pass.
+func (r *Rig) Tick() {
+	r.Now += 100 * time.Millisecond
+	r.Host.Tick()
+	r.Settle()
+}
+
+// Checkpoint runs a round.
+func (r *Rig) Checkpoint() {
+	ended := false
+	r.Rounds.Force(func() { ended = true })
+	for n := 0; !ended && !r.dead; n++ {
+		r.Rounds.Step(r.Now)
+		r.Settle()
+		if n > 100 {
+			panic("a checkpoint round does not end")
+		}
+	}
+}
+
+// ErrNoAnswer says that a command was not applied.
+var ErrNoAnswer = errors.New("no answer")
+
+// Do performs a command of the catalog.
+func (r *Rig) Do(cmd catalog.Command) (res catalog.Result, err error) {
+	err = ErrNoAnswer
+	r.Catalog.Start(cmd, func(x catalog.Result, e error) { res, err = x, e })
+	r.Settle()
+	return res, err
+}
+
+// Declare declares a durable queue in a shard and returns its id.
+func (r *Rig) Declare(name string, in uint64) (shard.QueueID, error) {
+	res, err := r.Do(&catalog.DeclareQueue{VHost: "/", QueueSpec: catalog.QueueSpec{Name: name, Durable: true, Shard: in}})
+	return res.ID, err
+}
+
+// Delete deletes a queue.
+func (r *Rig) Delete(name string) error {
+	_, err := r.Do(&catalog.DeleteQueue{VHost: "/", Name: name, Force: true})
+	r.Settle()
+	return err
+}
+
+// queues is replica.Catalog.
+type queues struct{ r *Rig }
+
+func (c queues) Queue(in uint64, id shard.QueueID) (shard.Settings, uint64, bool) {
+	q := c.r.Catalog.View().QueueByID(id)
+	if q == nil || q.Shard != in {
+		return shard.Settings{}, 0, false
+	}
+	var s shard.Settings
+	if c.r.o.Settings != nil {
+		s = c.r.o.Settings(q.Name)
+	}
+	return s, q.Revision, true
+}
+
+func (c queues) Revision() uint64 { return c.r.Catalog.View().Revision() }
