@@ -116,12 +116,14 @@ func (n *Node) open() (err error) {
 	if err != nil {
 		return err
 	}
-	n.loader = replica.NewLoader(n.seglog, n.state, n.fatal)
+	n.loader = replica.NewLoader(n.seglog, n.store(), n.fatal)
 	n.rounds = checkpoint.New(checkpoint.Options{
-		Log: n.seglog, State: roundState{n.state, &n.stopping}, Logger: n.log, Fatal: n.fatalRound, DirtyBytes: n.shares.dirty,
+		Log: n.seglog, State: n.store(), Logger: n.log, Fatal: n.fatal, DirtyBytes: n.shares.dirty,
 	})
 	return nil
 }
+
+func (n *Node) store() storage.State { return stoppable{n.state, &n.stopping} }
 
 // now is the wall clock, for showing and for seeding.
 func (n *Node) now() time.Time {

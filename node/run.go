@@ -107,23 +107,31 @@ func (n *Node) stopRounds(rounds *crew) {
 	}
 }
 
-// roundState is the state store as rounds see it: when the node stops, a round
-// ends with its next batch.
-type roundState struct {
+// A stoppable is the state store as those who use it while the node runs see
+// it: when the node stops, what they are at ends with their next call.
+type stoppable struct {
 	storage.State
 	stopping *atomic.Bool
 }
 
-// NewBatch implements storage.State.
-func (s roundState) NewBatch() storage.Batch { return roundBatch{s.State.NewBatch(), s.stopping} }
+// Get implements storage.Reader.
+func (s stoppable) Get(dst, key []byte) ([]byte, error) {
+	if s.stopping.Load() {
+		return dst, state.ErrClosed
+	}
+	return s.State.Get(dst, key)
+}
 
-type roundBatch struct {
+// NewBatch implements storage.State.
+func (s stoppable) NewBatch() storage.Batch { return stoppableBatch{s.State.NewBatch(), s.stopping} }
+
+type stoppableBatch struct {
 	storage.Batch
 	stopping *atomic.Bool
 }
 
 // Commit implements storage.Batch.
-func (b roundBatch) Commit() error {
+func (b stoppableBatch) Commit() error {
 	if b.stopping.Load() {
 		return state.ErrClosed
 	}
@@ -152,18 +160,14 @@ func (n *Node) watchStop(ctx, done context.Context) {
 }
 
 // fatal ends the process: what it is told of must not be survived, for a node
-// that goes on could confirm what it can not keep.
+// that goes on could confirm what it can not keep. That something was given up
+// because the node stops is no such thing.
 func (n *Node) fatal(err error) {
-	n.log.Error("the node ends: its data can not be read or written", "err", err)
-	n.o.Exit(exitIO)
-}
-
-// fatalRound is fatal, but for a round that was given up because the node stops.
-func (n *Node) fatalRound(err error) {
 	if n.stopping.Load() && errors.Is(err, state.ErrClosed) {
 		return
 	}
-	n.fatal(err)
+	n.log.Error("the node ends: its data can not be read or written", "err", err)
+	n.o.Exit(exitIO)
 }
 
 // Close gives back what New took, for a node that was never run.

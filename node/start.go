@@ -63,7 +63,7 @@ func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind
 // startCatalog brings the catalog up and registers this life of the process.
 func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 	c, at, err := cluster.OpenCatalog(cluster.CatalogOptions{
-		State: n.state, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
+		State: n.store(), Wall: n.wall, Logger: n.log, Fatal: n.fatal,
 		Changed: func(v *catalog.View, rs []catalog.Result) {
 			if b := n.broker.Load(); b != nil {
 				b.Changed(v, rs)
@@ -266,7 +266,7 @@ func (n *Node) startShard(work *crew, s *catalog.Shard, old bool) error {
 func (n *Node) openShard(work *crew, id uint64) error {
 	r, at, err := replica.Open(replica.Options{
 		Group: id, Incarnation: queue.Incarnation{Node: n.inc.Node, Number: n.inc.Number},
-		Catalog: shardCatalog{n}, State: n.state, Log: n.seglog, Loader: n.loader,
+		Catalog: shardCatalog{n}, State: n.store(), Log: n.seglog, Loader: n.loader,
 		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
 		Unused: n.broker.Load().Unused,
 		After:  func(d time.Duration, f func()) { n.clock.AfterFunc(d, f) },
