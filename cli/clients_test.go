@@ -243,10 +243,23 @@ func TestStraightDashes(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"nonsense"}, {"serve", "extra"}, {"serve", "--nonsense"}, {"serve", "--join", "h:1"}, {"serve", "--listen", "amqp"},
-		{"producer", "--count", "x"}, {"producer", "--count", "-1"}, {"producer", "--sleep", "x"}, {"producer", "--destination", "x://y"},
-		{"consumer", "--prefetch", "0"}, {"consumer", "--brokerUrl", "x://"}, {"config", "nonsense"},
-		{"perf", "--size", "31"}, {"perf", "--queues", "2"}, {"perf", "--time", "0"}, {"perf", "--rate", "-1"}, {"perf", "--producers", "0"},
+		{"nonsense"},
+		{"serve", "extra"},
+		{"serve", "--nonsense"},
+		{"serve", "--join", "h:1"},
+		{"serve", "--listen", "amqp"},
+		{"producer", "--count", "x"},
+		{"producer", "--count", "-1"},
+		{"producer", "--sleep", "x"},
+		{"producer", "--destination", "x://y"},
+		{"consumer", "--prefetch", "0"},
+		{"consumer", "--brokerUrl", "x://"},
+		{"config", "nonsense"},
+		{"perf", "--size", "31"},
+		{"perf", "--queues", "2"},
+		{"perf", "--time", "0"},
+		{"perf", "--rate", "-1"},
+		{"perf", "--producers", "0"},
 	} {
 		w := newWorld(t)
 		if code := w.run(args...); code != exitUsage || !strings.Contains(w.errs.String(), `see "warren help"`) {

@@ -48,8 +48,10 @@ func (c *idle) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-func (c *idle) Close() error                     { c.once.Do(func() { close(c.closed) }); return nil }
-func (c *idle) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
+func (c *idle) Close() error { c.once.Do(func() { close(c.closed) }); return nil }
+
+func (c *idle) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
+
 func (c *idle) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 2} }
 func (c *idle) SetDeadline(time.Time) error      { return nil }
 func (c *idle) SetReadDeadline(time.Time) error  { return nil }
@@ -64,7 +66,8 @@ type crowd struct {
 
 func (c *crowd) Listen(context.Context, string, string) (net.Listener, error) { return c, nil }
 func (c *crowd) Addr() net.Addr                                               { return &net.TCPAddr{} }
-func (c *crowd) Close() error                                                 { c.once.Do(func() { close(c.closed) }); return nil }
+
+func (c *crowd) Close() error { c.once.Do(func() { close(c.closed) }); return nil }
 
 func (c *crowd) Accept() (net.Conn, error) {
 	if c.left == 0 {

@@ -18,6 +18,7 @@ func (n names[T]) len() int                       { return n.order.Len() }
 func (n names[T]) set(name string, v T) names[T] {
 	return names[T]{n.fast.Set(name, v), n.order.Set(name, v)}
 }
+
 func (n names[T]) delete(name string) names[T] {
 	return names[T]{n.fast.Delete(name), n.order.Delete(name)}
 }

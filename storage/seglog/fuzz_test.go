@@ -86,8 +86,10 @@ func FuzzRecovery(f *testing.F) {
 // mendRecords makes the headers that lie one behind the other valid.
 func mendRecords(b []byte) {
 	for len(b) >= recordHeaderSize {
-		r := record{len: uint32(b[4]), ord: uint32(b[12]), kind: b[22]%lastKind + 1, typ: b[23], seq: 1,
-			group: uint64(b[24]), index: uint64(b[32])<<(b[33]%64) + 1, term: uint64(b[40])}
+		r := record{
+			len: uint32(b[4]), ord: uint32(b[12]), kind: b[22]%lastKind + 1, typ: b[23], seq: 1,
+			group: uint64(b[24]), index: uint64(b[32])<<(b[33]%64) + 1, term: uint64(b[40]),
+		}
 		switch {
 		case r.kind == kindHardState:
 			r.len = voteSize

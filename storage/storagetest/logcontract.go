@@ -216,8 +216,15 @@ func testMaxBytes(t *testing.T, b *logBench) {
 	b.write(storage.Append{Group: 1, Entries: entries(1, 1, 200, 1, 100)})
 	for range 2 {
 		for _, c := range []struct{ lo, hi, max, want uint64 }{
-			{1, 201, 0, 1}, {1, 201, 99, 1}, {1, 201, 100, 1}, {1, 201, 199, 1}, {1, 201, 200, 2},
-			{1, 201, 7050, 70}, {50, 60, 1 << 40, 10}, {1, 201, math.MaxUint64, 200}, {200, 201, 5, 1},
+			{1, 201, 0, 1},
+			{1, 201, 99, 1},
+			{1, 201, 100, 1},
+			{1, 201, 199, 1},
+			{1, 201, 200, 2},
+			{1, 201, 7050, 70},
+			{50, 60, 1 << 40, 10},
+			{1, 201, math.MaxUint64, 200},
+			{200, 201, 5, 1},
 		} {
 			got, err := b.log.Entries(nil, 1, c.lo, c.hi, c.max)
 			if err != nil || uint64(len(got)) != c.want {

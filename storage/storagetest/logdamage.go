@@ -103,8 +103,10 @@ func (r *damageRun) damage() bool {
 	// A restart changes nothing, nor do new records.
 	for id := range hit {
 		b, _ := log.Bounds(id)
-		log.Submit(&storage.Append{Group: id, State: storage.HardState{Term: 99}, HasState: true,
-			Entries: entries(id, b.Last+1, b.Last+2, 99, 10)})
+		log.Submit(&storage.Append{
+			Group: id, State: storage.HardState{Term: 99}, HasState: true,
+			Entries: entries(id, b.Last+1, b.Last+2, 99, 10),
+		})
 	}
 	log.Drain()
 	if err := log.Close(); err != nil {

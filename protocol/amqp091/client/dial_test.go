@@ -57,20 +57,27 @@ func TestTune(t *testing.T) {
 		want   wire.ConnectionTuneOK
 	}{
 		{
-			"server's are lower", wire.ConnectionTune{ChannelMax: 10, FrameMax: 8192, Heartbeat: 5},
-			Options{Heartbeat: time.Minute}, wire.ConnectionTuneOK{ChannelMax: 10, FrameMax: 8192, Heartbeat: 5},
+			"server's are lower",
+			wire.ConnectionTune{ChannelMax: 10, FrameMax: 8192, Heartbeat: 5},
+			Options{Heartbeat: time.Minute},
+			wire.ConnectionTuneOK{ChannelMax: 10, FrameMax: 8192, Heartbeat: 5},
 		},
 		{
-			"ours are lower", wire.ConnectionTune{ChannelMax: 65535, FrameMax: 1 << 31, Heartbeat: 65535},
+			"ours are lower",
+			wire.ConnectionTune{ChannelMax: 65535, FrameMax: 1 << 31, Heartbeat: 65535},
 			Options{ChannelMax: 3, FrameMax: 9000, Heartbeat: 2 * time.Second},
 			wire.ConnectionTuneOK{ChannelMax: 3, FrameMax: 9000, Heartbeat: 2},
 		},
 		{
-			"server has none", wire.ConnectionTune{ChannelMax: 0, FrameMax: 0, Heartbeat: 0}, Options{Heartbeat: time.Minute},
+			"server has none",
+			wire.ConnectionTune{ChannelMax: 0, FrameMax: 0, Heartbeat: 0},
+			Options{Heartbeat: time.Minute},
 			wire.ConnectionTuneOK{ChannelMax: 2047, FrameMax: 131072, Heartbeat: 60},
 		},
 		{
-			"no heartbeat wanted", wire.ConnectionTune{ChannelMax: 1, FrameMax: 8192, Heartbeat: 1}, Options{},
+			"no heartbeat wanted",
+			wire.ConnectionTune{ChannelMax: 1, FrameMax: 8192, Heartbeat: 1},
+			Options{},
 			wire.ConnectionTuneOK{ChannelMax: 1, FrameMax: 8192},
 		},
 	} {
