@@ -138,12 +138,12 @@ func newRig(t testing.TB, adjust func(*auth.VerifierOptions)) *rig {
 	return r
 }
 
-// login tries a password and returns the error and how many hashes it cost.
-func (r *rig) login(t testing.TB, user, password string, peer netip.AddrPort) (auth.Identity, error, uint64) {
+// login tries a password and returns how many hashes it cost.
+func (r *rig) login(t testing.TB, user, password string, peer netip.AddrPort) (id auth.Identity, hashes uint64, err error) {
 	t.Helper()
 	before := r.Stats().Hashes
-	id, err := r.Authenticate(t.Context(), auth.Credentials{
+	id, err = r.Authenticate(t.Context(), auth.Credentials{
 		User: user, Password: secret.New(password), Peer: peer, Mechanism: auth.Plain,
 	})
-	return id, err, r.Stats().Hashes - before
+	return id, r.Stats().Hashes - before, err
 }

@@ -96,15 +96,21 @@ func scramCredentials(name string, password secret.String, salt []byte) (scram.S
 	}
 	factors := scram.KeyFactors{Salt: string(salt), Iters: scramIters}
 	c, err := client.GetStoredCredentialsWithError(factors)
-	if err != nil || isASCII(password.Reveal()) {
-		return c, err == nil, err
+	if err != nil {
+		return none, false, fmt.Errorf("derive the keys of %s: %w", name, err)
+	}
+	if isASCII(password.Reveal()) {
+		return c, true, nil
 	}
 	client, err = scramHash(name).NewClient("", "", "")
 	if err != nil {
-		return none, false, err
+		return none, false, fmt.Errorf("derive the keys of %s for no password: %w", name, err)
 	}
 	empty, err := client.GetStoredCredentialsWithError(factors)
-	return c, err == nil && !bytes.Equal(empty.StoredKey, c.StoredKey), err
+	if err != nil {
+		return none, false, fmt.Errorf("derive the keys of %s for no password: %w", name, err)
+	}
+	return c, !bytes.Equal(empty.StoredKey, c.StoredKey), nil
 }
 
 func isASCII(s string) bool {

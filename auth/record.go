@@ -37,8 +37,6 @@ const (
 	maxField      = 128 // bytes of salt or key
 )
 
-var b64 = base64.RawStdEncoding
-
 type argonKey struct {
 	kib, time uint32
 	lanes     uint8
@@ -69,15 +67,15 @@ func (r record) String() string {
 	b.WriteString("$" + recordVersion)
 	if a := r.argon; a != nil {
 		fmt.Fprintf(&b, "$%s,m=%d,t=%d,p=%d,salt=%s,key=%s", argonName, a.kib, a.time, a.lanes,
-			b64.EncodeToString(a.salt), b64.EncodeToString(a.key))
+			base64.RawStdEncoding.EncodeToString(a.salt), base64.RawStdEncoding.EncodeToString(a.key))
 	}
 	if h := r.rabbit; h != nil {
-		fmt.Fprintf(&b, "$%s,hash=%s", h.name, b64.EncodeToString(h.sum))
+		fmt.Fprintf(&b, "$%s,hash=%s", h.name, base64.RawStdEncoding.EncodeToString(h.sum))
 	}
 	for _, name := range []string{scram256Name, scram512Name} {
 		if c, ok := r.scram[name]; ok {
 			fmt.Fprintf(&b, "$%s,i=%d,salt=%s,stored=%s,server=%s", name, c.Iters,
-				b64.EncodeToString([]byte(c.Salt)), b64.EncodeToString(c.StoredKey), b64.EncodeToString(c.ServerKey))
+				base64.RawStdEncoding.EncodeToString([]byte(c.Salt)), base64.RawStdEncoding.EncodeToString(c.StoredKey), base64.RawStdEncoding.EncodeToString(c.ServerKey))
 		}
 	}
 	return b.String()
@@ -178,7 +176,7 @@ func (f *fields) number(key string, lowest, highest uint32) uint32 {
 }
 
 func (f *fields) bytes(key string, least int) []byte {
-	b, err := b64.DecodeString(f.take(key))
+	b, err := base64.RawStdEncoding.DecodeString(f.take(key))
 	f.fail(err != nil || len(b) < least || len(b) > maxField, "has a bad "+key)
 	return b
 }

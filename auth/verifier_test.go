@@ -45,7 +45,7 @@ func TestAuthenticate(t *testing.T) {
 			r := newRig(t, nil)
 			r.catalog.setUser("cert", secret.String{})
 			r.catalog.setUser("odd", secret.New("$w9$argon2id"))
-			id, err, hashes := r.login(t, c.user, c.password, c.peer)
+			id, hashes, err := r.login(t, c.user, c.password, c.peer)
 			if hashes != c.hashes {
 				t.Errorf("%d hashes", hashes)
 			}
@@ -64,7 +64,7 @@ func TestAuthenticate(t *testing.T) {
 
 func TestLoopbackUsersCanBeChosen(t *testing.T) {
 	r := newRig(t, func(o *auth.VerifierOptions) { o.LoopbackUsers = []string{} })
-	if _, err, _ := r.login(t, "guest", rightPassword, remote); err != nil {
+	if _, _, err := r.login(t, "guest", rightPassword, remote); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -80,7 +80,7 @@ func TestRemembered(t *testing.T) {
 	expect := func(step, password string, right bool, hashes uint64) {
 		t.Helper()
 		r.clock.Advance(time.Second) // past any delay
-		_, err, n := r.login(t, "alice", password, remote)
+		_, n, err := r.login(t, "alice", password, remote)
 		if (err == nil) != right || n != hashes {
 			t.Fatalf("%s: %v, %d hashes", step, err, n)
 		}
@@ -133,7 +133,7 @@ func TestChangedWhileHashing(t *testing.T) {
 					return r.catalog.current()
 				}
 			})
-			id, err, hashes := r.login(t, "alice", rightPassword, remote)
+			id, hashes, err := r.login(t, "alice", rightPassword, remote)
 			if (err == nil) != c.right || hashes != 2 || c.right && fmt.Sprint(id.Tags) != "[changed]" {
 				t.Fatalf("%+v, %v, %d hashes", id, err, hashes)
 			}
@@ -144,7 +144,7 @@ func TestChangedWhileHashing(t *testing.T) {
 func TestNothingRemembered(t *testing.T) {
 	r := newRig(t, func(o *auth.VerifierOptions) { o.Remember = -1 })
 	for range 2 {
-		if _, err, n := r.login(t, "alice", rightPassword, remote); err != nil || n != 1 {
+		if _, n, err := r.login(t, "alice", rightPassword, remote); err != nil || n != 1 {
 			t.Fatalf("%v, %d hashes", err, n)
 		}
 	}
@@ -161,11 +161,11 @@ func TestRehashAtLogin(t *testing.T) {
 		o.Upgrade = func(u auth.Upgrade) { upgrades = append(upgrades, u) }
 	})
 	r.catalog.setUser("carol", imported)
-	if _, err, n := r.login(t, "carol", "wrong", remote); err == nil || n != 1 || len(upgrades) != 0 {
+	if _, n, err := r.login(t, "carol", "wrong", remote); err == nil || n != 1 || len(upgrades) != 0 {
 		t.Fatalf("wrong: %v, %d hashes, %d upgrades", err, n, len(upgrades))
 	}
 	r.clock.Advance(time.Second)
-	id, err, _ := r.login(t, "carol", "test12", remote)
+	id, _, err := r.login(t, "carol", "test12", remote)
 	if err != nil || len(upgrades) != 1 {
 		t.Fatalf("right: %v, %d upgrades", err, len(upgrades))
 	}
@@ -174,7 +174,7 @@ func TestRehashAtLogin(t *testing.T) {
 		t.Fatalf("%+v", u)
 	}
 	r.catalog.setUser("carol", u.Record)
-	if _, err, n := r.login(t, "carol", "test12", remote); err != nil || n != 1 || len(upgrades) != 1 {
+	if _, n, err := r.login(t, "carol", "test12", remote); err != nil || n != 1 || len(upgrades) != 1 {
 		t.Fatalf("after the upgrade: %v, %d hashes, %d upgrades", err, n, len(upgrades))
 	}
 }
@@ -182,13 +182,13 @@ func TestRehashAtLogin(t *testing.T) {
 // TestFailuresAreSlowed drives the delays with the clock.
 func TestFailuresAreSlowed(t *testing.T) {
 	r := newRig(t, nil)
-	if _, err, _ := r.login(t, "alice", "wrong", remote); err == nil {
+	if _, _, err := r.login(t, "alice", "wrong", remote); err == nil {
 		t.Fatal("logged in")
 	}
-	if _, err, _ := r.login(t, "alice", rightPassword, netip.MustParseAddrPort("198.51.100.1:1")); err != nil {
+	if _, _, err := r.login(t, "alice", rightPassword, netip.MustParseAddrPort("198.51.100.1:1")); err != nil {
 		t.Fatalf("from another network: %v", err)
 	}
-	if _, err, n := r.login(t, "alice", rightPassword, remote); err != nil || n != 0 {
+	if _, n, err := r.login(t, "alice", rightPassword, remote); err != nil || n != 0 {
 		t.Fatalf("a remembered password waits for nobody: %v", err)
 	}
 	done := make(chan error, 1)
@@ -229,7 +229,7 @@ func TestFailuresAreSlowed(t *testing.T) {
 // the same kind of answer and without a hash.
 func TestManyAttemptsAtOnceAreRefused(t *testing.T) {
 	r := newRig(t, nil)
-	if _, err, _ := r.login(t, "alice", "wrong", remote); err == nil {
+	if _, _, err := r.login(t, "alice", "wrong", remote); err == nil {
 		t.Fatal("logged in")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -263,7 +263,7 @@ func TestEqualAttemptsShareAHash(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			if _, err, _ := r.login(t, "alice", rightPassword, remote); err != nil {
+			if _, _, err := r.login(t, "alice", rightPassword, remote); err != nil {
 				t.Error(err)
 			}
 		})

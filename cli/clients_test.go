@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The recipe's line prints what the recipe shows. // estate F10, F11
+// The recipe's line prints what the recipe shows (estate F10, F11).
 func TestProducerOutput(t *testing.T) {
 	w := newWorld(t)
 	code := w.run("producer", "--brokerUrl", "discovery:fabric:default", "--user", "admin", "--password", "admin",
@@ -18,7 +18,7 @@ func TestProducerOutput(t *testing.T) {
 }
 
 // The recipe's own dashes, and a broker that dies twice meanwhile: numbers go
-// on, and the end says that nothing was lost. // estate F17
+// on, and the end says that nothing was lost (estate F17).
 func TestProducerThroughFailover(t *testing.T) {
 	w := newWorld(t)
 	b := newFakeBroker()
@@ -229,7 +229,7 @@ func TestDestination(t *testing.T) {
 	}
 }
 
-// estate F17
+// Dashes that a word processor has made long are understood (estate F17).
 func TestStraightDashes(t *testing.T) {
 	for in, want := range map[string]string{
 		"--count": "--count", "-h": "-h", "–count": "--count", "—count=3": "--count=3", "-—sleep": "--sleep", "–-x": "--x",

@@ -10,5 +10,5 @@ func openFiles() int64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return 0
 	}
-	return int64(min(uint64(r.Cur), 1<<40))
+	return int64(min(uint64(r.Cur), 1<<40)) //nolint:unconvert // FreeBSD has it signed
 }

@@ -85,7 +85,7 @@ func (p *process) stop() error {
 
 // failure is why the process ended, with the last it has logged.
 func (p *process) failure() error {
-	return fmt.Errorf("%v\n%s", p.err, p.log.String())
+	return fmt.Errorf("%w\n%s", p.err, p.log.String())
 }
 
 // A tail keeps the end of what is written to it.

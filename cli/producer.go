@@ -76,7 +76,7 @@ type producer struct {
 	conn               *connector
 	out                io.Writer
 
-	produced, rejected int // messages sent at least once; refused by the broker
+	produced int // messages sent at least once
 
 	mu struct {
 		sync.Mutex

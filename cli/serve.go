@@ -54,8 +54,8 @@ func (a *App) serveCmd() *cobra.Command {
 // serve runs a node until ctx ends.
 func (a *App) serve(ctx context.Context, cfg *config.Config) error {
 	log := a.logger(cfg).With("node", cfg.Node.Name)
-	for _, w := range cfg.Warnings {
-		log.Warn(w)
+	for _, proto := range cfg.NotServed {
+		log.Warn("listener is not opened, this version does not serve it yet", "proto", proto)
 	}
 	if a.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(cfg.GoMemoryLimit())
@@ -81,8 +81,7 @@ func (a *App) serve(ctx context.Context, cfg *config.Config) error {
 	}
 	if err := writePorts(o.DataDir, n.Addrs()); err != nil {
 		cancel()
-		<-ended
-		return err
+		return errors.Join(err, <-ended)
 	}
 	fmt.Fprintln(a.Stdout, readyLine(cfg, n.Addrs()))
 	err = <-ended

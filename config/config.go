@@ -35,8 +35,9 @@ type Config struct {
 	// CookieFile holds the secret that admits nodes to a cluster.
 	CookieFile string
 
-	// Warnings are to be said once at start.
-	Warnings []string
+	// NotServed are the listeners that were asked for and come in a later version:
+	// to be said once at start.
+	NotServed []string
 
 	machine Machine
 	origins map[string]string // key to where its value came from
@@ -136,7 +137,7 @@ func (c *Config) resolve() error {
 			c.Listen[p.Name] = "off"
 			continue
 		case !p.Serves && tolerated(p.Name):
-			c.Warnings = append(c.Warnings, fmt.Sprintf("listener %s is not opened: this version does not serve it yet", p.Name))
+			c.NotServed = append(c.NotServed, p.Name)
 			continue
 		}
 		addr, err := c.address(p, value)

@@ -57,8 +57,8 @@ func TestLoad(t *testing.T) {
 			for _, l := range c.Node.Listen {
 				fmt.Fprintf(&b, "%s %s\n", l.Protocol, l.Addr)
 			}
-			for _, w := range c.Warnings {
-				fmt.Fprintf(&b, "warning: %s\n", w)
+			for _, name := range c.NotServed {
+				fmt.Fprintf(&b, "not served: %s\n", name)
 			}
 			fmt.Fprintf(&b, "beyond this machine: %v\n", c.Beyond())
 			return b.String()

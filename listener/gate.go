@@ -2,7 +2,6 @@ package listener
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -22,18 +21,6 @@ type GateOptions struct {
 	MaxHalfOpen int
 	// Clock is the time. Default: the machine's.
 	Clock Clock
-}
-
-// Validate reports every fault of the options at once.
-func (o GateOptions) Validate() error {
-	var faults []error
-	if o.MaxConnections < 0 {
-		faults = append(faults, fmt.Errorf("max connections is %d, must not be negative", o.MaxConnections))
-	}
-	if o.MaxHalfOpen < 0 {
-		faults = append(faults, fmt.Errorf("max half-open connections is %d, must not be negative", o.MaxHalfOpen))
-	}
-	return errors.Join(faults...)
 }
 
 // A Gate decides which connections a node takes. It counts them, and when there

@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -41,16 +40,15 @@ func (l *limiter) allow() (suppressed int64, ok bool) {
 	return suppressed, true
 }
 
-func (l *Listener) warn(msg string, args ...any) { l.limited(slog.LevelWarn, msg, args) }
-func (l *Listener) info(msg string, args ...any) { l.limited(slog.LevelInfo, msg, args) }
-
-func (l *Listener) limited(level slog.Level, msg string, args []any) {
+// loudly returns the logger for one line of a kind that peers can cause as often
+// as they like: it writes nothing when there have been too many.
+func (l *Listener) loudly() *slog.Logger {
 	suppressed, ok := l.loud.allow()
-	if !ok {
-		return
+	switch {
+	case !ok:
+		return l.silent
+	case suppressed > 0:
+		return l.log.With("suppressed", suppressed)
 	}
-	if suppressed > 0 {
-		args = append(args, "suppressed", suppressed)
-	}
-	l.log.Log(context.Background(), level, msg, args...)
+	return l.log
 }

@@ -31,10 +31,11 @@ import (
 
 // A Listener is one listening socket.
 type Listener struct {
-	o    Options
-	ln   net.Listener
-	log  *slog.Logger
-	loud limiter // for what a hostile peer could make us log
+	o      Options
+	ln     net.Listener
+	log    *slog.Logger
+	loud   limiter      // for what a hostile peer could make us log
+	silent *slog.Logger // for what is over that limit
 
 	accepted  atomic.Int64
 	refused   atomic.Int64
@@ -70,7 +71,7 @@ func New(ctx context.Context, o Options) (*Listener, error) {
 	l := &Listener{
 		o: o, ln: ln,
 		log:  o.Logger.With("listener", o.Name),
-		loud: limiter{clock: o.Clock},
+		loud: limiter{clock: o.Clock}, silent: slog.New(slog.DiscardHandler),
 	}
 	l.mu.conns = map[*budget]struct{}{}
 	return l, nil
@@ -134,7 +135,7 @@ func (l *Listener) accept(ctx, serving context.Context, conns *sync.WaitGroup) e
 			return fmt.Errorf("accept on %s %s: %w", l.o.Name, l.Addr(), err)
 		default:
 			l.failures.Add(1)
-			l.warn("accepting failed and is tried again", "err", err, "dur", pause,
+			l.loudly().Warn("accepting failed and is tried again", "err", err, "dur", pause,
 				"hint", "if descriptors ran out, raise the limit of open files (ulimit -n, LimitNOFILE=)")
 			select {
 			case <-ctx.Done():
@@ -171,7 +172,7 @@ func (l *Listener) admit(serving context.Context, c net.Conn, conns *sync.WaitGr
 	if err != nil {
 		_ = c.Close()
 		l.refused.Add(1)
-		l.warn("connection refused", "peer", in.Peer, "err", err)
+		l.loudly().Warn("connection refused", "peer", in.Peer, "err", err)
 		return
 	}
 	l.mu.Lock()
@@ -255,15 +256,15 @@ func (l *Listener) report(b *budget, in protocol.Info, err error) {
 	case errors.Is(err, errSilent):
 		l.log.Debug("connection closed by the peer before it said anything", "peer", in.Peer)
 	case b.evicted.Load():
-		l.warn("connection closed before login to make room for others", "peer", in.Peer,
+		l.loudly().Warn("connection closed before login to make room for others", "peer", in.Peer,
 			"hint", "raise the limit with --set limits.max_half_open=N")
 	case errors.As(err, &alien):
-		l.info("connection closed, it speaks another protocol", "peer", in.Peer, "err", alien)
+		l.loudly().Info("connection closed, it speaks another protocol", "peer", in.Peer, "err", alien)
 	case !loggedIn && (errors.Is(err, errBudget) || errors.Is(err, os.ErrDeadlineExceeded)):
 		l.overspent.Add(1)
-		l.info("connection closed before login, its budget is used up", "peer", in.Peer, "err", err)
+		l.loudly().Info("connection closed before login, its budget is used up", "peer", in.Peer, "err", err)
 	case !loggedIn:
-		l.info("connection ended before login", "peer", in.Peer, "err", err)
+		l.loudly().Info("connection ended before login", "peer", in.Peer, "err", err)
 	default:
 		l.log.Info("connection ended", "peer", in.Peer, "err", err)
 	}

@@ -36,7 +36,7 @@ func TestServe(t *testing.T) {
 }
 
 // A load balancer that only looks whether the port is open must not fill the
-// log, nor must one that resets instead of closing. (estate R19)
+// log, nor must one that resets instead of closing (estate R19).
 func TestBareConnectLogsNothingAboveDebug(t *testing.T) {
 	r := start(t, Options{})
 	for i := range 20 {
@@ -59,7 +59,7 @@ func TestBareConnectLogsNothingAboveDebug(t *testing.T) {
 	}
 }
 
-// Bytes before login are counted whatever the frontend does with them. (X3)
+// Bytes before login are counted whatever the frontend does with them (X3).
 func TestBudgetBytes(t *testing.T) {
 	r := start(t, Options{LoginBytes: 1000})
 	c := r.dial()
@@ -83,7 +83,7 @@ func TestBudgetIsLifted(t *testing.T) {
 	}
 }
 
-// Slowloris: one byte at a time keeps nobody inside. (X3, G19)
+// Slowloris: one byte at a time keeps nobody inside (X3, G19).
 func TestBudgetTime(t *testing.T) {
 	r := start(t, Options{LoginTime: 80 * time.Millisecond})
 	began := time.Now()

@@ -20,27 +20,43 @@ func (e *errForeign) Error() string { return fmt.Sprintf("the peer speaks %s: %s
 var errSilent = errors.New("the peer said nothing")
 
 // A foreign protocol is one that users point at the wrong port.
-type foreign struct {
-	magic      []string
-	what, hint string
+type foreign uint8
+
+const (
+	foreignTLS foreign = iota
+	foreignHTTP
+	foreignProxy
+	foreigners // how many there are
+)
+
+// magic returns what the protocol's conversations begin with.
+func (f foreign) magic() []string {
+	switch f {
+	case foreignTLS:
+		return []string{"\x16\x03"}
+	case foreignHTTP:
+		return []string{"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "CONNECT ", "PRI * HTTP/2"}
+	default:
+		return []string{"PROXY ", "\r\n\r\n\x00\r\nQUIT\n"}
+	}
 }
 
-var (
-	foreignTLS  = foreign{[]string{"\x16\x03"}, "TLS", "this listener is plain; connect without TLS, or to the TLS listener"}
-	foreignHTTP = foreign{
-		[]string{"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "CONNECT ", "PRI * HTTP/2"},
-		"HTTP", "this is a messaging port; the management address is another one",
+// refusal is why it is not served, and what to do.
+func (f foreign) refusal() *errForeign {
+	switch f {
+	case foreignTLS:
+		return &errForeign{"TLS", "this listener is plain; connect without TLS, or to the TLS listener"}
+	case foreignHTTP:
+		return &errForeign{"HTTP", "this is a messaging port; the management address is another one"}
+	default:
+		return &errForeign{"the PROXY protocol", "this listener does not expect it; turn it off in the load balancer"}
 	}
-	foreignProxy = foreign{
-		[]string{"PROXY ", "\r\n\r\n\x00\r\nQUIT\n"},
-		"the PROXY protocol", "this listener does not expect it; turn it off in the load balancer",
-	}
-)
+}
 
 // match tells whether prefix is this foreign protocol.
 func (f foreign) match(prefix []byte) protocol.Verdict {
 	verdict := protocol.No
-	for _, m := range f.magic {
+	for _, m := range f.magic() {
 		switch {
 		case bytes.HasPrefix(prefix, []byte(m)):
 			return protocol.Yes
@@ -63,10 +79,10 @@ func choose(fronts []protocol.Frontend, prefix []byte) (f protocol.Frontend, und
 			undecided = true
 		}
 	}
-	for _, alien := range []foreign{foreignTLS, foreignHTTP, foreignProxy} {
+	for alien := range foreigners {
 		switch alien.match(prefix) {
 		case protocol.Yes:
-			return nil, false, &errForeign{alien.what, alien.hint}
+			return nil, false, alien.refusal()
 		case protocol.NeedMore:
 			undecided = true
 		}
@@ -111,7 +127,7 @@ func sniff(c net.Conn, fronts []protocol.Frontend) (protocol.Frontend, []byte, e
 func sniffTLS(c net.Conn) (bool, []byte, error) {
 	var buf [2]byte
 	n, err := io.ReadAtLeast(c, buf[:], 1)
-	if n == 1 && buf[0] == foreignTLS.magic[0][0] {
+	if n == 1 && buf[0] == foreignTLS.magic()[0][0] {
 		_, err = io.ReadFull(c, buf[1:])
 		n = 2
 	}

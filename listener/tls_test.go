@@ -87,7 +87,7 @@ func TestTLS(t *testing.T) {
 }
 
 // What a peer spends on the handshake counts, and a handshake never finished
-// ends with the time before login. (X8)
+// ends with the time before login (X8).
 func TestTLSWithinBudget(t *testing.T) {
 	config, _ := serverTLS(t)
 	t.Run("bytes", func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -68,7 +69,7 @@ func Serve(ctx context.Context, ln net.Listener, o Options) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	return err
+	return fmt.Errorf("serve the operations: %w", err)
 }
 
 // reply writes an answer.

@@ -49,7 +49,7 @@ func (c *Client) Status(ctx context.Context) (s admin.Status, err error) {
 func (c *Client) get(ctx context.Context, path string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+path, nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("ask for %s: %w", path, err)
 	}
 	resp, err := c.http.Do(req)
 	switch {

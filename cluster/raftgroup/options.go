@@ -3,7 +3,6 @@ package raftgroup
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -77,7 +76,7 @@ func (o Options) withDefaults() Options {
 		o.Transport = noTransport{}
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
 }

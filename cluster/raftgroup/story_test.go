@@ -1,7 +1,6 @@
 package raftgroup_test
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
@@ -151,7 +150,7 @@ func printStatus(n *envNode, s raftgroup.Status) {
 
 func learner(p raftgroup.PeerStatus) string {
 	if p.Learner {
-		return fmt.Sprintf(" learner")
+		return " learner"
 	}
 	return ""
 }

@@ -94,14 +94,13 @@ func (l *Log) Entries(dst []storage.Entry, id, lo, hi, maxBytes uint64) ([]stora
 // A read is a part of one call of Entries: entries that were looked up under
 // the lock, whose segments are pinned until they were read without it.
 type read struct {
-	group   uint64
-	first   uint64 // index of the first
-	n       int
-	locs    [readEntries]loc
-	segs    [readEntries]*segment // nil: the entry is in memory
-	ents    [readEntries]storage.Entry
-	scratch []byte
-	full    bool // maxBytes are reached
+	group uint64
+	first uint64 // index of the first
+	n     int
+	locs  [readEntries]loc
+	segs  [readEntries]*segment // nil: the entry is in memory
+	ents  [readEntries]storage.Entry
+	full  bool // maxBytes are reached
 }
 
 func (l *Log) lookup(r *read, id, lo, hi uint64) error {

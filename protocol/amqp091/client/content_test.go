@@ -9,13 +9,6 @@ import (
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
-// clone copies a delivery out of the read buffer.
-func clone(d Delivery) Delivery {
-	d.Exchange, d.RoutingKey = bytes.Clone(d.Exchange), bytes.Clone(d.RoutingKey)
-	d.Props, d.Body = bytes.Clone(d.Props), bytes.Clone(d.Body)
-	return d
-}
-
 func (d Delivery) String() string {
 	return fmt.Sprintf("%s %d %v %s %s %s %s %x", d.ConsumerTag, d.Tag, d.Redelivered, d.Exchange, d.RoutingKey,
 		d.Props.ContentType(), d.Props.MessageID(), d.Body)
