@@ -190,7 +190,7 @@ func (r *read) readRun(l *Log, dst []storage.Entry, i, k int) ([]storage.Entry, 
 		e, ok := decodeEntry(buf[int64(at.off)-base:], l.salt, at)
 		if !ok || e.Index != r.first+uint64(i) {
 			d := &Damage{
-				Segment: at.seq, Offset: int64(at.off), Length: at.size(),
+				Segment: at.seq, File: segmentName(s.slot), Offset: int64(at.off), Length: at.size(),
 				Group: r.group, Index: r.first + uint64(i), Known: true,
 			}
 			return dst, fmt.Errorf("seglog: %w", d)
