@@ -297,7 +297,7 @@ func (g *Group) take() inbox {
 // matter.
 func (g *Group) step(m *raftpb.Message) {
 	if err := g.rn.Step(m); err != nil {
-		g.log.Debug("message ignored", "type", m.GetType().String(), "from", m.GetFrom(), "err", err)
+		g.log.Debug("message ignored", "kind", m.GetType().String(), "from", m.GetFrom(), "err", err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -199,10 +198,10 @@ func (d *directory) salvage(s *segment) error {
 		return err
 	}
 	if seq == 0 {
-		d.log.opts.Logger.Warn("log file holds no segment", slog.Int("file", s.slot))
+		d.log.opts.Logger.Warn("log file holds no segment", "file", s.slot)
 		return nil
 	}
-	d.log.opts.Logger.Error("log segment header damaged", slog.Int("file", s.slot), slog.Uint64("segment", seq))
+	d.log.opts.Logger.Error("log segment header damaged", "file", s.slot, "segment", seq)
 	if seq < d.oldest || d.bySeq[seq] != nil || d.last == nil || seq > d.last.seq+1 {
 		return nil
 	}

@@ -3,7 +3,6 @@ package seglog
 import (
 	"cmp"
 	"fmt"
-	"log/slog"
 	"slices"
 
 	"github.com/warrenmq/warren/storage"
@@ -125,7 +124,7 @@ func (r *replay) damage(d *Damage) {
 		d.File = segmentName(r.log.segment(d.Segment).slot)
 	}
 	r.log.damages = append(r.log.damages, d)
-	r.log.opts.Logger.Error("acknowledged log data lost", slog.Any("err", d))
+	r.log.opts.Logger.Error("acknowledged log data lost", "err", d)
 }
 
 // group returns the group of a record, and notes whether records before it
@@ -285,8 +284,8 @@ func (r *replay) finish() {
 	slices.SortFunc(l.found, func(a, b storage.GroupState) int { return cmp.Compare(a.Group, b.Group) })
 	for _, f := range l.found {
 		if f.Damaged {
-			l.opts.Logger.Error("group lost acknowledged log data", slog.Uint64("group", f.Group),
-				slog.Uint64("first", f.First), slog.Uint64("last", f.Last))
+			l.opts.Logger.Error("group lost acknowledged log data", "group", f.Group,
+				"first", f.First, "last", f.Last)
 		}
 	}
 }

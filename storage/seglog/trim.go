@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"syscall"
 )
@@ -151,7 +150,7 @@ func (l *Log) Prepare() bool {
 	err := l.prepareStep(slot)
 	if errors.Is(err, syscall.ENOSPC) {
 		// Not fatal here: the writer may never need the segment.
-		l.opts.Logger.Warn("no space to prepare a log segment", slog.Any("err", err))
+		l.opts.Logger.Warn("no space to prepare a log segment", "err", err)
 		l.mu.Lock()
 		l.p.full = l.lastHeld().seq
 		l.mu.Unlock()

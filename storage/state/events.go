@@ -42,7 +42,7 @@ func (e *events) listener() *pebble.EventListener {
 	l := &pebble.EventListener{
 		BackgroundError: e.backgroundError,
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			e.log.Error("a file of the state store is damaged", "file", i.Path, "err", i.Details)
+			e.log.Error("a file of the state store is damaged", "path", i.Path, "err", i.Details)
 		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			e.log.Warn("commits to the state store wait", "reason", i.Reason)
@@ -76,5 +76,5 @@ func (e *events) backgroundError(err error) {
 }
 
 func (e *events) diskSlow(i vfs.DiskSlowInfo) {
-	e.log.Warn("the disk is slow", "op", i.OpType.String(), "file", i.Path, "dur", i.Duration)
+	e.log.Warn("the disk is slow", "op", i.OpType.String(), "path", i.Path, "dur", i.Duration)
 }
