@@ -104,6 +104,7 @@ func (l *Listener) Run(ctx context.Context) error {
 
 	var conns sync.WaitGroup
 	err := l.accept(ctx, serving, &conns)
+	_ = l.ln.Close() // it may have failed without being closed
 
 	goodbye()
 	l.closeConns(true)

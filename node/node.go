@@ -77,7 +77,7 @@ func New(o Options) (*Node, error) {
 		clock: clock.NewReal(), ready: make(chan struct{}),
 	}
 	n.shards.Store(new(shardTable))
-	n.start = n.now()
+	n.start = o.Wall()
 	if err := n.open(); err != nil {
 		n.closeStores()
 		return nil, err
@@ -124,14 +124,6 @@ func (n *Node) open() (err error) {
 }
 
 func (n *Node) store() storage.State { return stoppable{n.state, &n.stopping} }
-
-// now is the wall clock, for showing and for seeding.
-func (n *Node) now() time.Time {
-	if n.o.Clock != nil {
-		return n.o.Clock.Now()
-	}
-	return n.clock.Now()
-}
 
 // Ready is closed when the listeners are open.
 func (n *Node) Ready() <-chan struct{} { return n.ready }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/warrenmq/warren/internal/clock"
 	"github.com/warrenmq/warren/listener"
 	"github.com/warrenmq/warren/storage"
 )
@@ -51,9 +52,11 @@ type Options struct {
 	FS vfs.FS
 	// Network opens listening sockets. Default: TCP of the machine.
 	Network listener.Network
-	// Clock is the wall clock, and what the listeners wait by. Default: the
-	// machine's.
+	// Clock is what the listeners wait by. Default: the machine's.
 	Clock listener.Clock
+	// Wall is the wall clock, for showing and for seeding. Default: the
+	// machine's.
+	Wall func() time.Time
 	// Exit ends the process with a status when the data can not be read or
 	// written (74), or when a stop takes too long (1). It must not return.
 	// Default: os.Exit.
@@ -174,6 +177,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Version == "" {
 		o.Version = "devel"
+	}
+	if o.Wall == nil {
+		o.Wall = clock.NewReal().Now
 	}
 	if o.Exit == nil {
 		o.Exit = os.Exit

@@ -35,7 +35,7 @@ func (m lateMachine) Turn(now time.Duration, p commitlog.Proposer) {
 	m.Machine.Turn(now, p)
 }
 
-func (n *Node) wall() int64 { return n.now().UnixMilli() }
+func (n *Node) wall() int64 { return n.o.Wall().UnixMilli() }
 
 // groupOf adapts a Raft group for the machines on it.
 type groupOf struct{ *raftgroup.Group }
