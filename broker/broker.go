@@ -180,15 +180,15 @@ func (b *Broker) tell(q *catalog.Queue) {
 	}
 }
 
-// begin makes a memory queue.
-func (b *Broker) begin(q *catalog.Queue) {
+// begin makes a memory queue, unless it is there or was deleted meanwhile.
+func (b *Broker) begin(q *catalog.Queue) *memory.Queue {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mu.queues[q.ID] != nil {
-		return
+	if m := b.mu.queues[q.ID]; m != nil || b.View().QueueByID(q.ID) == nil {
+		return m
 	}
 	id := q.ID
-	b.mu.queues[id] = memory.New(memory.Options{
+	m := memory.New(memory.Options{
 		ID: id, Settings: Settings(q), Now: b.o.Now,
 		Incarnation: queue.Incarnation{Node: b.o.Node, Number: b.o.Incarnation},
 		Lookup: func() (shard.Settings, bool) {
@@ -206,6 +206,8 @@ func (b *Broker) begin(q *catalog.Queue) {
 			b.mu.Unlock()
 		},
 	})
+	b.mu.queues[id] = m
+	return m
 }
 
 // shardOf returns the shard that holds a queue.
@@ -218,6 +220,9 @@ func (b *Broker) shardOf(q *catalog.Queue) (shard.Shard, error) {
 		b.mu.RLock()
 		m := b.mu.queues[q.ID]
 		b.mu.RUnlock()
+		if m == nil && q.Incarnation == b.o.Incarnation {
+			m = b.begin(q) // the view is ahead of Changed
+		}
 		if m != nil {
 			return m, nil
 		}

@@ -13,6 +13,13 @@ import (
 // ConsumerSink receives what a consumer gets; see shard.Sink for what it may do.
 type ConsumerSink = shard.Sink
 
+// A Gate refuses deliveries while its protocol has too much to write. It is
+// asked in the shard's turn for every delivery; pending is how many the consumer
+// was granted and did not get yet. Once it refused, it owes a Consumer.Kick.
+type Gate interface {
+	Full(c *shard.Consumer, pending int) bool
+}
+
 // ConsumeOptions of Session.Consume.
 type ConsumeOptions struct {
 	Queue     string
@@ -22,7 +29,9 @@ type ConsumeOptions struct {
 	Prefetch  uint32 // unsettled deliveries at most, 0 for no limit
 	// Limit is shared by several consumers; may be nil.
 	Limit *Limit
-	Sink  ConsumerSink
+	Gate  Gate // may be nil
+	// Sink gets the deliveries. It has to call Delivered and Gone.
+	Sink ConsumerSink
 	// User comes back with every delivery.
 	User any
 }
@@ -38,10 +47,15 @@ const (
 type Consumer struct {
 	*shard.Consumer
 	Name string // of its queue
-	s    *Session
-	to   shard.Shard
-	// Ended is set when the broker ended the consumer.
-	Ended atomic.Bool
+	// Volatile says that what is settled there is never logged.
+	Volatile bool
+
+	s     *Session
+	to    shard.Shard
+	limit *Limit // nil without acknowledgements
+	gate  Gate
+
+	pending int // granted and not delivered; owned by the shard's turn
 }
 
 // Consume registers a consumer. Deliveries may reach its sink before Consume
@@ -58,16 +72,15 @@ func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*C
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{Name: q.Name, s: s, to: to, Consumer: &shard.Consumer{
+	c := &Consumer{Name: q.Name, Volatile: q.Shard == 0, s: s, to: to, gate: o.Gate, Consumer: &shard.Consumer{
 		Queue: q.ID, Sink: o.Sink, NoAck: o.NoAck, Exclusive: o.Exclusive, Priority: o.Priority,
-		Prefetch: o.Prefetch, Window: ackWindow, Session: s.number,
+		Prefetch: o.Prefetch, Window: ackWindow, Session: s.number, User: o.User,
 	}}
+	c.Shared = c
 	if o.NoAck {
 		c.Window = noAckWindow
-	}
-	c.User = o.User
-	if o.Limit != nil && !o.NoAck {
-		c.Shared = o.Limit
+	} else if o.Limit != nil {
+		c.limit = o.Limit
 		o.Limit.join(c)
 	}
 	err = await(ctx, func(done func(error)) {
@@ -79,13 +92,39 @@ func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*C
 		})
 	})
 	if err != nil {
-		if o.Limit != nil {
-			o.Limit.leave(c)
-		}
+		// If nobody waits for it any more, the consumer may begin yet.
+		c.End(true)
 		return nil, s.shardError(err, QueueResource, q.Name)
 	}
 	return c, nil
 }
+
+// Take implements queue.Credit, in the shard's turn.
+func (c *Consumer) Take() bool {
+	if c.gate != nil && c.gate.Full(c.Consumer, c.pending) || c.limit != nil && !c.limit.take() {
+		return false
+	}
+	c.pending++
+	return true
+}
+
+// Delivered says that the sink got n deliveries. It must be called by
+// Sink.Deliver.
+func (c *Consumer) Delivered(n int) { c.pending -= n }
+
+// Gone says that the shard ended the consumer. It must be called by
+// Sink.Cancelled.
+func (c *Consumer) Gone() {
+	if c.limit != nil {
+		// What was granted and is not on its way is free again.
+		c.limit.used.Add(-int64(c.pending))
+		c.limit.leave(c)
+	}
+	c.pending = 0
+}
+
+// Kick has the consumer served again after its Gate refused.
+func (c *Consumer) Kick() { c.to.Kick(c.Consumer) }
 
 // await calls f and waits for what it hands over, or for ctx.
 func await(ctx context.Context, f func(done func(error))) error {
@@ -116,24 +155,27 @@ func (s *Session) shardError(err error, r Resource, name string) error {
 }
 
 // Cancel ends the consumer: when it returns no delivery is made any more. What
-// it holds stays held, unless end is set: then all of it goes back to its place.
-func (c *Consumer) Cancel(ctx context.Context, end bool) error {
-	return await(ctx, func(done func(error)) {
-		c.to.Cancel(c.Consumer, end, func(err error) {
-			if l, ok := c.Shared.(*Limit); ok {
-				l.leave(c)
-			}
+// it holds stays held.
+func (c *Consumer) Cancel(ctx context.Context) error {
+	err := await(ctx, func(done func(error)) {
+		c.to.Cancel(c.Consumer, false, func(err error) {
+			c.Gone()
 			done(err)
 		})
 	})
+	if c.limit != nil {
+		c.limit.kick()
+	}
+	return err
 }
 
-// EndNow is Cancel with end, without waiting.
-func (c *Consumer) EndNow() {
-	c.to.Cancel(c.Consumer, true, func(error) {
-		if l, ok := c.Shared.(*Limit); ok {
-			l.leave(c)
-		}
+// End ends the consumer without waiting; the end of the session does. With all
+// set, what it holds goes back to its place.
+func (c *Consumer) End(all bool) {
+	c.s.ends.begin()
+	c.to.Cancel(c.Consumer, all, func(error) {
+		c.Gone()
+		c.s.ends.done()
 	})
 }
 
@@ -149,10 +191,12 @@ type Got struct {
 	Queue string
 	ID    shard.QueueID
 	From  shard.Shard // where it is settled
+	// Volatile says that what is settled there is never logged.
+	Volatile bool
 }
 
-// Get takes one message. Without noAck it is held until it is settled.
-func (s *Session) Get(ctx context.Context, name string, noAck bool) (Got, error) {
+// Get takes one message, which is held until it is settled.
+func (s *Session) Get(ctx context.Context, name string) (Got, error) {
 	q, err := s.queue(name)
 	if err != nil {
 		return Got{}, err
@@ -164,45 +208,67 @@ func (s *Session) Get(ctx context.Context, name string, noAck bool) (Got, error)
 	if err != nil {
 		return Got{}, err
 	}
-	g := Got{Queue: q.Name, ID: q.ID, From: to}
-	err = await(ctx, func(done func(error)) {
-		to.Get(q.ID, s.number, func(r shard.GetResult, err error) {
-			g.GetResult = r
-			done(err)
-		})
-	})
-	if err != nil {
-		return Got{}, s.shardError(err, QueueResource, q.Name)
+	ch := make(chan taken, 1)
+	to.Get(q.ID, s.number, func(r shard.GetResult, err error) { ch <- taken{r, err} })
+	select {
+	case t := <-ch:
+		if t.err != nil {
+			return Got{}, s.shardError(t.err, QueueResource, q.Name)
+		}
+		return Got{GetResult: t.r, Queue: q.Name, ID: q.ID, From: to, Volatile: q.Shard == 0}, nil
+	case <-ctx.Done():
+		s.orphans = append(s.orphans, orphan{q.ID, to, ch})
+		return Got{}, s.shardError(ctx.Err(), QueueResource, q.Name)
 	}
-	if noAck && !g.Empty {
-		to.Settle([]shard.Settle{{Queue: q.ID, Seq: g.Seq, Holding: g.Holding, Outcome: shard.Accept}}, nil)
-	}
-	return g, nil
+}
+
+// A taken is a shard's answer to Get.
+type taken struct {
+	r   shard.GetResult
+	err error
+}
+
+// An orphan is a Get that nobody waits for any more.
+type orphan struct {
+	queue shard.QueueID
+	to    shard.Shard
+	ch    chan taken
 }
 
 // A Limit bounds the unsettled deliveries of several consumers together, on
 // whatever queues: the prefetch of an AMQP channel.
 type Limit struct {
-	max  atomic.Int64 // 0 is no limit
+	max  atomic.Int64
 	used atomic.Int64
 	mu   sync.Mutex
 	all  map[*Consumer]struct{} // guarded by mu
 }
 
-var _ queue.Credit = (*Limit)(nil)
+var _ queue.Credit = (*Consumer)(nil)
 
-// NewLimit returns a limit of max deliveries.
+// mostUnsettled bounds a Limit without a maximum: what a client holds costs us
+// memory.
+const mostUnsettled = 1 << 20
+
+// NewLimit returns a limit of max deliveries, 0 for no limit of the client's.
 func NewLimit(max uint32) *Limit {
 	l := &Limit{all: map[*Consumer]struct{}{}}
-	l.max.Store(int64(max))
+	l.max.Store(bound(max))
 	return l
 }
 
-// Take implements queue.Credit.
-func (l *Limit) Take() bool {
+func bound(max uint32) int64 {
+	if max == 0 {
+		return mostUnsettled
+	}
+	return int64(max)
+}
+
+// take takes one delivery.
+func (l *Limit) take() bool {
 	for {
-		n, m := l.used.Load(), l.max.Load()
-		if m != 0 && n >= m {
+		n := l.used.Load()
+		if n >= l.max.Load() {
 			return false
 		}
 		if l.used.CompareAndSwap(n, n+1) {
@@ -213,14 +279,13 @@ func (l *Limit) Take() bool {
 
 // Set changes the limit.
 func (l *Limit) Set(max uint32) {
-	l.max.Store(int64(max))
+	l.max.Store(bound(max))
 	l.kick()
 }
 
 // Done gives back n deliveries that were settled.
 func (l *Limit) Done(n int) {
-	m := l.max.Load()
-	if before := l.used.Add(-int64(n)) + int64(n); m != 0 && before >= m {
+	if before := l.used.Add(-int64(n)) + int64(n); before >= l.max.Load() {
 		l.kick()
 	}
 }

@@ -33,6 +33,9 @@ type PublisherSink interface {
 	// Unroutable says that the i-th publication of the call went nowhere. It is
 	// called within Publish, before it is confirmed.
 	Unroutable(i int)
+	// Blocked says that Publish waits for the node's memory, and then that it
+	// goes on.
+	Blocked(blocked bool)
 }
 
 // A Publisher is one ordered stream of publications: an AMQP channel, a
@@ -151,12 +154,13 @@ func (p *Publisher) row(t *target) *row {
 func (p *Publisher) flush(ctx context.Context, err error) error {
 	for i := range p.rows {
 		w := &p.rows[i]
-		if w.memory {
-			if e := p.s.b.memory.wait(ctx); e != nil && err == nil {
+		if w.memory && p.s.b.memory.shut.Load() {
+			if e := p.blocked(ctx); e != nil && err == nil {
 				err = e
 			}
 		}
 		if !w.to.Publish(w.ps) {
+			p.sink.Wake() // what was confirmed so far does not wait, too
 			if e := wait(ctx, w.to); e != nil && err == nil {
 				err = e
 			}
@@ -166,6 +170,13 @@ func (p *Publisher) flush(ctx context.Context, err error) error {
 	}
 	p.rows = p.rows[:0]
 	return err
+}
+
+// blocked waits until the node has memory for queues again.
+func (p *Publisher) blocked(ctx context.Context) error {
+	p.sink.Blocked(true)
+	defer p.sink.Blocked(false)
+	return p.s.b.memory.wait(ctx)
 }
 
 // wait waits until a shard takes publishes again.

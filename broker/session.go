@@ -4,9 +4,11 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/shard"
 )
 
 // Operations that the authoriser knows.
@@ -33,12 +35,46 @@ type Session struct {
 	number uint64
 	vhost  string
 	owner  catalog.Session
+
+	closed  bool
+	orphans []orphan
+	ends    pendingEnds
+}
+
+// pendingEnds counts the consumers that were told to end and have not.
+type pendingEnds struct {
+	left atomic.Int64
+	none chan struct{} // gets a value when left becomes 0
+}
+
+func (p *pendingEnds) begin() { p.left.Add(1) }
+
+func (p *pendingEnds) done() {
+	if p.left.Add(-1) == 0 {
+		select {
+		case p.none <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns when no consumer is left, or ctx ended.
+func (p *pendingEnds) wait(ctx context.Context) error {
+	for p.left.Load() > 0 {
+		select {
+		case <-p.none:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // NewSession returns a session of a user that logged in. It can do nothing
 // before Open.
 func (b *Broker) NewSession(ident Identity, info SessionInfo) *Session {
 	s := &Session{b: b, ident: ident, info: info, number: b.sessions.Add(1)}
+	s.ends.none = make(chan struct{}, 1)
 	s.owner = catalog.Session{Incarnation: b.o.Incarnation, Number: s.number}
 	b.mu.Lock()
 	b.mu.open[s] = struct{}{}
@@ -77,20 +113,44 @@ func (s *Session) MayImpersonate() bool { return slices.Contains(s.ident.Tags, "
 // exclusive queues end in any case, with the incarnation at the latest.
 const endTimeout = 30 * time.Second
 
-// Close ends the session: its exclusive queues go. Its consumers must have been
-// ended before.
+// Close ends the session: when it returns its consumers get nothing any more,
+// what nobody waited for is given back and its exclusive queues are gone. Its
+// consumers must have been ended before. A second call does nothing.
 func (s *Session) Close() {
+	if s.closed {
+		return
+	}
+	s.closed = true
 	s.b.mu.Lock()
 	delete(s.b.mu.open, s)
 	s.b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	if err := s.ends.wait(ctx); err != nil {
+		s.b.o.Logger.Warn("consumers of an ended session remain", "session", s.number, "err", err)
+	}
+	s.releaseOrphans(ctx)
 	for range s.b.View().OwnedBy(s.owner) {
-		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		if _, err := s.b.o.Catalog.Do(ctx, &catalog.EndSession{Session: s.owner}); err != nil {
 			s.b.o.Logger.Warn("exclusive queues of an ended session remain", "session", s.number, "err", err)
 		}
-		cancel()
 		return
 	}
+}
+
+// releaseOrphans gives back what gets took that nobody waited for.
+func (s *Session) releaseOrphans(ctx context.Context) {
+	for _, o := range s.orphans {
+		select {
+		case t := <-o.ch:
+			if t.err == nil && !t.r.Empty {
+				o.to.Settle([]shard.Settle{{Queue: o.queue, Seq: t.r.Seq, Holding: t.r.Holding, Outcome: shard.Release}}, nil)
+			}
+		case <-ctx.Done():
+			s.b.o.Logger.Warn("a get of an ended session is not answered", "session", s.number)
+		}
+	}
+	s.orphans = nil
 }
 
 // check asks the authoriser. The default exchange is known to it by the name

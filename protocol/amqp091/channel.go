@@ -1,7 +1,6 @@
 package amqp091
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -30,8 +29,13 @@ type channel struct {
 	limit     *broker.Limit        // global prefetch
 
 	confirms confirms // guarded by c.out
-	gone     atomic.Bool
-	lost     atomic.Bool // the outcome of a publish can not be learnt
+
+	// gone is set, with c.out locked, when the last frame of the channel is
+	// queued: what comes from the broker after that is not for the client.
+	gone atomic.Bool
+	// broken says that channel.close was sent by another goroutine; the reader
+	// has still to give back what the channel holds.
+	broken atomic.Bool
 
 	mu struct {
 		sync.Mutex
@@ -41,19 +45,20 @@ type channel struct {
 }
 
 // A consumer is a consumer of a channel, or what stands for basic.get on one
-// queue.
+// queue. What is not said to be otherwise is set before its first delivery and
+// not changed.
 type consumer struct {
-	ch    *channel
-	tag   string
-	name  string // of its queue
-	queue shard.QueueID
-	noAck bool
-	from  shard.Shard
-	ended bool // the broker ended it; the reader's
-	*broker.Consumer
-}
+	ch       *channel
+	tag      string
+	name     string // of its queue
+	queue    shard.QueueID
+	noAck    bool
+	from     shard.Shard
+	volatile bool             // what is settled at from is never logged
+	bc       *broker.Consumer // nil for basic.get
 
-func (k *consumer) shard() shard.Shard { return k.from }
+	starving, ended bool // guarded by ch.c.out
+}
 
 func newChannel(c *conn, id uint16) *channel {
 	ch := &channel{c: c, id: id, consumers: map[string]*consumer{}}
@@ -62,15 +67,24 @@ func newChannel(c *conn, id uint16) *channel {
 	return ch
 }
 
-func (ch *channel) send(m wire.Method) { ch.c.out.method(ch.id, m) }
+// send queues a method, unless the channel ended meanwhile.
+func (ch *channel) send(m wire.Method) {
+	o := &ch.c.out
+	o.Lock()
+	if !ch.gone.Load() {
+		o.add(ch.id, m)
+	}
+	o.Unlock()
+}
 
 // frame handles a frame of the channel.
 func (ch *channel) frame(f wire.Frame) error {
+	if ch.broken.Load() && !ch.closing {
+		ch.closing = true
+		ch.giveUp()
+	}
 	if ch.closing {
 		return ch.closingFrame(f)
-	}
-	if ch.lost.Load() {
-		return ch.close(&wire.Error{Code: wire.CodeInternalError, Text: "the outcome of a publish is unknown"})
 	}
 	var err error
 	switch f.Type {
@@ -78,7 +92,7 @@ func (ch *channel) frame(f wire.Frame) error {
 		if ch.content.state != noContent {
 			return wire.UnexpectedFrame(f)
 		}
-		err = ch.method(f.Payload)
+		err = ch.method(f)
 	case wire.FrameHeader:
 		err = ch.content.header(f)
 	case wire.FrameBody:
@@ -107,10 +121,43 @@ func (ch *channel) close(e *wire.Error) error {
 		return nil
 	}
 	ch.c.log.Warn("channel closed on an error of the client", "conn", ch.c.in.Peer.String(), "channel", ch.id, "err", e.Error())
-	ch.abandon()
-	ch.send(&wire.ChannelClose{ReplyCode: e.Code, ReplyText: e.Error(), ClassID: e.Method.Class(), MethodID: e.Method.Method()})
 	ch.closing = true
+	ch.end(closeMethod(e))
+	ch.giveUp()
 	return nil
+}
+
+func closeMethod(e *wire.Error) *wire.ChannelClose {
+	return &wire.ChannelClose{ReplyCode: e.Code, ReplyText: e.Error(), ClassID: e.Method.Class(), MethodID: e.Method.Method()}
+}
+
+// end queues the last frame of the channel, which may be nil. Confirms that are
+// due go before it.
+func (ch *channel) end(last wire.Method) bool {
+	o := &ch.c.out
+	o.Lock()
+	defer o.Unlock()
+	if ch.gone.Load() {
+		return false
+	}
+	o.confirmed(ch)
+	ch.gone.Store(true)
+	if last != nil {
+		o.add(ch.id, last)
+	}
+	return true
+}
+
+// broke ends the channel from any goroutine, for a reason that the client did
+// not give. The reader gives back what the channel holds when it hears of the
+// client's answer, or of the end of the connection.
+func (ch *channel) broke(e *wire.Error) {
+	if !ch.end(closeMethod(e)) {
+		return
+	}
+	ch.broken.Store(true)
+	ch.c.log.Warn("channel closed", "conn", ch.c.in.Peer.String(), "channel", ch.id, "err", e.Error())
+	ch.c.out.wake(ch.c)
 }
 
 func (ch *channel) closingFrame(f wire.Frame) error {
@@ -123,8 +170,7 @@ func (ch *channel) closingFrame(f wire.Frame) error {
 	}
 	switch id {
 	case wire.IDChannelClose:
-		ch.send(&wire.ChannelCloseOK{})
-		ch.remove()
+		ch.closed()
 	case wire.IDChannelCloseOK:
 		ch.remove()
 	}
@@ -132,6 +178,7 @@ func (ch *channel) closingFrame(f wire.Frame) error {
 }
 
 func (ch *channel) remove() {
+	ch.content.drop()
 	delete(ch.c.channels, ch.id)
 	if ch.c.last == ch {
 		ch.c.last = nil
@@ -144,45 +191,43 @@ func (ch *channel) peerCloses() error {
 	if err := ch.c.flush(); err != nil {
 		return err
 	}
-	for _, s := range ch.abandon() {
-		if err := ch.c.f.o.Broker.Await(ch.c.ctx, s); err != nil {
-			return err
-		}
+	crossed := !ch.end(nil)
+	ch.giveUp()
+	if crossed {
+		ch.closing = true // our own close is on its way
+	} else if err := ch.c.awaitSettled(); err != nil {
+		return err
 	}
-	ch.send(&wire.ChannelCloseOK{})
-	ch.remove()
+	ch.closed()
 	return nil
 }
 
-// abandon ends the consumers and gives back what was not settled. It returns
-// the shards that were told.
-func (ch *channel) abandon() []shard.Shard {
-	if ch.gone.Swap(true) {
-		return nil
-	}
-	var shards []shard.Shard
-	note := func(s shard.Shard) {
-		for _, x := range shards {
-			if x == s {
-				return
-			}
-		}
-		shards = append(shards, s)
-	}
+// closed answers channel.close.
+func (ch *channel) closed() {
+	ch.c.out.method(ch.id, &wire.ChannelCloseOK{})
+	ch.remove()
+}
+
+// giveUp ends the consumers and gives back what was not settled, after end.
+//
+// A consumer that acknowledges gives back all it holds. One that does not may
+// hold what is written just now: the writer settles that, and gives back what
+// it does not write.
+func (ch *channel) giveUp() {
+	var hs []held
 	ch.mu.Lock()
-	var held []held
-	held = ch.mu.unacked.take(held, 0, true)
+	hs = ch.mu.unacked.take(hs, 0, true)
 	ch.mu.Unlock()
-	for i := range held {
-		held[i].outcome = shard.Requeue
+	for i := range hs {
+		hs[i].outcome = shard.Requeue
 	}
-	settle(held, note)
+	ch.c.settle(hs)
 	for _, k := range ch.consumers {
-		note(k.from)
-		k.EndNow()
+		ch.c.touch(k)
+		k.bc.End(!k.noAck)
 	}
 	clear(ch.consumers)
-	return shards
+	clear(ch.getter)
 }
 
 // delivered gives a delivery its tag and keeps it until it is settled. It is
@@ -190,7 +235,7 @@ func (ch *channel) abandon() []shard.Shard {
 func (ch *channel) delivered(it *outItem) (tag uint64, ok bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if ch.gone.Load() {
+	if ch.gone.Load() && !it.to.noAck {
 		return 0, false
 	}
 	ch.mu.tag++
@@ -204,22 +249,33 @@ func (ch *channel) delivered(it *outItem) (tag uint64, ok bool) {
 // Deliver implements shard.Sink.
 func (ch *channel) Deliver(sc *shard.Consumer, ds []shard.Delivery) {
 	k, _ := sc.User.(*consumer)
+	k.bc.Delivered(len(ds))
 	o := &ch.c.out
 	o.Lock()
-	for i := range ds {
-		o.items = append(o.items, outItem{to: k, d: ds[i]})
-	}
+	o.deliver(k, ds)
 	o.Unlock()
+}
+
+// Full implements broker.Gate.
+func (ch *channel) Full(sc *shard.Consumer, pending int) bool {
+	k, _ := sc.User.(*consumer)
+	return ch.c.out.full(k, pending)
 }
 
 // Cancelled implements shard.Sink: the queue is gone.
 func (ch *channel) Cancelled(sc *shard.Consumer) {
 	k, _ := sc.User.(*consumer)
-	if k.Consumer != nil {
-		k.Ended.Store(true)
+	k.bc.Gone()
+	o := &ch.c.out
+	o.Lock()
+	defer o.Unlock()
+	if ch.gone.Load() {
+		return
 	}
-	if ch.c.caps.cancelNotify && !ch.gone.Load() {
-		ch.send(&wire.BasicCancel{ConsumerTag: k.tag, NoWait: true})
+	k.ended = true
+	o.ended = append(o.ended, k)
+	if ch.c.caps.cancelNotify {
+		o.add(ch.id, &wire.BasicCancel{ConsumerTag: k.tag, NoWait: true})
 	}
 }
 
@@ -230,23 +286,4 @@ type held struct {
 	seq     uint64
 	holding queue.Holding
 	outcome shard.Outcome
-}
-
-// settle ends holdings, in one call for every row of the same shard.
-func settle(hs []held, note func(shard.Shard)) {
-	var ss []shard.Settle
-	for i := 0; i < len(hs); {
-		to := hs[i].to.from
-		ss = ss[:0]
-		for ; i < len(hs) && hs[i].to.from == to; i++ {
-			h := &hs[i]
-			ss = append(ss, shard.Settle{Queue: h.to.queue, Seq: h.seq, Holding: h.holding, Outcome: h.outcome})
-		}
-		to.Settle(ss, nil)
-		note(to)
-	}
-}
-
-func unknownTag(tag uint64, id wire.ID) error {
-	return &wire.Error{Code: wire.CodePreconditionFailed, Text: fmt.Sprintf("unknown delivery tag %d", tag), Method: id}
 }

@@ -1,86 +1,91 @@
 package amqp091
 
 import (
-	"slices"
-
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
 // confirms are the publisher confirms of a channel, guarded by its
-// connection's outbox. What is confirmed in order coalesces into one basic.ack
-// with multiple; what is confirmed before its turn is acknowledged by itself.
+// connection's outbox. What is confirmed in order coalesces into one frame with
+// multiple; what is confirmed before its turn is told by itself.
+//
+// A frame with multiple never covers a tag of the other outcome: clients take
+// such a frame for every tag up to its own that they have not heard of in
+// order.
 type confirms struct {
-	low    uint64              // the lowest tag not confirmed
-	told   uint64              // up to here all was told to the client
-	plain  bool                // there is an acknowledged tag in (told, low)
-	early  map[uint64]struct{} // confirmed beyond low
-	acks   []uint64            // of early, to be told
-	nacks  []uint64            // to be told
-	listed bool                // the channel is in outbox.confirms
+	low     uint64           // the lowest tag not confirmed
+	runs    []confirmRun     // below low, to be told, in order
+	early   map[uint64]early // beyond low
+	singles []uint64         // of early, not told
+	listed  bool             // the channel is in outbox.confirms
 }
+
+// A confirmRun is tags of one outcome. Those between two of its tags that are
+// not in it were told before.
+type confirmRun struct {
+	first, last uint64
+	refused     bool
+	closed      bool // a told tag of the other outcome follows
+}
+
+// early says what is known of a tag that was confirmed before its turn.
+type early struct{ refused, told bool }
 
 func (k *confirms) confirmed(first uint64, n uint32, refused bool) {
 	next := first + uint64(n)
-	if refused {
-		for tag := first; tag < next; tag++ {
-			k.nacks = append(k.nacks, tag)
-		}
-	}
 	if first != k.low {
 		if k.early == nil {
-			k.early = map[uint64]struct{}{}
+			k.early = map[uint64]early{}
 		}
 		for tag := first; tag < next; tag++ {
-			k.early[tag] = struct{}{}
-			if !refused {
-				k.acks = append(k.acks, tag)
-			}
+			k.early[tag] = early{refused: refused}
+			k.singles = append(k.singles, tag)
 		}
 		return
 	}
-	k.low = next
-	k.plain = k.plain || !refused
-	for len(k.early) > 0 {
-		if _, ok := k.early[k.low]; !ok {
+	k.run(first, next-1, refused)
+	for k.low = next; len(k.early) > 0; k.low++ {
+		e, ok := k.early[k.low]
+		if !ok {
 			return
 		}
 		delete(k.early, k.low)
-		k.low++
+		switch n := len(k.runs); {
+		case !e.told:
+			k.run(k.low, k.low, e.refused)
+		case n > 0 && k.runs[n-1].refused != e.refused:
+			k.runs[n-1].closed = true
+		}
 	}
+}
+
+func (k *confirms) run(first, last uint64, refused bool) {
+	if n := len(k.runs); n > 0 && k.runs[n-1].refused == refused && !k.runs[n-1].closed {
+		k.runs[n-1].last = last
+		return
+	}
+	k.runs = append(k.runs, confirmRun{first: first, last: last, refused: refused})
 }
 
 // append appends the frames that tell the client, and takes them as told.
 func (k *confirms) append(dst []byte, channel uint16) []byte {
-	slices.Sort(k.nacks)
-	for _, tag := range k.nacks {
-		dst = wire.AppendNack(dst, channel, tag, false, false)
+	for _, r := range k.runs {
+		dst = appendConfirm(dst, channel, r.last, r.first < r.last, r.refused)
 	}
-	last := k.low - 1
-	if k.plain {
-		// A nack told before is not taken back by an ack that covers it, but a
-		// client that looks at the tag itself should see one that was acked.
-		for last > k.told && slices.Contains(k.nacks, last) {
-			last--
-		}
-		dst = wire.AppendAck(dst, channel, last, last > k.told+1)
-	}
-	for _, tag := range k.acks {
-		if tag >= k.low || !k.plain {
-			dst = wire.AppendAck(dst, channel, tag, false)
+	for _, tag := range k.singles {
+		if e, ok := k.early[tag]; ok && !e.told {
+			dst = appendConfirm(dst, channel, tag, false, e.refused)
+			k.early[tag] = early{refused: e.refused, told: true}
 		}
 	}
-	k.told, k.plain, k.nacks, k.acks = k.low-1, false, k.nacks[:0], k.acks[:0]
+	k.runs, k.singles = k.runs[:0], k.singles[:0]
 	return dst
 }
 
-// confirm appends the frames of all channels that have confirms, with o locked.
-func (w *writer) confirm(o *outbox) {
-	for i, ch := range o.confirms {
-		w.acks = ch.confirms.append(w.acks, ch.id)
-		ch.confirms.listed = false
-		o.confirms[i] = nil
+func appendConfirm(dst []byte, channel uint16, tag uint64, multiple, refused bool) []byte {
+	if refused {
+		return wire.AppendNack(dst, channel, tag, multiple, false)
 	}
-	o.confirms = o.confirms[:0]
+	return wire.AppendAck(dst, channel, tag, multiple)
 }
 
 // Confirmed implements shard.Confirms.
@@ -100,7 +105,9 @@ func (ch *channel) Confirmed(first uint64, n uint32, refused bool) {
 
 // Unknown implements shard.Confirms: there is no honest answer but to end the
 // channel.
-func (ch *channel) Unknown(uint64, uint32) { ch.lost.Store(true) }
+func (ch *channel) Unknown(uint64, uint32) {
+	ch.broke(&wire.Error{Code: wire.CodeInternalError, Text: "the outcome of a publish is unknown", Method: wire.IDBasicPublish})
+}
 
 // Wake implements shard.Confirms and shard.Sink.
 func (ch *channel) Wake() { ch.c.out.wake(ch.c) }

@@ -15,7 +15,6 @@ import (
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
-	"github.com/warrenmq/warren/shard"
 )
 
 // A conn is one client connection. Its fields belong to the goroutine of serve
@@ -29,27 +28,29 @@ type conn struct {
 	log    *slog.Logger
 
 	state    state
-	frameMax uint32 // negotiated; read by the writer after that
+	broken   bool   // the stream can not be read as frames any more
+	frameMax uint32 // negotiated
 	chanMax  uint16
 	session  *broker.Session
-	caps     capabilities
+	caps     capabilities // not changed once the connection runs
 	channels map[uint16]*channel
 	last     *channel // looked up last
 
-	buf     []byte // read buffer
-	r, w    int    // what of buf is not handled yet
-	pubs    publishes
-	acks    settles
-	scratch []shard.Settle
+	buf  []byte // read buffer
+	r, w int    // what of buf is not handled yet
+	pubs publishes
+	acks settles
 
-	heartbeat time.Duration
+	heartbeat time.Duration // not changed once the timer runs
 	beat      *time.Timer
+	at        atomic.Int32 // what the reader is at, an activity
 	readSince atomic.Bool  // something was read since the last beat
 	wrote     atomic.Bool  // something was written since the last beat
-	silent    atomic.Int32 // beats without anything read
+	silent    int          // beats without a sign of the client; the timer's
+	served    atomic.Bool  // serve returns: no more beats
 
 	out outbox
-	wg  sync.WaitGroup
+	wg  sync.WaitGroup // of the writer
 }
 
 // A state of the connection.
@@ -65,58 +66,93 @@ const (
 	closed
 )
 
+// An activity is what the reader is at.
+type activity = int32
+
+const (
+	reading  activity = iota // or about to
+	handling                 // what it read; the broker may make it wait
+	draining                 // waits until the client reads
+)
+
 type capabilities struct {
-	cancelNotify, authFailureClose bool
+	cancelNotify, authFailureClose, blocked bool
 }
 
 // Sizes of the read buffer: small while idle, larger when reads fill it.
 const (
-	minRead = 4 << 10
-	maxRead = 256 << 10
+	minRead   = 4 << 10
+	maxRead   = 256 << 10
+	leastRead = 512 // room for a read
 )
 
 // errPeerGone ends a connection without a word in the log.
 var errPeerGone = errors.New("amqp091: peer is gone")
 
 func (c *conn) serve() error {
-	stop := context.AfterFunc(c.ctx, func() { _ = c.nc.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(c.ctx, func() {
+		_ = c.nc.SetReadDeadline(past())
+		c.out.release()
+	})
 	defer stop()
 	c.buf = make([]byte, minRead)
 	err := c.readLoop()
+	if c.ctx.Err() != nil && c.state == running {
+		err = c.goodbye()
+	}
+	c.served.Store(true)
 	if c.beat != nil {
 		c.beat.Stop()
 	}
-	if c.ctx.Err() != nil && c.state == running {
-		c.send(&wire.ConnectionClose{ReplyCode: wire.CodeConnectionForced,
-			ReplyText: wire.ReplyText(wire.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'")})
-	}
 	c.finish()
 	c.cancel()
-	if errors.Is(err, errPeerGone) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, errPeerGone) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
 }
 
+// past is a deadline that is over.
+func past() time.Time { return time.Unix(1, 0) }
+
+// goodbye tells the client that the broker stops, and waits for its answer.
+func (c *conn) goodbye() error {
+	c.dropChannels()
+	c.send(&wire.ConnectionClose{ReplyCode: wire.CodeConnectionForced,
+		ReplyText: wire.ReplyText(wire.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'")})
+	c.state = closing
+	c.out.wake(c)
+	c.closeBy(c.f.o.CloseTimeout)
+	return c.readLoop()
+}
+
+// closeBy bounds how long the connection waits for the client to leave.
+func (c *conn) closeBy(d time.Duration) {
+	_ = c.nc.SetReadDeadline(time.Now().Add(d)) //nolint:forbidigo // a socket's deadline
+}
+
 // finish gives everything back and waits for the writer.
 func (c *conn) finish() {
-	c.out.shut(c)
-	for _, ch := range c.channels {
-		ch.abandon()
+	if c.state < closing {
+		c.out.kill() // the client went without a word: nothing reaches it
 	}
+	c.dropChannels()
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.f.o.CloseTimeout)) //nolint:forbidigo // a socket's deadline
 	if c.session != nil {
 		c.session.Close()
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(c.f.o.CloseTimeout)) //nolint:forbidigo // a socket's deadline
-	c.wg.Wait()
+	c.out.stop(c)
 }
 
 func (c *conn) readLoop() error {
 	for {
-		if c.w == len(c.buf) {
+		if len(c.buf)-c.w < leastRead {
 			c.grow()
 		}
+		c.at.Store(reading)
 		n, err := c.nc.Read(c.buf[c.w:])
+		c.at.Store(handling)
 		if n > 0 {
 			c.w += n
 			c.readSince.Store(true)
@@ -130,6 +166,7 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return err
 		}
+		c.at.Store(draining)
 		c.out.waitDrained(c.ctx)
 	}
 }
@@ -145,7 +182,7 @@ func (c *conn) grow() {
 		}
 	}
 	size := min(2*len(c.buf), maxRead)
-	if need := wire.FrameLen(c.buf[:c.w]); need > size {
+	if need := wire.FrameLen(c.buf[:c.w]) + leastRead; need > size {
 		size = need
 	}
 	if size > len(c.buf) {
@@ -178,8 +215,11 @@ func (c *conn) fail(err error) error {
 	var we *wire.Error
 	var fe *wire.FrameError
 	switch {
+	case c.ctx.Err() != nil && c.state != closing:
+		return c.ctx.Err() // whatever failed, it failed for this
 	case errors.As(err, &fe):
 		we = fe.Reply()
+		c.broken = true
 	case errors.As(err, &we):
 	default:
 		return err
@@ -192,32 +232,38 @@ func (c *conn) fail(err error) error {
 		return errPeerGone
 	}
 	c.closeWith(we)
-	if fe != nil {
-		// The stream can not be read any further: say so and hang up.
-		return errPeerGone
-	}
 	return nil
 }
 
 // closeWith sends connection.close and from then on waits for its answer only.
 func (c *conn) closeWith(e *wire.Error) {
+	c.dropChannels()
 	c.send(&wire.ConnectionClose{ReplyCode: e.Code, ReplyText: e.Error(), ClassID: e.Method.Class(), MethodID: e.Method.Method()})
 	c.state = closing
-	c.dropChannels()
 	c.out.wake(c)
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.f.o.CloseTimeout)) //nolint:forbidigo // a socket's deadline
+	wait := c.f.o.CloseTimeout
+	if c.broken {
+		wait = min(wait, time.Second) // no answer can be read
+	}
+	c.closeBy(wait)
 }
 
 // dropChannels gives back what the channels hold; nothing more is delivered.
 func (c *conn) dropChannels() {
 	for id, ch := range c.channels {
-		ch.abandon()
+		ch.end(nil)
+		ch.giveUp()
+		ch.content.drop()
 		delete(c.channels, id)
 	}
 	c.last = nil
 }
 
 func (c *conn) frames() error {
+	if c.broken {
+		c.r = c.w
+		return nil
+	}
 	if c.state == wantHeader {
 		if ok, err := c.header(); err != nil || !ok {
 			return err
@@ -332,6 +378,7 @@ func (c *conn) send(m wire.Method) { c.out.method(0, m) }
 // saveContents copies what unfinished contents still have in the read buffer.
 func (c *conn) saveContents() {
 	for _, ch := range c.pubs.open {
+		ch.content.listed = false
 		ch.content.save()
 	}
 	clear(c.pubs.open)

@@ -34,6 +34,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if tag == "" {
 		tag = "amq.ctag-" + randomName()
 	}
+	ch.c.forgetEnded()
 	if _, ok := ch.consumers[tag]; ok {
 		return errorf(wire.CodeNotAllowed, wire.IDBasicConsume, "attempt to reuse consumer tag '%s'", tag)
 	}
@@ -50,10 +51,10 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	k := &consumer{ch: ch, tag: tag, name: name, noAck: m.NoAck}
 	_, err = ch.c.session.Consume(ch.c.ctx, broker.ConsumeOptions{
 		Queue: name, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority,
-		Prefetch: ch.prefetch, Limit: ch.limit, Sink: ch, User: k,
+		Prefetch: ch.prefetch, Limit: ch.limit, Gate: ch, Sink: ch, User: k,
 	}, func(bc *broker.Consumer) {
 		// From the shard's turn: deliveries come behind consume-ok.
-		k.Consumer, k.queue, k.from = bc, bc.Queue, bc.Shard()
+		k.bc, k.queue, k.from, k.volatile = bc, bc.Queue, bc.Shard(), bc.Volatile
 		if !m.NoWait {
 			ch.send(&wire.BasicConsumeOK{ConsumerTag: tag})
 		}
@@ -78,11 +79,12 @@ func consumerPriority(args wire.Table) (int32, error) {
 }
 
 func (ch *channel) cancel(m *wire.BasicCancel) error {
+	ch.c.forgetEnded()
 	if k := ch.consumers[m.ConsumerTag]; k != nil {
-		delete(ch.consumers, m.ConsumerTag)
-		if err := k.Cancel(ch.c.ctx, false); err != nil {
+		if err := k.bc.Cancel(ch.c.ctx); err != nil {
 			return brokerError(err, wire.IDBasicCancel)
 		}
+		delete(ch.consumers, m.ConsumerTag)
 	}
 	return ch.reply(m.NoWait, &wire.BasicCancelOK{ConsumerTag: m.ConsumerTag})
 }
@@ -92,7 +94,7 @@ func (ch *channel) get(m *wire.BasicGet) error {
 	if err != nil {
 		return err
 	}
-	got, err := ch.c.session.Get(ch.c.ctx, name, m.NoAck)
+	got, err := ch.c.session.Get(ch.c.ctx, name)
 	if err != nil {
 		return brokerError(err, wire.IDBasicGet)
 	}
@@ -102,21 +104,30 @@ func (ch *channel) get(m *wire.BasicGet) error {
 	}
 	k := ch.getter[name]
 	if k == nil || k.queue != got.ID || k.noAck != m.NoAck {
-		k = &consumer{ch: ch, name: name, noAck: m.NoAck, queue: got.ID, from: got.From}
+		k = &consumer{ch: ch, name: name, noAck: m.NoAck, queue: got.ID, from: got.From, volatile: got.Volatile}
 		if ch.getter == nil || len(ch.getter) >= maxGetters {
 			ch.getter = map[string]*consumer{}
 		}
 		ch.getter[name] = k
 	}
-	o := &ch.c.out
-	o.Lock()
-	o.items = append(o.items, outItem{to: k, d: got.Delivery, get: &getReply{remaining: count(got.Remaining)}})
-	o.Unlock()
+	ch.c.out.got(k, got.Delivery, count(got.Remaining))
 	return nil
 }
 
 // maxGetters bounds the queues a channel remembers of basic.get.
 const maxGetters = 64
+
+// forgetEnded forgets the consumers that the broker ended.
+func (c *conn) forgetEnded() {
+	for _, k := range c.out.takeEnded() {
+		if k.ch.consumers[k.tag] == k {
+			delete(k.ch.consumers, k.tag)
+		}
+		if k.ch.limit != nil {
+			k.ch.limit.Done(0)
+		}
+	}
+}
 
 // recover gives back everything the channel holds.
 func (ch *channel) recover(requeue bool, id wire.ID) error {

@@ -20,7 +20,8 @@ type content struct {
 	props     wire.Props
 	size      uint64
 	body      []byte
-	saved     bool // the parts stand in owned
+	saved     bool // the parts are copies
+	owned     int  // bytes of body that were copied
 	listed    bool // in conn.pubs.open
 }
 
@@ -42,7 +43,9 @@ func (t *content) begin(args []byte) error {
 		return &wire.Error{Code: wire.CodeNotImplemented, Text: "immediate=true", Method: wire.IDBasicPublish}
 	}
 	t.exchange, t.key, t.mandatory = m.Exchange, m.RoutingKey, m.Mandatory
-	t.state, t.body, t.saved = wantHeaderFrame, nil, false
+	t.props, t.body, t.saved = nil, nil, false
+	t.state = wantHeaderFrame
+	t.view()
 	return nil
 }
 
@@ -59,6 +62,9 @@ func (t *content) header(f wire.Frame) error {
 			Text: fmt.Sprintf("message size %d is larger than configured max size %d", h.BodySize, most)}
 	}
 	t.props, t.size = h.Props, h.BodySize
+	if t.saved {
+		t.props = append(wire.Props(nil), h.Props...)
+	}
 	t.state = wantBodyFrame
 	if t.size == 0 {
 		return t.done()
@@ -78,7 +84,9 @@ func (t *content) bodyFrame(f wire.Frame) error {
 			t.save()
 		}
 		// Grows with what was received, whatever was announced.
-		t.body = append(t.body, f.Payload...)
+		if err := t.grow(f.Payload); err != nil {
+			return err
+		}
 	}
 	if uint64(len(t.body)) == t.size {
 		return t.done()
@@ -86,28 +94,64 @@ func (t *content) bodyFrame(f wire.Frame) error {
 	return nil
 }
 
+// view notes that the content is a view of the read buffer.
+func (t *content) view() {
+	if !t.listed {
+		t.listed = true
+		p := &t.ch.c.pubs
+		p.open = append(p.open, t.ch)
+	}
+}
+
 // save copies what is a view of the read buffer, which is about to be reused.
 func (t *content) save() {
-	t.listed = false
 	if t.state == noContent || t.saved {
 		return
 	}
-	n := len(t.exchange) + len(t.key) + len(t.props)
-	b := make([]byte, 0, n)
+	b := make([]byte, 0, len(t.exchange)+len(t.key)+len(t.props))
 	b = append(append(append(b, t.exchange...), t.key...), t.props...)
 	e, k := len(t.exchange), len(t.exchange)+len(t.key)
 	t.exchange, t.key = b[:e:e], b[e:k:k]
-	if t.state == wantBodyFrame {
-		t.props = wire.Props(b[k:])
-	}
+	t.props = wire.Props(b[k:])
 	t.body = append([]byte(nil), t.body...)
 	t.saved = true
 }
 
+// grow appends a part of the body to what was saved. What all channels of the
+// connection have received of unfinished contents is bounded.
+func (t *content) grow(part []byte) error {
+	c := t.ch.c
+	c.pubs.partial += len(part)
+	t.owned += len(part)
+	if most := max(minPartial, 2*c.f.o.MaxMessage); uint64(c.pubs.partial) > most {
+		return &wire.Error{Code: wire.CodeResourceError, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("unfinished messages on this connection exceed %d bytes", most)}
+	}
+	if need := len(t.body) + len(part); need > cap(t.body) {
+		b := make([]byte, len(t.body), min(t.size, uint64(max(2*need, firstPart))))
+		copy(b, t.body)
+		t.body = b
+	}
+	t.body = append(t.body, part...)
+	return nil
+}
+
+// firstPart is what is taken at least for a body that comes in parts.
+const firstPart = 4 << 10
+
+// minPartial is the least bound for unfinished contents.
+const minPartial = 64 << 20
+
+// drop forgets an unfinished content.
+func (t *content) drop() {
+	t.ch.c.pubs.partial -= t.owned
+	t.state, t.body, t.owned = noContent, nil, 0
+}
+
 // done adds the whole message to what this read publishes.
 func (t *content) done() error {
-	t.state = noContent
-	ch := t.ch
+	ch, body := t.ch, t.body
+	t.drop()
 	if ch.publisher == nil {
 		ch.publisher = ch.c.session.NewPublisher(ch)
 	}
@@ -116,6 +160,9 @@ func (t *content) done() error {
 		if err := ch.c.flush(); err != nil {
 			return err
 		}
+		if ch.closing {
+			return nil
+		}
 		p.ch = ch
 	}
 	if cap(p.messages) == 0 {
@@ -123,7 +170,7 @@ func (t *content) done() error {
 	}
 	p.messages = append(p.messages, message.Message{
 		Protocol: message.AMQP091, Exchange: t.exchange, RoutingKey: t.key,
-		Properties: t.props, Body: t.body, Durable: t.props.Persistent(),
+		Properties: t.props, Body: body, Durable: t.props.Persistent(),
 		HasPriority: t.props.Has(wire.HasPriority), Priority: t.props.Priority(),
 	})
 	m := &p.messages[len(p.messages)-1]

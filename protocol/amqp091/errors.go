@@ -1,6 +1,7 @@
 package amqp091
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -37,7 +38,7 @@ func code(k broker.Kind) wire.ReplyCode {
 // clients match the texts.
 func brokerError(err error, id wire.ID) error {
 	var e *broker.Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	return &wire.Error{Code: code(e.Kind), Text: text(e), Method: id}

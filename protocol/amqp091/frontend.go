@@ -36,7 +36,7 @@ type Options struct {
 	MaxMessage uint64
 	// MaxConsumers bounds the consumers of a channel; 0 is no limit.
 	MaxConsumers int
-	// CloseTimeout is how long a closing handshake may take; default 1 s.
+	// CloseTimeout is how long a closing handshake may take; default 5 s.
 	CloseTimeout time.Duration
 }
 
@@ -54,7 +54,7 @@ func (o Options) withDefaults() Options {
 		o.MaxMessage = 16 << 20
 	}
 	if o.CloseTimeout == 0 {
-		o.CloseTimeout = time.Second
+		o.CloseTimeout = 5 * time.Second
 	}
 	if o.Product == "" {
 		o.Product = "Warren"
@@ -68,7 +68,8 @@ func (o Options) withDefaults() Options {
 // A Frontend serves connections.
 type Frontend struct {
 	o       Options
-	buffers sync.Pool // of *[]byte, to write from
+	writers sync.Pool // of *writer
+	pages   sync.Pool // of *pages
 }
 
 var _ protocol.Frontend = (*Frontend)(nil)
@@ -98,5 +99,6 @@ func (f *Frontend) Serve(ctx context.Context, nc net.Conn, in protocol.Info) err
 	defer cancel()
 	c := &conn{f: f, nc: nc, in: in, ctx: ctx, cancel: cancel, frameMax: wire.FrameMinSize, log: f.o.Logger}
 	c.out.drained.L = &c.out.Mutex
+	c.out.pool = &f.pages
 	return c.serve()
 }

@@ -7,8 +7,12 @@ import (
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/internal/secret"
+	"github.com/warrenmq/warren/protocol"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
+
+// openTimeout is how long a client that logged in has to open its connection.
+const openTimeout = 10 * time.Second
 
 const mechanisms = "PLAIN AMQPLAIN"
 
@@ -59,13 +63,22 @@ func (c *conn) connectionMethod(payload []byte) error {
 	return &wire.Error{Code: wire.CodeCommandInvalid, Text: fmt.Sprintf("method %s is not expected now", id), Method: id}
 }
 
-// peerCloses answers connection.close, after what was published before it.
+// peerCloses answers connection.close, after what was published before it was
+// handed over, what was settled is committed and exclusive queues are gone.
 func (c *conn) peerCloses() error {
-	err := c.flush()
+	if err := c.flush(); err != nil {
+		return err
+	}
 	c.dropChannels()
+	if err := c.awaitSettled(); err != nil {
+		return err
+	}
+	if c.session != nil {
+		c.session.Close()
+	}
 	c.send(&wire.ConnectionCloseOK{})
 	c.state = closed
-	return err
+	return nil
 }
 
 func (c *conn) startOK(args []byte) error {
@@ -91,6 +104,7 @@ func (c *conn) startOK(args []byte) error {
 		if t, ok := t.Table(); ok {
 			c.caps.cancelNotify = isTrue(t, "consumer_cancel_notify")
 			c.caps.authFailureClose = isTrue(t, "authentication_failure_close")
+			c.caps.blocked = isTrue(t, "connection.blocked")
 		}
 	}
 	name := ""
@@ -102,9 +116,8 @@ func (c *conn) startOK(args []byte) error {
 		return c.refuse(m.Mechanism, cred.User, err)
 	}
 	c.session = c.f.o.Broker.NewSession(ident, broker.SessionInfo{Peer: c.in.Peer, Protocol: "AMQP 0-9-1", Name: name, Listener: c.in.Listener})
-	if a, ok := c.nc.(interface{ Authenticated() }); ok {
-		a.Authenticated()
-	}
+	protocol.Authenticated(c.nc)
+	c.closeBy(openTimeout) // the budget before login is lifted, the handshake goes on
 	c.state = wantTuneOK
 	c.send(&wire.ConnectionTune{ChannelMax: c.f.o.ChannelMax, FrameMax: c.f.o.FrameMax, Heartbeat: uint16(c.f.o.Heartbeat / time.Second)})
 	return nil
@@ -145,14 +158,15 @@ func (c *conn) tuneOK(args []byte) error {
 	c.out.setFrameMax(m.FrameMax)
 	c.heartbeat = time.Duration(m.Heartbeat) * time.Second
 	if c.heartbeat > 0 {
-		c.beat = time.AfterFunc(c.heartbeat/2, c.onBeat)
+		c.beat = time.AfterFunc(time.Hour, c.onBeat)
+		c.beat.Reset(c.heartbeat / 2) // it reads c.beat
 	}
 	c.state = wantOpen
 	return nil
 }
 
 // minFrameMax is the least that 0-9-1 allows; old clients ask for it.
-const minFrameMax = 4096
+const minFrameMax = wire.FrameFloor
 
 // negotiated checks a value of tune-ok: 0 asks for no limit, which exceeds ours.
 func negotiated(name string, got, limit, least uint32) error {
@@ -187,6 +201,10 @@ func (c *conn) open(args []byte) error {
 	}
 	c.channels = map[uint16]*channel{}
 	c.state = running
+	_ = c.nc.SetReadDeadline(time.Time{})
+	if c.ctx.Err() != nil {
+		_ = c.nc.SetReadDeadline(past()) // it ended just now
+	}
 	c.send(&wire.ConnectionOpenOK{})
 	c.log.Info("connection open", "conn", c.in.Peer.String(), "user", c.session.User(), "vhost", m.VirtualHost)
 	return nil
@@ -194,22 +212,28 @@ func (c *conn) open(args []byte) error {
 
 // onBeat runs twice per heartbeat interval, on a timer's goroutine.
 func (c *conn) onBeat() {
-	if c.readSince.Swap(false) {
-		c.silent.Store(0)
-	} else if c.silent.Add(1) >= 4 {
-		c.log.Warn("connection closed: missed heartbeats from client", "conn", c.in.Peer.String())
-		c.cancelRead()
+	if c.served.Load() {
 		return
 	}
-	if !c.wrote.Swap(false) {
+	wrote := c.wrote.Swap(false)
+	// While the broker makes the reader wait, or the client makes the writer
+	// wait, nothing is read: that is no sign of a dead client, unless it takes
+	// nothing either.
+	at := c.at.Load()
+	alive := c.readSince.Swap(false) || at == handling || at == draining && wrote
+	if alive {
+		c.silent = 0
+	} else if c.silent++; c.silent >= 4 {
+		c.log.Warn("connection closed: missed heartbeats from client", "conn", c.in.Peer.String())
+		c.out.kill()
+		_ = c.nc.Close() // the peer does not answer: nothing is left to say
+		return
+	}
+	if !wrote {
 		c.out.beat(c)
 	}
 	c.beat.Reset(c.heartbeat / 2)
-}
-
-func (c *conn) cancelRead() {
-	c.out.Lock()
-	c.out.dead = true
-	c.out.Unlock()
-	_ = c.nc.Close() // the peer does not answer: nothing is left to say
+	if c.served.Load() {
+		c.beat.Stop()
+	}
 }

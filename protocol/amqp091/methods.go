@@ -9,17 +9,14 @@ import (
 
 // method handles a method of the channel. The hot ones come first and leave
 // what this read published where it is; the others see it published.
-func (ch *channel) method(payload []byte) error {
+func (ch *channel) method(f wire.Frame) error {
+	payload := f.Payload
 	id, args, err := wire.SplitMethod(payload)
 	if err != nil {
 		return err
 	}
 	switch id {
 	case wire.IDBasicPublish:
-		if !ch.content.listed {
-			ch.content.listed = true
-			ch.c.pubs.open = append(ch.c.pubs.open, ch)
-		}
 		return ch.content.begin(args)
 	case wire.IDBasicAck:
 		var m wire.BasicAck
@@ -44,7 +41,7 @@ func (ch *channel) method(payload []byte) error {
 		return err
 	}
 	if ch.closing {
-		return nil // a publish before it failed
+		return ch.closingFrame(f) // a publish before it failed
 	}
 	m, err := wire.DecodeMethod(payload)
 	if err != nil {

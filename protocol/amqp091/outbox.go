@@ -2,11 +2,10 @@ package amqp091
 
 import (
 	"context"
-	"net"
 	"sync"
+	"sync/atomic"
 
-	"github.com/warrenmq/warren/core/message"
-	"github.com/warrenmq/warren/protocol"
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 	"github.com/warrenmq/warren/shard"
 )
@@ -14,32 +13,50 @@ import (
 // An outbox is what waits to be written: items in the order in which they were
 // queued, and the confirms of channels, which coalesce. Shards' turns and the
 // reader fill it; a writer goroutine runs while there is something to write.
+//
+// Its bounds: the reader waits while its own replies are too many (waitDrained),
+// and consumers are given nothing more while their deliveries are (full).
 type outbox struct {
 	sync.Mutex
-	items    []outItem
-	frames   []byte // of the items that are frames
+	*pages   // nil while nothing waits
 	confirms []*channel
-	writing  bool // a writer runs
-	dead     bool // nothing is written any more
+	gets     int                // bytes of the items that answer basic.get
+	ended    []*consumer        // by the broker; the reader forgets them
+	starving []*broker.Consumer // refused by full, to be kicked
+	writing  bool               // a writer runs
+	dead     bool               // the peer is gone: what waits is given back
+	shut     bool               // no writer starts any more
+	pool     *sync.Pool         // of *pages
 	drained  sync.Cond
 	frameMax uint32
+
+	// Deliveries in items or with the writer.
+	backlog, backlogBytes atomic.Int64
+	hungry                atomic.Bool // there may be somebody in starving
+}
+
+// pages are what items are kept in; an idle connection has none.
+type pages struct {
+	items  []outItem
+	frames []byte // of the items that are frames
 }
 
 // An outItem is frames made already, or a delivery to be made into frames.
 type outItem struct {
-	to  *consumer // nil: frames
-	end int       // of its frames in outbox.frames
-	d   shard.Delivery
-	get *getReply // the delivery answers basic.get
+	to        *consumer // nil: frames
+	end       int       // of its frames in outbox.frames
+	d         shard.Delivery
+	remaining uint32 // of basic.get
+	get       bool   // the delivery answers basic.get
+	void      bool   // the channel had ended: the delivery goes back
 }
 
-type getReply struct{ remaining uint32 }
-
-// Bounds of the outbox and of one write.
+// Bounds of the outbox.
 const (
-	maxQueued  = 4 << 20   // bytes of frames waiting: the reader waits beyond
-	writeChunk = 128 << 10 // bytes made before they are written
-	copyLimit  = 16 << 10  // larger bodies are written from where they are
+	maxQueued       = 4 << 20 // bytes of replies waiting: the reader waits beyond
+	maxBacklog      = 16 << 10
+	maxBacklogBytes = 8 << 20
+	keepFrames      = 256 << 10 // memory for frames that is used again
 )
 
 func (o *outbox) setFrameMax(n uint32) {
@@ -51,13 +68,46 @@ func (o *outbox) setFrameMax(n uint32) {
 // method queues a method's frame.
 func (o *outbox) method(channel uint16, m wire.Method) {
 	o.Lock()
-	o.frames = m.AppendFrame(o.frames, channel)
-	o.add()
+	o.add(channel, m)
 	o.Unlock()
 }
 
-// add makes an item of what was appended to frames, with o locked.
-func (o *outbox) add() {
+// add queues a method's frame, with o locked.
+func (o *outbox) add(channel uint16, m wire.Method) {
+	o.open()
+	o.frames = m.AppendFrame(o.frames, channel)
+	o.added()
+}
+
+// open makes sure that there are pages to append to, with o locked.
+func (o *outbox) open() {
+	if o.pages != nil {
+		return
+	}
+	if o.pages, _ = o.pool.Get().(*pages); o.pages == nil {
+		o.pages = &pages{}
+	}
+}
+
+// close lets the pages go when nothing waits, with o locked.
+func (o *outbox) close() {
+	if o.pages == nil {
+		return
+	}
+	if cap(o.items) <= maxBacklog && cap(o.frames) <= keepFrames {
+		o.items, o.frames = o.items[:0], o.frames[:0]
+		o.pool.Put(o.pages)
+	}
+	o.pages = nil
+}
+
+// waits reports whether there is something to write, with o locked.
+func (o *outbox) waits() bool {
+	return o.pages != nil && len(o.items) > 0 || len(o.confirms) > 0
+}
+
+// added makes an item of what was appended to frames, with o locked.
+func (o *outbox) added() {
 	if n := len(o.items); n > 0 && o.items[n-1].to == nil {
 		o.items[n-1].end = len(o.frames)
 		return
@@ -65,23 +115,110 @@ func (o *outbox) add() {
 	o.items = append(o.items, outItem{end: len(o.frames)})
 }
 
+// deliver queues deliveries, with o locked.
+func (o *outbox) deliver(k *consumer, ds []shard.Delivery) {
+	o.open()
+	void, bytes := k.ch.gone.Load(), 0
+	for i := range ds {
+		bytes += len(ds[i].Blob)
+		o.items = append(o.items, outItem{to: k, d: ds[i], void: void})
+	}
+	o.backlog.Add(int64(len(ds)))
+	o.backlogBytes.Add(int64(bytes))
+}
+
+// got queues the answer of basic.get.
+func (o *outbox) got(k *consumer, d shard.Delivery, remaining uint32) {
+	o.Lock()
+	defer o.Unlock()
+	o.open()
+	o.items = append(o.items, outItem{to: k, d: d, remaining: remaining, get: true, void: k.ch.gone.Load()})
+	o.gets += len(d.Blob)
+	o.backlog.Add(1)
+	o.backlogBytes.Add(int64(len(d.Blob)))
+}
+
+// confirmed tells a channel's confirms in their place among the items instead
+// of behind them, with o locked: nothing of a channel follows its close.
+func (o *outbox) confirmed(ch *channel) {
+	if !ch.confirms.listed {
+		return
+	}
+	ch.confirms.listed = false
+	for i, x := range o.confirms {
+		if x == ch {
+			o.confirms = append(o.confirms[:i], o.confirms[i+1:]...)
+			break
+		}
+	}
+	o.open()
+	o.frames = ch.confirms.append(o.frames, ch.id)
+	o.added()
+}
+
+// full reports whether a consumer may not be given more for now, and remembers
+// it in that case. pending is what it was given and did not get yet.
+func (o *outbox) full(k *consumer, pending int) bool {
+	if !o.over(pending) {
+		return false
+	}
+	o.Lock()
+	defer o.Unlock()
+	// The writer lowers the backlog, then looks whether somebody is hungry.
+	o.hungry.Store(true)
+	if !o.over(pending) {
+		return false
+	}
+	if !k.starving {
+		k.starving = true
+		o.starving = append(o.starving, k.bc)
+	}
+	return true
+}
+
+func (o *outbox) over(pending int) bool {
+	return o.backlog.Load()+int64(pending) >= maxBacklog || o.backlogBytes.Load() >= maxBacklogBytes
+}
+
+// written lowers the backlog and has the consumers served again that starved.
+func (o *outbox) written(n, bytes int) {
+	left, leftBytes := o.backlog.Add(-int64(n)), o.backlogBytes.Add(-int64(bytes))
+	if left > maxBacklog/2 || leftBytes > maxBacklogBytes/2 || !o.hungry.Load() {
+		return
+	}
+	o.Lock()
+	o.hungry.Store(false)
+	ks := o.starving
+	o.starving = nil
+	for _, k := range ks {
+		k.User.(*consumer).starving = false
+	}
+	o.Unlock()
+	for _, k := range ks {
+		k.Kick()
+	}
+}
+
 // wake starts a writer if there is something to write and none runs.
 func (o *outbox) wake(c *conn) {
 	o.Lock()
 	defer o.Unlock()
-	if o.writing || o.dead || len(o.items) == 0 && len(o.confirms) == 0 {
+	if o.writing || o.shut || !o.waits() {
 		return
 	}
 	o.writing = true
 	c.wg.Add(1)
-	go c.write() // serve waits for it
+	go c.write() // stop waits for it
 }
 
-// beat queues a heartbeat.
+// beat queues a heartbeat, unless something is being written anyway.
 func (o *outbox) beat(c *conn) {
 	o.Lock()
-	o.frames = wire.AppendHeartbeat(o.frames)
-	o.add()
+	if !o.writing && !o.shut {
+		o.open()
+		o.frames = wire.AppendHeartbeat(o.frames)
+		o.added()
+	}
 	o.Unlock()
 	o.wake(c)
 }
@@ -89,172 +226,52 @@ func (o *outbox) beat(c *conn) {
 // waitDrained waits while too much waits to be written.
 func (o *outbox) waitDrained(ctx context.Context) {
 	o.Lock()
-	for len(o.frames) > maxQueued && !o.dead && ctx.Err() == nil {
+	for o.pages != nil && len(o.frames)+o.gets > maxQueued && !o.dead && ctx.Err() == nil {
 		o.drained.Wait()
 	}
 	o.Unlock()
 }
 
-// shut has the writer end when it has written what waits now.
-func (o *outbox) shut(c *conn) {
-	o.wake(c)
+// release ends waitDrained.
+func (o *outbox) release() {
 	o.Lock()
-	if !o.writing {
-		o.dead = true
-	}
+	o.drained.Broadcast()
 	o.Unlock()
 }
 
-// write is the writer's goroutine.
-func (c *conn) write() {
-	defer c.wg.Done()
-	o := &c.out
-	bp, _ := c.f.buffers.Get().(*[]byte)
-	if bp == nil {
-		b := make([]byte, 0, writeChunk+copyLimit)
-		bp = &b
+// kill has everything that waits given back: the peer does not listen.
+func (o *outbox) kill() {
+	o.Lock()
+	o.dead = true
+	o.drained.Broadcast()
+	o.Unlock()
+}
+
+// stop returns when all that was queued is written or given back. Deliveries
+// must not come any more.
+func (o *outbox) stop(c *conn) {
+	o.wake(c)
+	o.Lock()
+	o.shut = true
+	o.Unlock()
+	c.wg.Wait()
+	o.Lock()
+	left := o.waits()
+	if left {
+		o.writing = true
+		c.wg.Add(1)
 	}
-	w := writer{c: c, buf: (*bp)[:0]}
-	for {
-		o.Lock()
-		if w.err != nil || len(o.items) == 0 && len(o.confirms) == 0 {
-			o.writing = false
-			o.dead = o.dead || w.err != nil
-			o.drained.Broadcast()
-			if len(w.items) > cap(o.items) {
-				o.items = w.items[:0]
-			}
-			o.Unlock()
-			break
-		}
-		w.items, o.items = o.items, w.items[:0]
-		w.frames, o.frames = o.frames, w.frames[:0]
-		w.confirm(o)
-		w.frameMax = o.frameMax
-		o.drained.Broadcast()
-		o.Unlock()
-		w.run()
-	}
-	if cap(w.buf) <= 2*writeChunk {
-		*bp = w.buf[:0]
-		c.f.buffers.Put(bp)
-	}
-	if w.err != nil {
-		_ = c.nc.Close() // the reader ends with it
+	o.Unlock()
+	if left {
+		c.write()
 	}
 }
 
-// A writer turns items into bytes on the socket.
-type writer struct {
-	c        *conn
-	items    []outItem
-	frames   []byte
-	acks     []byte // frames of confirms: they stand behind the items
-	buf      []byte
-	parts    net.Buffers // buf and large bodies in turn, if there are any
-	from     int         // of buf, not in parts yet
-	frameMax uint32
-	settles  []shard.Settle // of deliveries that need no acknowledgement
-	settleTo shard.Shard
-	err      error
+// takeEnded returns the consumers that the broker ended since it was called.
+func (o *outbox) takeEnded() []*consumer {
+	o.Lock()
+	defer o.Unlock()
+	ks := o.ended
+	o.ended = nil
+	return ks
 }
-
-func (w *writer) run() {
-	at := 0
-	for i := range w.items {
-		it := &w.items[i]
-		if it.to == nil {
-			w.buf = append(w.buf, w.frames[at:it.end]...)
-			at = it.end
-		} else {
-			w.deliver(it)
-		}
-		if len(w.buf) >= writeChunk {
-			w.flush()
-		}
-	}
-	clear(w.items)
-	w.buf = append(w.buf, w.acks...)
-	w.acks = w.acks[:0]
-	w.flush()
-	if cap(w.frames) > writeChunk {
-		w.frames = nil
-	}
-}
-
-// flush writes what was made, then settles the deliveries of it that their
-// consumers do not acknowledge.
-func (w *writer) flush() {
-	if w.err == nil && (len(w.buf) > 0 || len(w.parts) > 0) {
-		if len(w.parts) == 0 {
-			_, w.err = w.c.nc.Write(w.buf)
-		} else {
-			w.cut()
-			_, w.err = protocol.WriteBuffers(w.c.nc, &w.parts)
-		}
-		w.c.wrote.Store(true)
-	}
-	w.buf, w.parts, w.from = w.buf[:0], nil, 0
-	if len(w.settles) > 0 && w.err == nil {
-		w.settleTo.Settle(w.settles, nil)
-	}
-	w.settles = w.settles[:0]
-}
-
-// cut makes a part of what was appended to buf since the last.
-func (w *writer) cut() {
-	if len(w.buf) > w.from {
-		w.parts = append(w.parts, w.buf[w.from:len(w.buf):len(w.buf)])
-	}
-	w.from = len(w.buf)
-}
-
-func (w *writer) deliver(it *outItem) {
-	k := it.to
-	m, err := message.Parse(it.d.Blob)
-	if err != nil {
-		// What is stored was checked when it came in: this is our own fault.
-		w.c.log.Error("stored message can not be read", "queue", k.name, "err", err)
-		return
-	}
-	tag, ok := k.ch.delivered(it)
-	if !ok {
-		return // the channel ended: what it held went back
-	}
-	if it.get != nil {
-		g := wire.BasicGetOK{DeliveryTag: tag, Redelivered: it.d.Redelivered, Exchange: m.Exchange, RoutingKey: m.RoutingKey, MessageCount: it.get.remaining}
-		w.buf = g.AppendFrame(w.buf, k.ch.id)
-	} else {
-		w.buf = wire.AppendDeliver(w.buf, k.ch.id, k.tag, tag, it.d.Redelivered, m.Exchange, m.RoutingKey)
-	}
-	w.content(k.ch.id, properties(&m), m.Body)
-	if k.noAck && it.get == nil {
-		if w.settleTo != k.shard() && len(w.settles) > 0 {
-			w.flush()
-		}
-		w.settleTo = k.shard()
-		w.settles = append(w.settles, shard.Settle{Queue: k.queue, Seq: it.d.Seq, Holding: it.d.Holding, Outcome: shard.Accept})
-	}
-}
-
-// content appends header and body frames. A large body is not copied.
-func (w *writer) content(channel uint16, props wire.Props, body []byte) {
-	w.buf = wire.AppendHeader(w.buf, channel, props, uint64(len(body)))
-	if len(body) <= copyLimit {
-		w.buf = wire.AppendBodyFrames(w.buf, channel, body, w.frameMax)
-		return
-	}
-	most := int(max(w.frameMax, minFrameMax)) - wire.FrameOverhead
-	for len(body) > 0 {
-		part := body[:min(len(body), most)]
-		body = body[len(part):]
-		w.buf = append(w.buf, wire.FrameBody, byte(channel>>8), byte(channel),
-			byte(len(part)>>24), byte(len(part)>>16), byte(len(part)>>8), byte(len(part)))
-		// The buffer may move while it grows: what was cut stays as it is.
-		w.cut()
-		w.parts = append(w.parts, part)
-		w.buf = append(w.buf, frameEnd)
-	}
-}
-
-const frameEnd = 0xCE

@@ -44,6 +44,12 @@ func (u *unacked) find(tag uint64) int {
 	return u.head + i
 }
 
+// has reports whether a delivery is there.
+func (u *unacked) has(tag uint64) bool {
+	i := u.find(tag)
+	return i < len(u.list) && u.list[i].tag == tag && u.list[i].to != nil
+}
+
 // take takes one delivery, or with multiple all up to a tag; tag 0 with multiple
 // means all. It returns dst unchanged if there is none such.
 func (u *unacked) take(dst []held, tag uint64, multiple bool) []held {

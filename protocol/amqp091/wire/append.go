@@ -66,9 +66,9 @@ func AppendHeader(dst []byte, channel uint16, props Props, bodySize uint64) []by
 }
 
 // AppendBodyFrames appends a body in as many frames as the limit asks for, none
-// for an empty body. A frameMax below FrameMinSize counts as FrameMinSize.
+// for an empty body. A frameMax below FrameFloor counts as FrameFloor.
 func AppendBodyFrames(dst []byte, channel uint16, body []byte, frameMax uint32) []byte {
-	limit := int(max(frameMax, FrameMinSize) - FrameOverhead)
+	limit := int(max(frameMax, FrameFloor) - FrameOverhead)
 	frames := (len(body) + limit - 1) / limit
 	dst = slices.Grow(dst, len(body)+frames*FrameOverhead)
 	for len(body) > 0 {

@@ -8,9 +8,12 @@ import (
 const (
 	// FrameOverhead is what a frame costs besides its payload.
 	FrameOverhead = 8
-	// FrameMinSize is the least frame-max a peer may ask for, and the limit
-	// that holds before the limit is negotiated.
+	// FrameMinSize is the limit that holds before the limit is negotiated, and
+	// the least that is held against a peer.
 	FrameMinSize = 8192
+	// FrameFloor is the least frame-max a peer may ask for: nothing larger is
+	// sent to it then.
+	FrameFloor = 4096
 	// DefaultFrameMax is what RabbitMQ proposes.
 	DefaultFrameMax = 131072
 

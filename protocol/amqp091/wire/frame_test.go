@@ -110,7 +110,7 @@ func TestUnexpectedFrameText(t *testing.T) {
 }
 
 func TestAppendBodyFrames(t *testing.T) {
-	const limit = FrameMinSize - FrameOverhead
+	const limit = FrameFloor - FrameOverhead
 	for _, c := range []struct{ size, frames int }{
 		{0, 0}, {1, 1}, {limit, 1}, {limit + 1, 2}, {3 * limit, 3},
 	} {

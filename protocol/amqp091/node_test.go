@@ -1,0 +1,132 @@
+package amqp091_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/warrenmq/warren/node"
+)
+
+// A broker under test: a whole node.
+type running struct {
+	*node.Node
+	dir  string
+	stop context.CancelFunc
+	done chan error
+}
+
+func options(dir string) node.Options {
+	return node.Options{
+		Name: "test@localhost", DataDir: dir, Version: "test", SegmentBytes: 4 << 20,
+		Memory: node.Memory{Budget: 128 << 20, Entries: 32 << 20, Memtable: 16 << 20, Cache: 16 << 20},
+		Listen: []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
+		Grace:  10 * time.Second,
+	}
+}
+
+func run(o node.Options) (*running, error) {
+	n, err := node.New(o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{Node: n, dir: o.DataDir, stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- n.Run(ctx) }() // halt waits
+	select {
+	case <-n.Ready():
+		return r, nil
+	case err := <-r.done:
+		cancel()
+		return nil, fmt.Errorf("the node did not start: %w", err)
+	}
+}
+
+func (r *running) halt() error {
+	r.stop()
+	return <-r.done
+}
+
+func (r *running) addr() string { return r.Addrs()["amqp"] }
+
+// own runs a node for one test.
+func own(t *testing.T, change func(*node.Options)) *running {
+	t.Helper()
+	o := options(t.TempDir())
+	if change != nil {
+		change(&o)
+	}
+	r, err := run(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	stop := r.stop
+	r.stop = func() { once.Do(stop) }
+	t.Cleanup(func() {
+		if r.done == nil {
+			return
+		}
+		if err := r.halt(); err != nil {
+			t.Errorf("the node ended: %v", err)
+		}
+	})
+	return r
+}
+
+// shared is the node that most tests use.
+var shared struct {
+	once sync.Once
+	*running
+	err error
+}
+
+// broker returns the address of the shared node.
+func broker(t testing.TB) string {
+	t.Helper()
+	shared.once.Do(func() {
+		dir, err := os.MkdirTemp("", "amqp091")
+		if err != nil {
+			shared.err = err
+			return
+		}
+		shared.running, shared.err = run(options(dir))
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.addr()
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if r := shared.running; r != nil {
+		if err := r.halt(); err != nil {
+			fmt.Println("the shared node ended:", err)
+			code = 1
+		}
+		_ = os.RemoveAll(r.dir)
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Println(err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// host is the listening address's connection, for tests that need the socket.
+func socket(t testing.TB, addr string) *net.TCPConn {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	return nc.(*net.TCPConn)
+}
