@@ -222,6 +222,10 @@ func (d *directory) arrange() error {
 		return err
 	}
 	d.last.end = t.cut
+	if t.torn > 0 {
+		l.opts.Logger.Info("torn tail of the log cut: records that no sync vouches for",
+			slog.String("file", segmentName(d.last.slot)), slog.Int64("offset", t.cut), slog.Int("records", t.torn))
+	}
 	if t.oldest <= d.last.seq {
 		d.oldest = max(d.oldest, t.oldest)
 	}

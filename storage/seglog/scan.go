@@ -137,6 +137,7 @@ func (s *scanner) blank(off int64) (bool, error) {
 // A tail is what the last segment says of itself.
 type tail struct {
 	cut    int64  // its records end here
+	torn   int    // records behind the cut of which at least the header is whole
 	oldest uint64 // the oldest segment held, as the last mark before the cut says
 }
 
@@ -151,7 +152,7 @@ func (s *scanner) tail() (tail, error) {
 		oldest uint64
 	}
 	var breaks []broken
-	oldest := uint64(0)
+	oldest, torn := uint64(0), 0
 	off := int64(segmentHeaderSize)
 	for off < s.size {
 		r, _, v, err := s.next(off)
@@ -177,13 +178,17 @@ func (s *scanner) tail() (tail, error) {
 					n++
 				}
 				breaks = breaks[n:]
+				torn = 0
 			}
+		}
+		if len(breaks) > 0 {
+			torn++
 		}
 		off += r.size()
 	}
 	t.cut, t.oldest = max(min(off, s.size), segmentHeaderSize), oldest
 	if len(breaks) > 0 {
-		t.cut, t.oldest = breaks[0].off, breaks[0].oldest
+		t.cut, t.oldest, t.torn = breaks[0].off, breaks[0].oldest, torn
 	}
 	return t, nil
 }

@@ -47,8 +47,11 @@ type Options struct {
 	Dir string
 	// Args are given to serve.
 	Args []string
-	// Wrap is a command that runs the program, as unshare with its flags.
+	// Wrap is a command that runs the program, as nsenter with its flags.
 	Wrap []string
+	// Data is the data directory as the program sees it, and View as the test
+	// does. Default: data below Dir.
+	Data, View string
 }
 
 // A Broker is the program with one data directory.
@@ -66,6 +69,10 @@ func New(t testing.TB, o Options) *Broker {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
+	if o.Data == "" {
+		o.Data = filepath.Join(o.Dir, "data")
+		o.View = o.Data
+	}
 	b := &Broker{t: t, o: o}
 	t.Cleanup(func() {
 		if b.Running() {
@@ -80,8 +87,8 @@ func New(t testing.TB, o Options) *Broker {
 	return b
 }
 
-// Data is the data directory.
-func (b *Broker) Data() string { return filepath.Join(b.o.Dir, "data") }
+// Data is the data directory as the test sees it.
+func (b *Broker) Data() string { return b.o.View }
 
 // PID is the process of the life that runs.
 func (b *Broker) PID() int { return b.cmd.Process.Pid }
@@ -109,7 +116,7 @@ func (b *Broker) Launch() {
 		b.t.Fatal(err)
 	}
 	defer log.Close()
-	args := append(append([]string{}, b.o.Wrap...), b.o.Binary, "serve", "--data", b.Data(), "--name", "warren@test", "--listen", "amqp=127.0.0.1:0", "--until-stdin-closes")
+	args := append(append([]string{}, b.o.Wrap...), b.o.Binary, "serve", "--data", b.o.Data, "--name", "warren@test", "--listen", "amqp=127.0.0.1:0", "--until-stdin-closes")
 	args = append(args, b.o.Args...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
