@@ -10,8 +10,9 @@ import (
 // place where they are decided.
 //
 // The budget is 40 % of the memory there is: Go's collector lets a heap grow to
-// about twice what is live, so that Go's limit, twice the budget, leaves a fifth
-// of the memory to stacks, page cache and everybody else. Half of the budget is
+// about twice what is live. Go's limit is a little less than twice the budget,
+// so that the collector works harder just before it, and leaves 30 % of the
+// memory to the program itself, the page cache and everybody else. Half of the budget is
 // for message bodies; the rest above Pebble's shares is for what they are filed
 // under: queue pages, the log's index, connections.
 func (c *Config) derive() {
@@ -56,8 +57,9 @@ func (c *Config) derive() {
 	})
 }
 
-// GoMemoryLimit is what Go's soft memory limit should be.
-func (c *Config) GoMemoryLimit() int64 { return 2 * c.Node.Memory.Budget }
+// GoMemoryLimit is what Go's soft memory limit should be: 7/4 of the budget. A
+// process goes beyond the limit by what is allocated while a collection runs.
+func (c *Config) GoMemoryLimit() int64 { return c.Node.Memory.Budget / 4 * 7 }
 
 func roundDown(n, to int64) int64 { return n - n%to }
 

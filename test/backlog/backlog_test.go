@@ -47,7 +47,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// The budget, and what the process may take under it: Go's limit of twice the
+// The budget, and what the process may take under it: Go's limit of 7/4 of the
 // budget, and a share for the program itself.
 const (
 	budget  = 256 * mib
