@@ -12,9 +12,9 @@ import (
 // The budget is 40 % of the memory there is: Go's collector lets a heap grow to
 // about twice what is live. Go's limit is a little less than twice the budget,
 // so that the collector works harder just before it, and leaves 30 % of the
-// memory to the program itself, the page cache and everybody else. Half of the budget is
-// for message bodies; the rest above Pebble's shares is for what they are filed
-// under: queue pages, the log's index, connections.
+// memory to the program itself, the page cache and everybody else. Half of the
+// budget is for message bodies; the rest above Pebble's shares is for what they
+// are filed under: queue pages, the log's index, connections.
 func (c *Config) derive() {
 	const mib = 1 << 20
 	m, o := c.machine, &c.Node

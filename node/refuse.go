@@ -87,7 +87,7 @@ func (n *Node) refuse(s *catalog.Shard, why error) {
 		}
 	}
 	n.log.Error("shard refused, it lost acknowledged data: its queues are unavailable, the rest serves",
-		"group", s.ID, "err", why, "queues", count, "first_queues", queues)
+		"group", s.ID, "err", why, "count", count, "queue", queues)
 	n.changeShards(func(t *shardTable) { delete(t.open, s.ID); t.refused[s.ID] = why })
 }
 
