@@ -32,7 +32,9 @@ func Build(dir string) (string, error) {
 		return bin, nil
 	}
 	bin := filepath.Join(dir, "warren")
-	out, err := exec.Command("go", "build", "-o", bin, "github.com/warrenmq/warren/cmd/warren").CombinedOutput()
+	build := exec.Command("go", "build", "-trimpath", "-o", bin, "github.com/warrenmq/warren/cmd/warren")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the program: %w: %s", err, out)
 	}
