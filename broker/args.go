@@ -98,9 +98,17 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 		}
 	}
 	if v, ok := spec.Args.Lookup("x-overflow"); ok {
-		if t, isText := v.Text(); !isText || t != "drop-head" && t != "reject-publish" {
+		switch t, isText := v.Text(); {
+		case !isText:
+			return bad("x-overflow", "{unacceptable_type,%s}", typeName(v))
+		case t == "reject-publish-dlx":
+			return bad("x-overflow", "reject-publish-dlx comes in a later release of Warren")
+		case t != "drop-head" && t != "reject-publish":
 			return bad("x-overflow", "invalid_overflow")
 		}
+	}
+	if v, ok := spec.Args.Lookup("x-single-active-consumer"); ok && v.Kind() != message.Bool {
+		return bad("x-single-active-consumer", "{unacceptable_type,%s}", typeName(v))
 	}
 	if v, ok := spec.Args.Lookup("x-queue-type"); ok {
 		if err := checkQueueType(v, spec, bad); err != nil {
@@ -116,23 +124,39 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 }
 
 func checkQueueType(v message.Value, spec *catalog.QueueSpec, bad func(string, string, ...any) error) error {
-	switch t, _ := v.Text(); t {
+	property := func(name string) error {
+		err := bad(name, "")
+		err.(*Error).Property = true
+		return err
+	}
+	t, isText := v.Text()
+	if !isText {
+		return bad("x-queue-type", "%q", "expected longstr, got "+typeName(v))
+	}
+	switch t {
 	case "classic":
 		return nil
 	case "quorum":
 		switch {
-		case spec.Exclusive:
-			return bad("exclusive-owner", "a quorum queue can not be exclusive")
 		case spec.AutoDelete:
-			return bad("auto-delete", "a quorum queue can not be auto-delete")
+			return property("auto-delete")
+		case spec.Exclusive:
+			return property("exclusive-owner")
 		case !spec.Durable:
-			return bad("non-durable", "a quorum queue has to be durable")
+			return property("non-durable")
+		}
+		for _, name := range []string{"x-max-priority", "x-queue-mode"} {
+			if _, ok := spec.Args.Lookup(name); ok {
+				err := bad(name, "")
+				err.(*Error).QueueType = t
+				return err
+			}
 		}
 		return nil
 	case "stream":
 		return bad("x-queue-type", "stream queues come in a later release of Warren")
 	default:
-		return bad("x-queue-type", "{unknown_queue_type,%q}", t)
+		return bad("x-queue-type", "%q", "unsupported queue type '"+t+"'")
 	}
 }
 
@@ -162,6 +186,9 @@ func printed(v message.Value) string {
 	}
 	return typeName(v)
 }
+
+// TypeName returns the name RabbitMQ has for the type of a value.
+func TypeName(v message.Value) string { return typeName(v) }
 
 // typeName returns the name RabbitMQ has for a value's type.
 func typeName(v message.Value) string {

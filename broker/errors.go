@@ -70,8 +70,12 @@ type Error struct {
 	Arg, Received, Current    string
 	HasReceived, HasCurrent   bool
 	ReceivedType, CurrentType string
-	Detail                    string
-	Err                       error
+	// Property says that Arg is no argument but a property of a declaration,
+	// QueueType that queues of this type have no such argument.
+	Property  bool
+	QueueType string
+	Detail    string
+	Err       error
 }
 
 func (e *Error) Error() string {

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"hash/maphash"
-	"sync"
 
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/exchange"
@@ -15,6 +14,9 @@ import (
 // Publish returns.
 type Publication struct {
 	Message *message.Message
+	// Keys are more routing keys than the message's own; each queue gets the
+	// message once.
+	Keys [][]byte
 	// Headers gives the message's headers to a headers exchange; may be nil.
 	Headers exchange.Fields
 	// Tag is confirmed to the sink; 0 asks for no confirm. The tags of a
@@ -50,6 +52,9 @@ type Publisher struct {
 	dests  []exchange.Dest
 	rows   []row
 	multi  multi
+	told   told
+	silent silent
+	after  after
 }
 
 // A route is where one exchange sends one routing key.
@@ -81,7 +86,8 @@ var routeSeed = maphash.MakeSeed()
 // NewPublisher returns a publisher of the session.
 func (s *Session) NewPublisher(sink PublisherSink) *Publisher {
 	p := &Publisher{s: s, sink: sink}
-	p.multi.sink = sink
+	p.told.p, p.silent.p, p.multi.p = p, p, p
+	p.after.reached = make(chan struct{}, 1)
 	return p
 }
 
@@ -116,13 +122,15 @@ func (p *Publisher) add(pub *Publication, r *route, i int) {
 	if m.HasPriority {
 		sp.Priority = m.Priority
 	}
-	switch {
-	case pub.Tag == 0:
-	case len(r.targets) == 1:
-		sp.To = p.sink
-	default:
-		p.multi.expect(pub.Tag, len(r.targets))
-		sp.To = &p.multi
+	p.after.given++
+	if pub.Tag == 0 {
+		sp.Tag, sp.To = p.after.given, &p.silent
+	} else {
+		sp.To = &p.told
+	}
+	if len(r.targets) > 1 {
+		p.multi.expect(p.after.given, part{left: len(r.targets), tag: pub.Tag})
+		sp.Tag, sp.To = p.after.given, &p.multi
 	}
 	for i := range r.targets {
 		t := &r.targets[i]
@@ -199,6 +207,10 @@ func (p *Publisher) route(pub *Publication) (*route, error) {
 		clear(p.cache)
 	}
 	m := pub.Message
+	if len(pub.Keys) > 0 {
+		r, _, err := p.find(view, pub)
+		return r, err
+	}
 	if p.cache == nil {
 		p.cache = make([]*route, routeSlots)
 	}
@@ -220,55 +232,8 @@ func (p *Publisher) route(pub *Publication) (*route, error) {
 	return r, nil
 }
 
-// A multi waits for the publishes that went to several shards.
-type multi struct {
-	sink PublisherSink
-	mu   struct {
-		sync.Mutex
-		tags map[uint64]*part
-	}
+// Settle waits until the shards have taken or refused everything that was
+// published: who asks a queue afterwards sees it.
+func (p *Publisher) Settle(ctx context.Context) error {
+	return p.after.wait(ctx)
 }
-
-type part struct {
-	left             int
-	refused, unknown bool
-}
-
-func (m *multi) expect(tag uint64, shards int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.mu.tags == nil {
-		m.mu.tags = map[uint64]*part{}
-	}
-	m.mu.tags[tag] = &part{left: shards}
-}
-
-// Confirmed implements shard.Confirms.
-func (m *multi) Confirmed(first uint64, n uint32, refused bool) { m.ended(first, n, refused, false) }
-
-// Unknown implements shard.Confirms.
-func (m *multi) Unknown(first uint64, n uint32) { m.ended(first, n, false, true) }
-
-func (m *multi) ended(first uint64, n uint32, refused, unknown bool) {
-	for tag := first; tag < first+uint64(n); tag++ {
-		m.mu.Lock()
-		p := m.mu.tags[tag]
-		p.left--
-		p.refused, p.unknown = p.refused || refused, p.unknown || unknown
-		last := p.left == 0
-		if last {
-			delete(m.mu.tags, tag)
-		}
-		m.mu.Unlock()
-		switch {
-		case !last:
-		case p.unknown:
-			m.sink.Unknown(tag, 1)
-		default:
-			m.sink.Confirmed(tag, 1, p.refused)
-		}
-	}
-}
-
-// Wake implements shard.Confirms.
-func (m *multi) Wake() { m.sink.Wake() }

@@ -27,6 +27,9 @@ func (p *Publisher) find(view *catalog.View, pub *Publication) (r *route, cachea
 			Detail: "cannot publish to internal exchange '" + name + "' in vhost '" + s.vhost + "'"}
 	}
 	p.dests = view.Route(&p.router, x, m.RoutingKey, pub.Headers, p.dests[:0])
+	for _, key := range pub.Keys {
+		p.dests = view.Route(&p.router, x, key, pub.Headers, p.dests)
+	}
 	r = &route{exchange: name, key: string(m.RoutingKey)}
 	for _, d := range p.dests {
 		q := view.QueueByID(d.ID())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -108,7 +109,7 @@ type QueueInfo struct {
 // DeclareQueue makes a queue, or checks that the one there is equal. With
 // Passive it only checks that there is one that the session may use.
 func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, error) {
-	named := o.Name != ""
+	named := o.Name != "" || o.Passive
 	if !named {
 		o.Name = "amq.gen-" + randomName()
 	}
@@ -327,10 +328,21 @@ func (s *Session) mayBind(b *Binding, making bool) error {
 	}
 	if making {
 		if err := exchange.CheckArgs(x.Type, b.Args); err != nil {
-			return &Error{Kind: Invalid, Resource: ExchangeResource, Name: b.Source, VHost: s.vhost, Detail: err.Error()}
+			return s.matchError(err, b.Source)
 		}
 	}
 	return nil
+}
+
+// matchError translates what a headers exchange says of a binding.
+func (s *Session) matchError(err error, source string) error {
+	e := &Error{Kind: Invalid, Resource: ExchangeResource, Name: source, VHost: s.vhost, Detail: err.Error()}
+	var me *exchange.MatchError
+	if errors.As(err, &me) {
+		e.Arg, e.HasReceived = "x-match", true
+		e.Received, e.ReceivedType = printed(me.Value), typeName(me.Value)
+	}
+	return e
 }
 
 // randomName is 22 characters that nobody else has.

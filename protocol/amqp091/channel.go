@@ -1,6 +1,7 @@
 package amqp091
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -86,21 +87,25 @@ func (ch *channel) frame(f wire.Frame) error {
 	if ch.closing {
 		return ch.closingFrame(f)
 	}
-	var err error
-	switch f.Type {
-	case wire.FrameMethod:
-		if ch.content.state != noContent {
-			return wire.UnexpectedFrame(f)
-		}
-		err = ch.method(f)
-	case wire.FrameHeader:
-		err = ch.content.header(f)
-	case wire.FrameBody:
-		err = ch.content.bodyFrame(f)
+	switch state := ch.content.state; {
+	case state == noContent && f.Type == wire.FrameMethod:
+		return ch.failed(ch.method(f))
+	case state == wantHeaderFrame && f.Type == wire.FrameHeader:
+		return ch.failed(inPublish(ch.content.header(f)))
+	case state == wantBodyFrame && f.Type == wire.FrameBody:
+		return ch.failed(inPublish(ch.content.bodyFrame(f)))
 	default:
-		return wire.UnexpectedFrame(f)
+		return state.unexpected()
 	}
-	return ch.failed(err)
+}
+
+// inPublish names the method whose content an error is about.
+func inPublish(err error) error {
+	var we *wire.Error
+	if errors.As(err, &we) && we.Method == 0 {
+		we.Method = wire.IDBasicPublish
+	}
+	return err
 }
 
 // failed turns an error of the client into channel.close, if that is enough.

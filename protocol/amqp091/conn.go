@@ -75,6 +75,11 @@ const (
 	draining                 // waits until the client reads
 )
 
+// String returns the name that clients are told.
+func (s state) String() string {
+	return [...]string{"pre_init", "starting", "tuning", "opening", "running", "closing", "closed"}[s]
+}
+
 type capabilities struct {
 	cancelNotify, authFailureClose, blocked bool
 }
@@ -228,8 +233,8 @@ func (c *conn) fail(err error) error {
 		return nil
 	}
 	c.log.Warn("connection closed on an error of the client", "conn", c.in.Peer.String(), "err", we.Error())
-	if c.state == wantHeader {
-		return errPeerGone
+	if c.state < wantTuneOK && we.Code != wire.CodeAccessRefused {
+		return errPeerGone // nothing but the greeting before login
 	}
 	c.closeWith(we)
 	return nil
@@ -334,7 +339,7 @@ func (c *conn) frame(f wire.Frame) error {
 		}
 		return c.connectionMethod(f.Payload)
 	case c.state != running:
-		return &wire.Error{Code: wire.CodeChannelError, Text: fmt.Sprintf("frame on channel %d before the connection is open", f.Channel)}
+		return wire.UnexpectedFrame(f)
 	}
 	ch := c.last
 	if ch == nil || ch.id != f.Channel {
@@ -362,7 +367,7 @@ func (c *conn) openChannel(f wire.Frame) error {
 	case id != wire.IDChannelOpen:
 		return &wire.Error{Code: wire.CodeChannelError, Text: "expected 'channel.open'", Method: id}
 	case f.Channel > c.chanMax || len(c.channels) >= int(c.chanMax):
-		return &wire.Error{Code: wire.CodeNotAllowed, Method: id,
+		return &wire.Error{Code: wire.CodeNotAllowed,
 			Text: fmt.Sprintf("number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.chanMax)}
 	}
 	ch := newChannel(c, f.Channel)

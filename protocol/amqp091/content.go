@@ -1,6 +1,7 @@
 package amqp091
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -33,6 +34,20 @@ const (
 	wantBodyFrame
 )
 
+// unexpected words what a frame out of order is told.
+func (s contentState) unexpected() error {
+	e := &wire.Error{Code: wire.CodeUnexpectedFrame, Method: wire.IDBasicPublish}
+	switch s {
+	case noContent:
+		e.Text, e.Method = "expected method frame, got non method frame instead", 0
+	case wantHeaderFrame:
+		e.Text = "expected content header for class 60, got non content header frame instead"
+	default:
+		e.Text = "expected content body, got non content body frame instead"
+	}
+	return e
+}
+
 // begin takes a basic.publish.
 func (t *content) begin(args []byte) error {
 	var m wire.BasicPublish
@@ -50,9 +65,6 @@ func (t *content) begin(args []byte) error {
 }
 
 func (t *content) header(f wire.Frame) error {
-	if t.state != wantHeaderFrame {
-		return wire.UnexpectedFrame(f)
-	}
 	h, err := wire.DecodeHeader(f.Payload)
 	if err != nil {
 		return err
@@ -73,7 +85,7 @@ func (t *content) header(f wire.Frame) error {
 }
 
 func (t *content) bodyFrame(f wire.Frame) error {
-	if t.state != wantBodyFrame || uint64(len(t.body))+uint64(len(f.Payload)) > t.size {
+	if uint64(len(t.body))+uint64(len(f.Payload)) > t.size {
 		return wire.UnexpectedFrame(f)
 	}
 	switch {
@@ -175,6 +187,13 @@ func (t *content) done() error {
 	})
 	m := &p.messages[len(p.messages)-1]
 	pub := broker.Publication{Message: m, Headers: headers{t.props}}
+	if t.props.Has(wire.HasHeaders) {
+		var err error
+		if pub.Keys, m.Properties, err = copies(t.props); err != nil {
+			p.messages = p.messages[:len(p.messages)-1]
+			return err
+		}
+	}
 	if e := t.props.Expiration(); e != nil {
 		ttl, err := expiration(e)
 		if err != nil {
@@ -202,22 +221,23 @@ func (t *content) done() error {
 func expiration(b []byte) (uint32, error) {
 	bad := func(why string) error {
 		return &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-			Text: fmt.Sprintf("invalid expiration '%.64s': %s", b, why)}
+			Text: fmt.Sprintf("invalid expiration '%s': %s", b, why)}
 	}
 	digits := 0
 	for digits < len(b) && (b[digits] >= '0' && b[digits] <= '9' || digits == 0 && (b[0] == '-' || b[0] == '+')) {
 		digits++
 	}
 	n, err := strconv.ParseInt(string(b[:digits]), 10, 64)
+	tooLarge := errors.Is(err, strconv.ErrRange) && b[0] != '-'
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, strconv.ErrRange):
 		return 0, bad("no_integer")
 	case digits < len(b):
 		return 0, bad(fmt.Sprintf("{leftover_string,%q}", b[digits:]))
+	case tooLarge || n > maxTTL:
+		return 0, bad("{value_too_large," + string(b) + "}")
 	case n < 0:
-		return 0, bad(fmt.Sprintf("{value_negative,%d}", n))
-	case n > maxTTL:
-		return 0, bad(fmt.Sprintf("{value_too_large,%d}", n))
+		return 0, bad("{value_negative," + string(b) + "}")
 	}
 	return uint32(n), nil
 }

@@ -62,7 +62,16 @@ func text(e *broker.Error) string {
 	case broker.Mismatch:
 		return mismatch(e, rs)
 	case broker.Invalid:
-		if e.Arg != "" {
+		switch {
+		case e.Arg == "x-match" && e.ReceivedType != "longstr":
+			return fmt.Sprintf("Invalid x-match field type %s (value %s); expected longstr", e.ReceivedType, e.Received)
+		case e.Arg == "x-match":
+			return fmt.Sprintf("Invalid x-match field value <<%q>>; expected all, any, all-with-x, or any-with-x", e.Received)
+		case e.Property:
+			return fmt.Sprintf("invalid property '%s' for %s", e.Arg, rs)
+		case e.QueueType != "":
+			return fmt.Sprintf("invalid arg '%s' for %s of queue type rabbit_%s_queue", e.Arg, rs, e.QueueType)
+		case e.Arg != "":
 			return fmt.Sprintf("invalid arg '%s' for %s: %s", e.Arg, rs, e.Detail)
 		}
 		return e.Detail

@@ -15,6 +15,7 @@ type fault struct {
 	do   func(p *peer) // on channel 1 of an open connection
 	want string        // level, code, class.method, text
 	old  string
+	ours bool // RabbitMQ has no such answer
 }
 
 func field(key string, v wire.Value) wire.Field { return wire.Field{Key: key, Value: v} }
@@ -58,15 +59,14 @@ func body(channel uint16, text string) wire.Frame {
 	return wire.Frame{Type: wire.FrameBody, Channel: channel, Payload: []byte(text)}
 }
 
-const (
-	locked = "cannot obtain exclusive access to locked queue 'e.locked' in vhost '/'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration."
-)
+const locked = "cannot obtain exclusive access to locked queue 'e.locked' in vhost '/'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration."
 
 // other declares an exclusive queue on another connection.
 func other(do func(*peer)) func(*peer) {
 	return func(p *peer) {
 		o := session(p.t, p.nc.RemoteAddr().String())
 		o.queue(1, "e.locked")
+		p.t.Cleanup(o.close)
 		do(p)
 	}
 }
@@ -90,7 +90,7 @@ func queueFaults() []fault {
 		{name: "no queue declared, bind", do: sends(&wire.QueueBind{Exchange: "amq.direct"}),
 			want: "channel 404 50.20 NOT_FOUND - no previously declared queue"},
 		{name: "no queue declared, passive", do: sends(&wire.QueueDeclare{Passive: true}),
-			want: "channel 404 50.10 NOT_FOUND - no previously declared queue"},
+			want: "channel 404 50.10 NOT_FOUND - no queue '' in vhost '/'"},
 		{name: "locked, passive", do: other(sends(&wire.QueueDeclare{Queue: "e.locked", Passive: true})),
 			want: "channel 405 50.10 RESOURCE_LOCKED - " + locked},
 		{name: "locked, declare", do: other(sends(&wire.QueueDeclare{Queue: "e.locked", Exclusive: true})),
@@ -127,34 +127,34 @@ func queueFaults() []fault {
 			p.durable(1, "e.plain")
 			p.send(1, &wire.QueueDeclare{Queue: "e.plain", Durable: true, Arguments: args(field("x-max-length", wire.Int64(5)))})
 		}, want: "channel 406 50.10 PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'e.plain' in vhost '/': received the value '5' of type 'long' but current is none"},
-		{name: "negative ttl", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-message-ttl", wire.Int32(-1)))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'e.bad' in vhost '/': {value_negative,-1}"},
-		{name: "ttl of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-message-ttl", wire.String("5")))}),
-			want: `channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'e.bad' in vhost '/': "expected integer, got longstr"`},
-		{name: "ttl too large", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-message-ttl", wire.Int64(1<<33)))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'e.bad' in vhost '/': {value_too_large,8589934592}"},
-		{name: "negative length", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-max-length", wire.Int32(-3)))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-length' for queue 'e.bad' in vhost '/': {value_negative,-3}"},
-		{name: "length of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-max-length-bytes", wire.Bool(true)))}),
-			want: `channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-length-bytes' for queue 'e.bad' in vhost '/': "expected integer, got bool"`},
-		{name: "priority too large", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-max-priority", wire.Int32(256)))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'e.bad' in vhost '/': {max_value_exceeded,256}"},
-		{name: "negative priority", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-max-priority", wire.Int32(-1)))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'e.bad' in vhost '/': {value_negative,-1}"},
-		{name: "overflow unknown", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-overflow", wire.String("burst")))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-overflow' for queue 'e.bad' in vhost '/': invalid_overflow"},
-		{name: "overflow of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-overflow", wire.Int32(1)))}),
-			want: `channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-overflow' for queue 'e.bad' in vhost '/': {unacceptable_type,signedint}`},
-		{name: "single active of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-single-active-consumer", wire.Int32(1)))}),
-			want: `channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-single-active-consumer' for queue 'e.bad' in vhost '/': "expected boolean, got signedint"`},
-		{name: "quorum and exclusive", do: sends(&wire.QueueDeclare{Queue: "e.bad", Durable: true, Exclusive: true, Arguments: args(field("x-queue-type", wire.String("quorum")))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid property 'exclusive-owner' for queue 'e.bad' in vhost '/'"},
-		{name: "quorum and auto-delete", do: sends(&wire.QueueDeclare{Queue: "e.bad", Durable: true, AutoDelete: true, Arguments: args(field("x-queue-type", wire.String("quorum")))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid property 'auto-delete' for queue 'e.bad' in vhost '/'"},
-		{name: "quorum and transient", do: sends(&wire.QueueDeclare{Queue: "e.bad", Arguments: args(field("x-queue-type", wire.String("quorum")))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid property 'non-durable' for queue 'e.bad' in vhost '/'"},
-		{name: "quorum with priorities", do: sends(&wire.QueueDeclare{Queue: "e.bad", Durable: true, Arguments: args(field("x-queue-type", wire.String("quorum")), field("x-max-priority", wire.Int32(3)))}),
-			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'e.bad' in vhost '/' of queue type rabbit_quorum_queue"},
+		{name: "negative ttl", do: sends(&wire.QueueDeclare{Queue: "e.bad1", Arguments: args(field("x-message-ttl", wire.Int32(-1)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'e.bad1' in vhost '/': {value_negative,-1}"},
+		{name: "ttl of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad2", Arguments: args(field("x-message-ttl", wire.String("5")))}),
+			want: `channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'e.bad2' in vhost '/': "expected integer, got longstr"`},
+		{name: "ttl too large", ours: true, do: sends(&wire.QueueDeclare{Queue: "e.bad3", Arguments: args(field("x-message-ttl", wire.Int64(1<<33)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'e.bad3' in vhost '/': {value_too_large,8589934592}"},
+		{name: "negative length", do: sends(&wire.QueueDeclare{Queue: "e.bad4", Arguments: args(field("x-max-length", wire.Int32(-3)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-length' for queue 'e.bad4' in vhost '/': {value_negative,-3}"},
+		{name: "length of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad5", Arguments: args(field("x-max-length-bytes", wire.Bool(true)))}),
+			want: `channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-length-bytes' for queue 'e.bad5' in vhost '/': "expected integer, got bool"`},
+		{name: "priority too large", do: sends(&wire.QueueDeclare{Queue: "e.bad6", Arguments: args(field("x-max-priority", wire.Int32(256)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'e.bad6' in vhost '/': {max_value_exceeded,256}"},
+		{name: "negative priority", do: sends(&wire.QueueDeclare{Queue: "e.bad7", Arguments: args(field("x-max-priority", wire.Int32(-1)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'e.bad7' in vhost '/': {value_negative,-1}"},
+		{name: "overflow unknown", do: sends(&wire.QueueDeclare{Queue: "e.bad8", Arguments: args(field("x-overflow", wire.String("burst")))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-overflow' for queue 'e.bad8' in vhost '/': invalid_overflow"},
+		{name: "overflow of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad9", Arguments: args(field("x-overflow", wire.Int32(1)))}),
+			want: `channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-overflow' for queue 'e.bad9' in vhost '/': {unacceptable_type,signedint}`},
+		{name: "single active of the wrong type", do: sends(&wire.QueueDeclare{Queue: "e.bad10", Arguments: args(field("x-single-active-consumer", wire.Int32(1)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-single-active-consumer' for queue 'e.bad10' in vhost '/': {unacceptable_type,signedint}"},
+		{name: "quorum and exclusive", do: sends(&wire.QueueDeclare{Queue: "e.bad11", Durable: true, Exclusive: true, Arguments: args(field("x-queue-type", wire.String("quorum")))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid property 'exclusive-owner' for queue 'e.bad11' in vhost '/'"},
+		{name: "quorum and auto-delete", do: sends(&wire.QueueDeclare{Queue: "e.bad12", Durable: true, AutoDelete: true, Arguments: args(field("x-queue-type", wire.String("quorum")))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid property 'auto-delete' for queue 'e.bad12' in vhost '/'"},
+		{name: "quorum and transient", do: sends(&wire.QueueDeclare{Queue: "e.bad13", Arguments: args(field("x-queue-type", wire.String("quorum")))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid property 'non-durable' for queue 'e.bad13' in vhost '/'"},
+		{name: "quorum with priorities", do: sends(&wire.QueueDeclare{Queue: "e.bad14", Durable: true, Arguments: args(field("x-queue-type", wire.String("quorum")), field("x-max-priority", wire.Int32(3)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'e.bad14' in vhost '/' of queue type rabbit_quorum_queue"},
 		{name: "reserved name", do: sends(&wire.QueueDeclare{Queue: "amq.mine"}),
 			want: "channel 403 50.10 ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'"},
 		{name: "bind the default exchange", do: declared("e.q", sends(&wire.QueueBind{Queue: "e.q", Exchange: "", RoutingKey: "k"})),
@@ -170,8 +170,7 @@ func queueFaults() []fault {
 			p.send(1, &wire.QueueDelete{Queue: "e.q", IfEmpty: true})
 		}), want: "channel 406 50.40 PRECONDITION_FAILED - queue 'e.q' in vhost '/' not empty"},
 		{name: "headers binding", do: declared("e.q", sends(&wire.QueueBind{Queue: "e.q", Exchange: "amq.headers", Arguments: args(field("x-match", wire.String("foo")))})),
-			want: `channel 406 50.20 PRECONDITION_FAILED - Invalid x-match field value <<"foo">>; expected all, any, all-with-x, or any-with-x`,
-			old:  `channel 406 50.20 PRECONDITION_FAILED - Invalid x-match field value "foo"; expected all or any`},
+			want: `channel 406 50.20 PRECONDITION_FAILED - Invalid x-match field value <<"foo">>; expected all, any, all-with-x, or any-with-x`},
 		{name: "headers binding, type", do: declared("e.q", sends(&wire.QueueBind{Queue: "e.q", Exchange: "amq.headers", Arguments: args(field("x-match", wire.Int32(1)))})),
 			want: `channel 406 50.20 PRECONDITION_FAILED - Invalid x-match field type signedint (value 1); expected longstr`},
 	}
@@ -283,16 +282,14 @@ func basicFaults() []fault {
 			want: "channel 406 60.40 PRECONDITION_FAILED - invalid expiration '': no_integer"},
 		{name: "expiration too large", do: publishes(message{key: "k", props: wire.Properties{Expiration: "99999999999999"}}),
 			want: "channel 406 60.40 PRECONDITION_FAILED - invalid expiration '99999999999999': {value_too_large,99999999999999}"},
-		{name: "expiration of many digits", do: publishes(message{key: "k", props: wire.Properties{Expiration: big[:0] + strings.Repeat("9", 30)}}),
+		{name: "expiration of many digits", ours: true, do: publishes(message{key: "k", props: wire.Properties{Expiration: big[:0] + strings.Repeat("9", 30)}}),
 			want: "channel 406 60.40 PRECONDITION_FAILED - invalid expiration '" + strings.Repeat("9", 30) + "': {value_too_large," + strings.Repeat("9", 30) + "}"},
 		{name: "somebody else's user-id", do: publishes(message{key: "k", props: wire.Properties{UserID: "root"}}),
 			want: "channel 406 60.40 PRECONDITION_FAILED - user_id property set to 'root' but authenticated user was 'guest'"},
 		{name: "CC is no array", do: publishes(message{key: "k", props: wire.Properties{Headers: args(field("CC", wire.String("q")))}}),
-			want: `channel 406 60.40 PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"CC",longstr}`,
-			old:  `channel 406 60.40 PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,<<"CC">>,longstr}`},
-		{name: "message too large", do: raws(method(1, &wire.BasicPublish{}), header(1, 1<<40)),
-			want: "channel 406 60.40 PRECONDITION_FAILED - message size 1099511627776 is larger than configured max size 16777216",
-			old:  "channel 406 60.40 PRECONDITION_FAILED - message size 1099511627776 is larger than configured max size 134217728"},
+			want: `channel 406 60.40 PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"CC",longstr}`},
+		{name: "message too large", ours: true, do: raws(method(1, &wire.BasicPublish{}), header(1, 1<<40)),
+			want: "channel 406 60.40 PRECONDITION_FAILED - message size 1099511627776 is larger than configured max size 16777216"},
 		{name: "commit without tx", do: sends(&wire.TxCommit{}),
 			want: "connection 540 90.20 NOT_IMPLEMENTED - transactions come in a later release of Warren",
 			old:  "channel 406 90.20 PRECONDITION_FAILED - channel is not transactional"},
@@ -313,6 +310,10 @@ func frameFaults() []fault {
 			want: `connection 505 60.40 UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead`},
 		{name: "body instead of a header", do: raws(method(1, &wire.BasicPublish{}), body(1, "abc")),
 			want: `connection 505 60.40 UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead`},
+		{name: "body longer than its header says", ours: true, do: raws(method(1, &wire.BasicPublish{}), header(1, 5), body(1, "123456")),
+			want: `connection 505 60.40 UNEXPECTED_FRAME - type 3, all octets = <<"123456">>`},
+		{name: "header of another class", do: raws(method(1, &wire.BasicPublish{}), wire.Frame{Type: 2, Channel: 1, Payload: []byte{0, 50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}),
+			want: `connection 505 60.40 UNEXPECTED_FRAME - expected content header for class 60, got one for class 50 instead`},
 		{name: "method instead of a body", do: raws(method(1, &wire.BasicPublish{}), header(1, 5), method(1, &wire.BasicQos{})),
 			want: `connection 505 60.40 UNEXPECTED_FRAME - expected content body, got non content body frame instead`},
 		{name: "header instead of a body", do: raws(method(1, &wire.BasicPublish{}), header(1, 5), header(1, 5)),
@@ -332,11 +333,11 @@ func frameFaults() []fault {
 		}, want: `connection 501 0.0 FRAME_ERROR - type 1, all octets = <<0,60,0,10,0,0,0,0,0,0,0>>: {invalid_frame_end_marker,0}`},
 		{name: "frame too large", do: func(p *peer) { p.raw([]byte{3, 0, 1, 0, 2, 0, 9}) },
 			want: `connection 501 0.0 FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,131081,131064}`},
-		{name: "unknown method", do: raws(wire.Frame{Type: wire.FrameMethod, Channel: 1, Payload: []byte{0, 60, 0, 200}}),
+		{name: "unknown method", ours: true, do: raws(wire.Frame{Type: wire.FrameMethod, Channel: 1, Payload: []byte{0, 60, 0, 200}}),
 			want: "connection 503 60.200 COMMAND_INVALID - unimplemented method"},
-		{name: "unknown class", do: raws(wire.Frame{Type: wire.FrameMethod, Channel: 1, Payload: []byte{1, 2, 0, 10}}),
+		{name: "unknown class", ours: true, do: raws(wire.Frame{Type: wire.FrameMethod, Channel: 1, Payload: []byte{1, 2, 0, 10}}),
 			want: "connection 503 258.10 COMMAND_INVALID - unimplemented method"},
-		{name: "method of the server", do: sends(&wire.BasicDeliver{}),
+		{name: "method of the server", ours: true, do: sends(&wire.BasicDeliver{}),
 			want: "connection 503 60.60 COMMAND_INVALID - unimplemented method"},
 		{name: "channel method on channel 0", do: func(p *peer) { p.send(0, &wire.QueueDeclare{Queue: "q"}) },
 			want: "connection 504 50.10 CHANNEL_ERROR - unexpected method in connection state running"},
@@ -344,7 +345,7 @@ func frameFaults() []fault {
 			want: "connection 503 10.40 COMMAND_INVALID - unimplemented method"},
 		{name: "open twice", do: func(p *peer) { p.send(0, &wire.ConnectionOpen{VirtualHost: "/"}) },
 			want: "connection 504 10.40 CHANNEL_ERROR - unexpected method in connection state running"},
-		{name: "unknown field type", do: func(p *peer) {
+		{name: "unknown field type", ours: true, do: func(p *peer) {
 			b := (&wire.QueueDeclare{Queue: "q", Arguments: args(field("k", wire.Bool(true)))}).Append(nil)
 			b[len(b)-2] = '?'
 			p.raw(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameMethod, Channel: 1, Payload: b}))
@@ -358,7 +359,7 @@ func frameFaults() []fault {
 			q.channel(2)
 			q.send(3, &wire.ChannelOpen{})
 			p.nc, p.buf = q.nc, nil
-		}, want: "connection 530 20.10 NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)"},
+		}, want: "connection 530 0.0 NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)"},
 		{name: "publish twice, both to no exchange", do: func(p *peer) {
 			p.publish(1, message{exchange: "e.nox"}, message{exchange: "e.nox"}, message{exchange: "e.nox2"})
 		}, want: "channel 404 60.40 NOT_FOUND - no exchange 'e.nox' in vhost '/'"},
@@ -374,6 +375,9 @@ func TestErrors(t *testing.T) {
 	}
 	for _, set := range [][]fault{queueFaults(), exchangeFaults(), basicFaults(), frameFaults()} {
 		for _, f := range set {
+			if *foreign != "" && f.ours {
+				continue
+			}
 			t.Run(f.name, func(t *testing.T) {
 				p := session(t, addr)
 				f.do(p)
@@ -383,6 +387,9 @@ func TestErrors(t *testing.T) {
 				}
 				if got != want {
 					t.Fatalf("\n got %s\nwant %s", got, want)
+				}
+				if *foreign != "" {
+					return // it hangs up late
 				}
 				if strings.HasPrefix(got, "connection") {
 					p.eof()

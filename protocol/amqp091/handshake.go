@@ -57,10 +57,8 @@ func (c *conn) connectionMethod(payload []byte) error {
 		return &wire.Error{Code: wire.CodeNotAllowed, Text: "the secret of this connection can not be updated", Method: id}
 	case !id.Known():
 		return &wire.Error{Code: wire.CodeCommandInvalid, Text: "unimplemented method", Method: id}
-	case id.Class() != wire.IDConnectionStart.Class() && c.state == running:
-		return &wire.Error{Code: wire.CodeChannelError, Text: fmt.Sprintf("method %s on channel 0", id), Method: id}
 	}
-	return &wire.Error{Code: wire.CodeCommandInvalid, Text: fmt.Sprintf("method %s is not expected now", id), Method: id}
+	return &wire.Error{Code: wire.CodeChannelError, Text: "unexpected method in connection state " + c.state.String(), Method: id}
 }
 
 // peerCloses answers connection.close, after what was published before it was

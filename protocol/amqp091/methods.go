@@ -43,11 +43,28 @@ func (ch *channel) method(f wire.Frame) error {
 	if ch.closing {
 		return ch.closingFrame(f) // a publish before it failed
 	}
+	if asksQueue(id) && ch.publisher != nil {
+		// What the channel published before is in the queue.
+		if err := ch.publisher.Settle(ch.c.ctx); err != nil {
+			return err
+		}
+	}
 	m, err := wire.DecodeMethod(payload)
 	if err != nil {
 		return err
 	}
 	return ch.rare(id, m)
+}
+
+// asksQueue reports whether the answer to a method depends on what is in a
+// queue.
+func asksQueue(id wire.ID) bool {
+	switch id {
+	case wire.IDBasicGet, wire.IDQueueDeclare, wire.IDQueuePurge, wire.IDQueueDelete:
+		return true
+	default:
+		return false
+	}
 }
 
 func rejected(requeue bool) shard.Outcome {
@@ -192,12 +209,6 @@ func (ch *channel) queueName(name string, id wire.ID) (string, error) {
 
 func (ch *channel) declareQueue(m *wire.QueueDeclare) error {
 	name := stripped(m.Queue)
-	if name == "" && m.Passive {
-		var err error
-		if name, err = ch.queueName("", wire.IDQueueDeclare); err != nil {
-			return err
-		}
-	}
 	info, err := ch.c.session.DeclareQueue(ch.c.ctx, broker.QueueOptions{
 		Name: name, Passive: m.Passive, Durable: m.Durable, Exclusive: m.Exclusive,
 		AutoDelete: m.AutoDelete, Args: table(m.Arguments), NoCounts: m.NoWait,

@@ -191,7 +191,9 @@ func (p *peer) close() {
 	p.t.Helper()
 	p.send(0, &wire.ConnectionClose{ReplyCode: 200})
 	expect[*wire.ConnectionCloseOK](p, 0)
-	p.eof()
+	if *foreign == "" {
+		p.eof()
+	}
 }
 
 // queue declares a queue that ends with the connection.
@@ -352,6 +354,21 @@ func (p *peer) get(channel uint16, queue string, noAck bool) (body string, tag u
 	default:
 		p.t.Fatalf("basic.get: %+v", m)
 		return "", 0
+	}
+}
+
+// eventually requires that a message comes back to a queue: what another
+// connection gives back is ready when it is committed.
+func (p *peer) eventually(channel uint16, queue, want string) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		got, _ := p.get(channel, queue, true)
+		if got == want {
+			return
+		}
+		if got != "-" || time.Now().After(end) {
+			p.t.Fatalf("got %q, want %q", got, want)
+		}
 	}
 }
 
