@@ -133,7 +133,15 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 		if err := s.equivalent(have, &spec); err != nil {
 			return QueueInfo{}, err
 		}
-		return s.describe(ctx, have, o.NoCounts)
+		info, err := s.describe(ctx, have, o.NoCounts)
+		if KindOf(err) != NotFound {
+			return info, err
+		}
+		// Its last consumer went and it is about to be deleted: see to that.
+		del := &catalog.DeleteQueue{VHost: s.vhost, Name: o.Name, ID: have.ID, Force: true}
+		if _, err := s.do(ctx, del, QueueResource, o.Name); err != nil && KindOf(err) != NotFound {
+			return QueueInfo{}, err
+		}
 	}
 	if named && strings.HasPrefix(o.Name, reservedPrefix) {
 		e.Kind = Reserved
@@ -177,7 +185,7 @@ func (s *Session) equivalent(have *catalog.Queue, wanted *catalog.QueueSpec) err
 // describe counts what a queue holds.
 func (s *Session) describe(ctx context.Context, q *catalog.Queue, noCounts bool) (QueueInfo, error) {
 	info := QueueInfo{Name: q.Name}
-	if noCounts {
+	if noCounts && !q.AutoDelete { // which may be about to end
 		return info, nil
 	}
 	c, err := s.counts(ctx, q)
