@@ -243,7 +243,9 @@ func mix(h, seq uint64, r *record) uint64 {
 	return fold(h^(uint64(r.size)<<16|uint64(r.priority)<<8|uint64(r.flags)), 0xa0761d6478bd642f)
 }
 
+// fold mixes two words. Neither may be a zero to the product: it would take with
+// it everything folded before.
 func fold(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a^0xe7037ed1a0b428db, b)
+	hi, lo := bits.Mul64(a^0xe7037ed1a0b428db, b^0x8ebc6af09c88c6e3)
 	return hi ^ lo
 }

@@ -94,13 +94,7 @@ func (s *Shard) cut() *cut {
 	s.round++
 	c := &cut{s: s, index: s.applied, term: s.atTerm, stamp: s.stamp, round: s.round, conf: s.group.AppendConf(nil)}
 	for node, st := range s.streams {
-		sc := streamCut{node: node, stream: *st}
-		sc.stream.exceptions = nil
-		for n, r := range st.exceptions {
-			sc.exceptions = append(sc.exceptions, exception{n, slices.Clone(r)})
-		}
-		slices.SortFunc(sc.exceptions, func(a, b exception) int { return cmp.Compare(a.number, b.number) })
-		c.streams = append(c.streams, sc)
+		c.streams = append(c.streams, st.cut(node))
 	}
 	slices.SortFunc(c.streams, func(a, b streamCut) int { return cmp.Compare(a.node, b.node) })
 	for _, q := range s.dropped {
@@ -122,6 +116,17 @@ func (c *cut) add(q *engine.Queue, dropped bool) {
 	qc := &queueCut{id: q.ID, revision: q.Revision, settings: q.Settings, dropped: dropped, ledger: q.Ledger}
 	q.Ledger.Cut(c.round, &qc.cut)
 	c.queues = append(c.queues, qc)
+}
+
+// cut copies a stream; its exceptions are sorted.
+func (st *stream) cut(node uint64) streamCut {
+	sc := streamCut{node: node, stream: *st}
+	sc.stream.exceptions = nil
+	for n, r := range st.exceptions {
+		sc.exceptions = append(sc.exceptions, exception{n, slices.Clone(r)})
+	}
+	slices.SortFunc(sc.exceptions, func(a, b exception) int { return cmp.Compare(a.number, b.number) })
+	return sc
 }
 
 // Index implements checkpoint.Cut.

@@ -47,7 +47,7 @@ func (d *disk) close() error {
 
 func (d *disk) start(at time.Duration, fatal func(error)) (*rig.Rig, error) {
 	return rig.NewRig(rig.Options{
-		Log: d.log, State: d.state, Shards: 2, Budget: 8 << 10, HotPages: 1, Start: at, Fatal: fatal,
+		Log: d.log, State: d.state, Shards: 2, Budget: 8 << 10, HotPages: 1, Start: at, Fatal: fatal, Settings: settings,
 	})
 }
 
@@ -220,8 +220,8 @@ func (c *crashRun) goOn(r *rig.Rig, w *world, got map[string][]found) error {
 	}
 	r.Settle()
 	for _, q := range w.queues {
-		if n := len(q.msgs); n > 0 && got[q.name] != nil && !q.msgs[n-1].confirmed {
-			return fmt.Errorf("message %d to queue %s is not confirmed", q.msgs[n-1].id, q.name)
+		if n := len(q.msgs); n > 0 && got[q.name] != nil && !q.msgs[n-1].answered {
+			return fmt.Errorf("message %d to queue %s is not answered", q.msgs[n-1].id, q.name)
 		}
 	}
 	return nil

@@ -100,7 +100,11 @@ func (d *driver) step() error {
 		d.declare()
 	}
 	d.counts[what]++
-	if d.rng.IntN(4) > 0 {
+	switch d.rng.IntN(4) {
+	case 0:
+	case 1:
+		d.r.Part(d.rng.IntN(5))
+	default:
 		d.r.Settle()
 	}
 	if len(d.c.errs) > 0 {

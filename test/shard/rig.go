@@ -221,9 +221,25 @@ func (r *Rig) open(id uint64, m commitlog.Machine, applied uint64, conf []byte) 
 	return group{g}, err
 }
 
-// Settle does everything there is to do.
+// Part does a part of what there is to do, as n says.
+func (r *Rig) Part(n int) {
+	r.Now += time.Millisecond
+	gs := r.Host.Groups()
+	switch n %= len(gs) + 2; {
+	case r.dead:
+	case n < len(gs):
+		gs[n].TryTurn()
+	case n == len(gs):
+		r.o.Log.Drain()
+	default:
+		r.Loader.Step()
+	}
+}
+
+// Settle does everything there is to do. It takes some time.
 func (r *Rig) Settle() {
 	for more := true; more && !r.dead; {
+		r.Now += time.Millisecond
 		more = r.o.Log.Drain() > 0
 		for _, g := range r.Host.Groups() {
 			if g.Due() {

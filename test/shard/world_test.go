@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	rig "github.com/warrenmq/warren/test/shard"
 )
@@ -35,7 +36,9 @@ type wqueue struct {
 type wmessage struct {
 	id        uint64
 	confirmed bool
-	refused   bool
+	refused   bool // and by no other queue taken
+	answered  bool
+	alone     bool // published to this queue only
 	delivered bool // handed to a client at least once
 	acking    bool
 	acked     bool // confirmed
@@ -186,6 +189,17 @@ func checkQueue(before, after *wqueue, fs []found) error {
 	return nil
 }
 
+// settings gives some queues, by their names, what must not lose a message.
+func settings(name string) (s shard.Settings) {
+	switch name[len(name)-1] {
+	case '2', '5':
+		s.MaxLength, s.Overflow = queue.AtMost(6), queue.RejectPublish
+	case '3', '6':
+		s.TTL, s.HasTTL = 1<<31, true
+	}
+	return s
+}
+
 // A client uses one life of a node.
 type client struct {
 	w    *world
@@ -215,11 +229,12 @@ func (c *client) Confirmed(first uint64, n uint32, refused bool) {
 	for id := first; id < first+uint64(n); id++ {
 		for _, q := range c.w.queues {
 			if m := q.message(id); m != nil {
-				if m.confirmed || m.refused {
+				if m.answered {
 					c.failf("message %d confirmed twice", id)
 				}
+				m.answered = true
 				m.confirmed = !refused
-				m.refused = refused && !q.deleting
+				m.refused = refused && m.alone
 			}
 		}
 	}
@@ -284,7 +299,7 @@ func (c *client) publish(in uint64, qs ...*wqueue) {
 	id := c.w.next
 	p := shard.Publish{Message: &message.Message{Body: body(id), RoutingKey: []byte("k")}, To: c, Tag: id}
 	for _, q := range qs {
-		q.msgs = append(q.msgs, &wmessage{id: id})
+		q.msgs = append(q.msgs, &wmessage{id: id, alone: len(qs) == 1})
 		p.Queues = append(p.Queues, q.id)
 	}
 	c.w.mu.Unlock()
