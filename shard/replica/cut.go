@@ -27,6 +27,9 @@ func (s *Shard) Cut(ready func(checkpoint.Cut)) {
 	s.Run(func() { s.wantCut = func(c *cut) { ready(c) } })
 }
 
+// CutNow makes a cut at once; it is to be called inside a turn.
+func (s *Shard) CutNow() checkpoint.Cut { return s.cut() }
+
 // Run calls f in a turn, whether the shard leads or not.
 func (s *Shard) Run(f func()) {
 	s.addControl(f)

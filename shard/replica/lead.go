@@ -61,6 +61,8 @@ func (s *Shard) Follow(_, leader uint64) {
 		s.e.Refuse([]shard.Request{s.behind[i].r})
 	}
 	s.waiting, s.fns, s.behind = nil, nil, nil
+	s.requests, s.settles = s.in.TakeRequests(s.requests[:0], s.settles[:0])
+	s.park(true)
 	for _, q := range s.e.Queues() {
 		s.e.Unlead(q, shard.ErrUnavailable)
 		if !q.Logged {

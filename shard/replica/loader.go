@@ -78,6 +78,13 @@ func (l *Loader) add(j job) {
 	}
 }
 
+// Pending reports whether there is a job.
+func (l *Loader) Pending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mu.jobs) > 0
+}
+
 // Run works until stop is closed.
 func (l *Loader) Run(stop <-chan struct{}) {
 	for {

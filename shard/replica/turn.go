@@ -64,17 +64,29 @@ func (s *Shard) refuse() {
 		s.since = s.mono
 	}
 	wait := s.leader == 0 && s.mono-s.since < patience
-	for i := range s.requests {
-		if r := &s.requests[i]; wait && r.Kind != shard.ReqRun && r.Kind != shard.ReqCancel {
-			s.parked = append(s.parked, *r)
-			*r = shard.Request{}
-		} else {
-			s.e.Refuse(s.requests[i : i+1])
-		}
-	}
+	s.park(wait)
 	if !wait {
 		s.e.Refuse(s.parked)
 		s.parked = s.parked[:0]
+	}
+}
+
+// park keeps the requests taken that may wait for a leader, and refuses the
+// others. Settles are among those: that they are committed must not be said of
+// holdings of another term.
+func (s *Shard) park(wait bool) {
+	for i := range s.requests {
+		switch r := &s.requests[i]; r.Kind {
+		case shard.ReqRun, shard.ReqCancel, shard.ReqSettle:
+			s.e.Refuse(s.requests[i : i+1])
+		default:
+			if !wait {
+				s.e.Refuse(s.requests[i : i+1])
+				continue
+			}
+			s.parked = append(s.parked, *r)
+			*r = shard.Request{}
+		}
 	}
 }
 

@@ -63,6 +63,14 @@ func (c *checker) leads(node, group, term uint64) {
 	leaders[term] = node
 }
 
+// newest returns the newest term that anybody led.
+func (c *checker) newest(group uint64) (newest uint64) {
+	for term := range c.groups[group].leaders {
+		newest = max(newest, term)
+	}
+	return newest
+}
+
 // synced: a node that made a vote durable never makes another one durable in
 // the same term, restarts included.
 func (c *checker) synced(node uint64, gs storage.GroupState) {

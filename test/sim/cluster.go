@@ -71,6 +71,7 @@ func (c *Cluster) run() {
 		c.check.failf("no convergence within %s: %s", c.conf.Settle, c.describe())
 	}
 	c.finalOps(failed)
+	c.drain(failed)
 	if !failed() {
 		c.verify()
 	}
@@ -217,6 +218,26 @@ func (c *Cluster) finalOps(failed func() bool) {
 	c.world.Run(c.world.Now()+5*time.Second, func() bool { return failed() || c.converged() })
 	if !failed() && !c.converged() {
 		c.check.failf("no convergence behind the last operations: %s", c.describe())
+	}
+}
+
+// drain has the leaders show what they hold, if their machines can.
+func (c *Cluster) drain(failed func() bool) {
+	for id := uint64(1); id <= uint64(c.conf.Groups) && !failed(); id++ {
+		l := c.leader(id)
+		d, ok := l.machine.(Drainer)
+		if !ok {
+			return
+		}
+		l.n.after(0, d.Drain)
+		c.world.Run(c.world.Now()+10*time.Second, func() bool { return failed() || d.Drained() })
+		if !failed() && !d.Drained() {
+			c.check.failf("group %d: its queues can not be drained: %s", id, c.describe())
+		}
+	}
+	c.world.Run(c.world.Now()+5*time.Second, func() bool { return failed() || c.converged() })
+	if !failed() && !c.converged() {
+		c.check.failf("no convergence at the end: %s", c.describe())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/commitlog"
+	"github.com/warrenmq/warren/storage"
 )
 
 // A Machine is what a simulation feeds. It must be deterministic.
@@ -29,6 +30,25 @@ type Env struct {
 	Node, Group uint64
 	// Confirm says that an operation is committed at the index.
 	Confirm func(id, index uint64)
+
+	// Log is the node's, Now its monotonic clock. After runs f later, unless
+	// the node is restarted before; Wake asks for a turn. Applied is the index
+	// applied last, Newest the newest term that anybody led.
+	Log     storage.LogStore
+	Now     func() time.Duration
+	After   func(d time.Duration, f func())
+	Wake    func()
+	Applied func() uint64
+	Newest  func() uint64
+	// Fail reports a violation.
+	Fail func(format string, args ...any)
+}
+
+// A Drainer is a machine whose leader, at the end of a run, can show all it holds.
+// Contains is asked after that.
+type Drainer interface {
+	Drain()
+	Drained() bool
 }
 
 // A Config describes a run.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -29,9 +30,15 @@ type guard struct {
 
 func newGuard(n *node, id uint64, cp checkpoint) *guard {
 	g := &guard{n: n, id: id, life: n.life, applied: cp.index, term: cp.term, saved: cp.index}
-	g.machine = n.c.conf.NewMachine(Env{Node: n.id, Group: id, Confirm: func(op, index uint64) {
-		n.c.confirmed(id, op, index)
-	}})
+	g.machine = n.c.conf.NewMachine(Env{
+		Node: n.id, Group: id, Confirm: func(op, index uint64) { n.c.confirmed(id, op, index) },
+		Log: n.disk.log, Now: n.c.world.Now, After: n.after, Wake: func() { g.group.Wake() },
+		Applied: func() uint64 { return g.applied },
+		Newest:  func() uint64 { return n.c.check.newest(id) },
+		Fail: func(format string, args ...any) {
+			n.c.check.failf("group %d: node %d: %s", id, n.id, fmt.Sprintf(format, args...))
+		},
+	})
 	if cp.state != nil {
 		g.machine.Restore(cp.state)
 	}

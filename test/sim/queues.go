@@ -1,0 +1,384 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/warrenmq/warren/commitlog"
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/replica"
+	"github.com/warrenmq/warren/storage"
+	"github.com/warrenmq/warren/storage/state"
+)
+
+// simQueues is how many queues a simulated shard has.
+const simQueues = 4
+
+// queues is what all clients of a run know: the truth that shards are held
+// against. Messages have the ids of operations.
+type queues struct {
+	messages map[uint64]*simMessage
+	lives    uint64 // incarnations given out
+	orders   uint64
+}
+
+// A simMessage is one publish, in each of its queues.
+type simMessage struct {
+	by        uint64 // the incarnation of its publisher
+	order     uint64 // among all publishes
+	confirmed bool
+	in        map[uint64]*simCopy
+}
+
+type simCopy struct {
+	delivered bool
+	settling  bool // a client accepted it
+	settled   bool // and was told that this is committed
+	drained   bool // found at the end
+}
+
+// NewQueues returns a maker of machines that are shards of real queues, with
+// clients at the leader's node that publish, consume and settle. All machines of
+// a run come from one maker.
+func NewQueues() func(Env) Machine {
+	truth := &queues{messages: make(map[uint64]*simMessage)}
+	return func(env Env) Machine {
+		m := &shardMachine{env: env, truth: truth}
+		m.open(state.NewMemory())
+		return m
+	}
+}
+
+// A shardMachine is one life of a shard's replica and its clients.
+type shardMachine struct {
+	env    Env
+	truth  *queues
+	inc    uint64
+	state  *state.Memory
+	loader *replica.Loader
+	shard  *replica.Shard
+	step   bool // of the loader is planned
+
+	term      uint64 // led, 0 if none
+	consumers []*shard.Consumer
+	held      []simHeld
+	last      map[simRow]uint64 // what was first delivered last
+	cancelled map[uint64]bool   // queues that a consumer left: what waited for it comes later
+	draining  bool
+	drainEnd  time.Duration
+}
+
+// A simRow is what one consumer gets of one publisher.
+type simRow struct {
+	c  *shard.Consumer
+	by uint64
+}
+
+type simHeld struct {
+	id, queue uint64
+	d         shard.Delivery
+}
+
+func (m *shardMachine) open(st *state.Memory) {
+	m.truth.lives++
+	m.inc, m.state, m.step = m.truth.lives, st, false
+	m.term, m.consumers, m.held = 0, nil, nil
+	m.loader = replica.NewLoader(m.env.Log, st, m.fatal)
+	s, _, err := replica.Open(replica.Options{
+		Group: m.env.Group, Incarnation: queue.Incarnation{Node: m.env.Node, Number: m.inc}, Catalog: simCatalog{},
+		State: st, Log: m.env.Log, Loader: m.loader, Budget: 4 << 10, HotPages: 1, Wall: m.wall, Fatal: m.fatal,
+		Unused: func(shard.QueueID) {},
+	})
+	if err != nil {
+		m.env.Fail("open: %v", err)
+		return
+	}
+	m.shard = s
+	s.Bind(simGroup{m})
+}
+
+func (m *shardMachine) fatal(err error) { m.env.Fail("fatal: %v", err) }
+
+// wall is a clock that is wrong on most nodes.
+func (m *shardMachine) wall() int64 {
+	return int64((m.env.Now() + time.Duration(m.env.Node)*time.Hour) / time.Millisecond)
+}
+
+// simGroup lets the simulator plan all turns.
+type simGroup struct{ m *shardMachine }
+
+func (g simGroup) Wake()                        { g.m.env.Wake() }
+func (g simGroup) TryTurn() bool                { g.m.env.Wake(); return false }
+func (g simGroup) Compact(uint64)               {} // the guard's affair
+func (g simGroup) AppendConf(dst []byte) []byte { return dst }
+
+// simCatalog knows simQueues queues; one of them is small and refuses.
+type simCatalog struct{}
+
+func (simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool) {
+	if id == simQueues {
+		s.MaxLength, s.Overflow = queue.AtMost(20), queue.RejectPublish
+	}
+	return s, 1, id >= 1 && id <= simQueues
+}
+func (simCatalog) Revision() uint64 { return 1 }
+
+// Offer implements Machine: a publish, and now and then something that a
+// consumer does.
+func (m *shardMachine) Offer(id uint64, r *rand.Rand) {
+	if m.term == 0 {
+		return
+	}
+	m.publish(id, r)
+	for range r.IntN(3) {
+		switch n := r.IntN(8); {
+		case n == 0 && len(m.consumers) > 0:
+			c := m.consumers[r.IntN(len(m.consumers))]
+			m.cancelled[c.Queue] = true
+			m.shard.Cancel(c, true, func(error) { m.forget(c) })
+		case n < 3 && len(m.consumers) < 6:
+			m.consume(1+r.Uint64N(simQueues), uint32(r.IntN(8)))
+		case len(m.held) > 0:
+			m.settle(r.IntN(len(m.held)), r.IntN(4) == 0)
+		}
+	}
+}
+
+func (m *shardMachine) publish(id uint64, r *rand.Rand) {
+	m.truth.orders++
+	msg := &simMessage{by: m.inc, order: m.truth.orders, in: make(map[uint64]*simCopy)}
+	p := shard.Publish{To: m, Tag: id}
+	first := 1 + r.Uint64N(simQueues)
+	for q := first; q <= simQueues && (q == first || r.IntN(4) == 0); q++ {
+		p.Queues = append(p.Queues, q)
+		msg.in[q] = &simCopy{}
+	}
+	m.truth.messages[id] = msg
+	p.Message = &message.Message{Body: make([]byte, 8+r.IntN(200))}
+	binary.BigEndian.PutUint64(p.Message.Body, id)
+	m.shard.Publish([]shard.Publish{p})
+}
+
+func (m *shardMachine) consume(q uint64, prefetch uint32) {
+	c := &shard.Consumer{Queue: q, Sink: m, Prefetch: prefetch, Session: 1}
+	m.consumers = append(m.consumers, c)
+	m.shard.Consume(c, func(err error) {
+		if err != nil {
+			m.forget(c)
+		}
+	})
+}
+
+func (m *shardMachine) forget(c *shard.Consumer) {
+	m.consumers = slices.DeleteFunc(m.consumers, func(x *shard.Consumer) bool { return x == c })
+	m.held = slices.DeleteFunc(m.held, func(h simHeld) bool { return h.queue == c.Queue })
+}
+
+func (m *shardMachine) settle(i int, requeue bool) {
+	h := m.held[i]
+	m.held = slices.Delete(m.held, i, i+1)
+	s := shard.Settle{Queue: h.queue, Seq: h.d.Seq, Holding: h.d.Holding, Outcome: shard.Accept}
+	if requeue {
+		s.Outcome = shard.Requeue
+		m.shard.Settle([]shard.Settle{s}, nil)
+		return
+	}
+	x := m.truth.messages[h.id].in[h.queue]
+	x.settling = true
+	m.shard.Settle([]shard.Settle{s}, func(err error) { x.settled = x.settled || err == nil })
+}
+
+// Confirmed implements shard.Confirms.
+func (m *shardMachine) Confirmed(first uint64, n uint32, refused bool) {
+	for id := first; id < first+uint64(n); id++ {
+		msg := m.truth.messages[id]
+		if msg.by != m.inc {
+			m.env.Fail("message %d of incarnation %d is confirmed to %d", id, msg.by, m.inc)
+		}
+		if !refused {
+			msg.confirmed = true
+			m.env.Confirm(id, m.env.Applied())
+		}
+	}
+}
+
+// Unknown implements shard.Confirms.
+func (m *shardMachine) Unknown(uint64, uint32) {}
+
+// Wake implements shard.Confirms and shard.Sink.
+func (m *shardMachine) Wake() {}
+
+// Cancelled implements shard.Sink.
+func (m *shardMachine) Cancelled(c *shard.Consumer) { m.forget(c) }
+
+// Deliver implements shard.Sink. A leader that was deposed and does not know
+// reaches nobody: its node's sessions are gone.
+func (m *shardMachine) Deliver(c *shard.Consumer, ds []shard.Delivery) {
+	if m.term < m.env.Newest() {
+		return
+	}
+	for i := range ds {
+		m.deliver(c, ds[i])
+	}
+}
+
+func (m *shardMachine) deliver(c *shard.Consumer, d shard.Delivery) {
+	q := c.Queue
+	b, err := message.Parse(d.Blob)
+	if err != nil || len(b.Body) < 8 {
+		m.env.Fail("a delivery that is no message: %v", err)
+		return
+	}
+	id := binary.BigEndian.Uint64(b.Body)
+	msg := m.truth.messages[id]
+	if msg == nil || msg.in[q] == nil {
+		m.env.Fail("message %d was never published to queue %d", id, q)
+		return
+	}
+	x, row := msg.in[q], simRow{c, msg.by}
+	switch {
+	case x.settled:
+		m.env.Fail("message %d comes from queue %d again, though its settling was committed", id, q)
+	case x.delivered && !d.Redelivered:
+		m.env.Fail("message %d comes from queue %d again, unflagged", id, q)
+	case !x.delivered && !d.Redelivered && msg.order < m.last[row] && !m.cancelled[q]:
+		m.env.Fail("message %d comes from queue %d behind a later one", id, q)
+	case !x.delivered && !d.Redelivered:
+		m.last[row] = msg.order
+	}
+	x.delivered = true
+	x.drained = x.drained || m.draining
+	m.held = append(m.held, simHeld{id, q, d})
+}
+
+// Apply implements commitlog.Machine.
+func (m *shardMachine) Apply(ents []commitlog.Entry) { m.shard.Apply(ents) }
+
+// Lead implements commitlog.Machine.
+func (m *shardMachine) Lead(term uint64) {
+	m.term, m.last, m.cancelled = term, make(map[simRow]uint64), make(map[uint64]bool)
+	m.shard.Lead(term)
+}
+
+// Follow implements commitlog.Machine.
+func (m *shardMachine) Follow(term, leader uint64) {
+	m.term = 0
+	m.shard.Follow(term, leader)
+	m.held = nil
+}
+
+// Turn implements commitlog.Machine.
+func (m *shardMachine) Turn(now time.Duration, p commitlog.Proposer) {
+	m.shard.Turn(now, p)
+	if m.loader.Pending() && !m.step {
+		m.step = true
+		l := m.loader
+		m.env.After(time.Millisecond, func() {
+			m.step = false
+			for l == m.loader && l.Step() {
+			}
+		})
+	}
+}
+
+// Checkpoint implements Machine.
+func (m *shardMachine) Checkpoint() []byte {
+	c := m.shard.CutNow()
+	err := c.Bodies(m.state.NewBatch)
+	b := m.state.NewBatch()
+	if err == nil {
+		err = c.State(b)
+	}
+	if err == nil {
+		err = b.Commit()
+	}
+	if err == nil {
+		err = m.state.Flush()
+	}
+	if err != nil {
+		m.env.Fail("checkpoint: %v", err)
+	}
+	c.Durable()
+	return dump(m.state)
+}
+
+func dump(st storage.State) (b []byte) {
+	it, err := st.Iter(nil, nil)
+	if err != nil {
+		panic(fmt.Sprintf("sim: the state can not be read: %v", err))
+	}
+	for it.Next() {
+		for _, x := range [...][]byte{it.Key(), it.Value()} {
+			b = binary.AppendUvarint(b, uint64(len(x)))
+			b = append(b, x...)
+		}
+	}
+	if err := it.Close(); err != nil {
+		panic(fmt.Sprintf("sim: the state can not be read: %v", err))
+	}
+	return b
+}
+
+// Restore implements Machine.
+func (m *shardMachine) Restore(b []byte) {
+	st := state.NewMemory()
+	batch := st.NewBatch()
+	next := func() []byte {
+		n, k := binary.Uvarint(b)
+		x := b[k : k+int(n)]
+		b = b[k+int(n):]
+		return x
+	}
+	for len(b) > 0 {
+		k := next()
+		batch.Set(k, next())
+	}
+	if err := batch.Commit(); err != nil {
+		m.env.Fail("restore: %v", err)
+	}
+	if err := st.Flush(); err != nil {
+		m.env.Fail("restore: %v", err)
+	}
+	m.open(st)
+}
+
+// Digest implements Machine.
+func (m *shardMachine) Digest() uint64 {
+	_, d := m.shard.Digest()
+	return d
+}
+
+// Contains implements Machine: a confirmed message was settled, or is found in
+// each of its queues at the end.
+func (m *shardMachine) Contains(id uint64) bool {
+	for _, x := range m.truth.messages[id].in {
+		if !x.settling && !x.drained {
+			return false
+		}
+	}
+	return true
+}
+
+// Drain implements Drainer: everything goes back, and to one consumer of each
+// queue.
+func (m *shardMachine) Drain() {
+	m.drainEnd = m.env.Now() + time.Second
+	for _, c := range slices.Clone(m.consumers) {
+		m.cancelled[c.Queue] = true
+		m.shard.Cancel(c, true, func(error) { m.forget(c) })
+	}
+	m.shard.Run(func() {
+		m.draining = true
+		for q := uint64(1); q <= simQueues; q++ {
+			m.consume(q, 0)
+		}
+	})
+}
+
+// Drained implements Drainer.
+func (m *shardMachine) Drained() bool { return m.draining && m.env.Now() >= m.drainEnd }
