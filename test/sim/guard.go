@@ -114,6 +114,9 @@ func (g *guard) Turn(now time.Duration, p commitlog.Proposer) {
 // checkpoint cuts the machine's state. It becomes durable later, if the node
 // lives so long; then the log behind it may go.
 func (g *guard) checkpoint() {
+	if gs, ok := g.n.disk.log.Bounds(g.id); ok && gs.First > g.applied+1 {
+		return // a snapshot is about to be installed: the log behind this state is gone
+	}
 	g.saved = g.applied
 	cp := checkpoint{
 		index: g.applied, term: g.term, state: g.machine.Checkpoint(),
