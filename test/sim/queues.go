@@ -131,7 +131,7 @@ func (simCatalog) Revision() uint64 { return 1 }
 // Offer implements Machine: a publish, and now and then something that a
 // consumer does.
 func (m *shardMachine) Offer(id uint64, r *rand.Rand) {
-	if m.term == 0 {
+	if m.term == 0 || m.draining {
 		return
 	}
 	m.publish(id, r)
@@ -367,13 +367,12 @@ func (m *shardMachine) Contains(id uint64) bool {
 // Drain implements Drainer: everything goes back, and to one consumer of each
 // queue.
 func (m *shardMachine) Drain() {
-	m.drainEnd = m.env.Now() + time.Second
+	m.draining, m.drainEnd = true, m.env.Now()+time.Second
 	for _, c := range slices.Clone(m.consumers) {
 		m.cancelled[c.Queue] = true
 		m.shard.Cancel(c, true, func(error) { m.forget(c) })
 	}
 	m.shard.Run(func() {
-		m.draining = true
 		for q := uint64(1); q <= simQueues; q++ {
 			m.consume(q, 0)
 		}
