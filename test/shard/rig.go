@@ -5,6 +5,7 @@
 package shard
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -287,6 +288,14 @@ func (r *Rig) Do(cmd catalog.Command) (res catalog.Result, err error) {
 // Declare declares a durable queue in a shard and returns its id.
 func (r *Rig) Declare(name string, in uint64) (shard.QueueID, error) {
 	res, err := r.Do(&catalog.DeclareQueue{VHost: "/", QueueSpec: catalog.QueueSpec{Name: name, Durable: true, Shard: in}})
+	return res.ID, err
+}
+
+// DeclareWait is Declare on a node whose groups run by themselves.
+func (r *Rig) DeclareWait(name string, in uint64) (shard.QueueID, error) {
+	res, err := r.Catalog.Do(context.Background(), &catalog.DeclareQueue{
+		VHost: "/", QueueSpec: catalog.QueueSpec{Name: name, Durable: true, Shard: in},
+	})
 	return res.ID, err
 }
 
