@@ -23,8 +23,10 @@ func (p *Publisher) find(view *catalog.View, pub *Publication) (r *route, cachea
 		return nil, false, &Error{Kind: NotFound, Resource: ExchangeResource, Name: name, VHost: s.vhost}
 	}
 	if x.Internal {
-		return nil, false, &Error{Kind: Reserved, Resource: ExchangeResource, Name: name, VHost: s.vhost,
-			Detail: "cannot publish to internal exchange '" + name + "' in vhost '" + s.vhost + "'"}
+		return nil, false, &Error{
+			Kind: Reserved, Resource: ExchangeResource, Name: name, VHost: s.vhost,
+			Detail: "cannot publish to internal exchange '" + name + "' in vhost '" + s.vhost + "'",
+		}
 	}
 	p.dests = view.Route(&p.router, x, m.RoutingKey, pub.Headers, p.dests[:0])
 	for _, key := range pub.Keys {

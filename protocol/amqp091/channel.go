@@ -8,7 +8,6 @@ import (
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
-	"github.com/warrenmq/warren/shard"
 )
 
 // A channel is one channel of a connection. Its fields belong to the reader
@@ -52,9 +51,9 @@ type consumer struct {
 	ch       *channel
 	tag      string
 	name     string // of its queue
-	queue    shard.QueueID
+	queue    broker.QueueID
 	noAck    bool
-	from     shard.Shard
+	from     broker.Holder
 	volatile bool             // what is settled at from is never logged
 	bc       *broker.Consumer // nil for basic.get
 
@@ -224,7 +223,7 @@ func (ch *channel) giveUp() {
 	hs = ch.mu.unacked.take(hs, 0, true)
 	ch.mu.Unlock()
 	for i := range hs {
-		hs[i].outcome = shard.Requeue
+		hs[i].outcome = broker.Requeue
 	}
 	ch.c.settle(hs)
 	for _, k := range ch.consumers {
@@ -251,8 +250,8 @@ func (ch *channel) delivered(it *outItem) (tag uint64, ok bool) {
 	return tag, true
 }
 
-// Deliver implements shard.Sink.
-func (ch *channel) Deliver(sc *shard.Consumer, ds []shard.Delivery) {
+// Deliver implements broker.ConsumerSink.
+func (ch *channel) Deliver(sc *broker.Receiver, ds []broker.Delivery) {
 	k, _ := sc.User.(*consumer)
 	k.bc.Delivered(len(ds))
 	o := &ch.c.out
@@ -262,13 +261,13 @@ func (ch *channel) Deliver(sc *shard.Consumer, ds []shard.Delivery) {
 }
 
 // Full implements broker.Gate.
-func (ch *channel) Full(sc *shard.Consumer, pending int) bool {
+func (ch *channel) Full(sc *broker.Receiver, pending int) bool {
 	k, _ := sc.User.(*consumer)
 	return ch.c.out.full(k, pending)
 }
 
-// Cancelled implements shard.Sink: the queue is gone.
-func (ch *channel) Cancelled(sc *shard.Consumer) {
+// Cancelled implements broker.ConsumerSink: the queue is gone.
+func (ch *channel) Cancelled(sc *broker.Receiver) {
 	k, _ := sc.User.(*consumer)
 	k.bc.Gone()
 	o := &ch.c.out
@@ -290,5 +289,5 @@ type held struct {
 	tag     uint64
 	seq     uint64
 	holding queue.Holding
-	outcome shard.Outcome
+	outcome broker.Outcome
 }

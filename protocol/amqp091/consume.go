@@ -6,7 +6,6 @@ import (
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
-	"github.com/warrenmq/warren/shard"
 )
 
 func (ch *channel) qos(m *wire.BasicQos) error {
@@ -134,7 +133,7 @@ func (ch *channel) recover(requeue bool, id wire.ID) error {
 	if !requeue {
 		return errorf(wire.CodeNotImplemented, id, "requeue=false")
 	}
-	if err := ch.settle(0, true, shard.Requeue, id); err != nil {
+	if err := ch.settle(0, true, broker.Requeue, id); err != nil {
 		return err
 	}
 	ch.c.flushSettles()

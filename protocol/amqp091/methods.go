@@ -4,7 +4,6 @@ import (
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/exchange"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
-	"github.com/warrenmq/warren/shard"
 )
 
 // method handles a method of the channel. The hot ones come first and leave
@@ -23,7 +22,7 @@ func (ch *channel) method(f wire.Frame) error {
 		if err := m.Decode(args); err != nil {
 			return err
 		}
-		return ch.settle(m.DeliveryTag, m.Multiple, shard.Accept, id)
+		return ch.settle(m.DeliveryTag, m.Multiple, broker.Accept, id)
 	case wire.IDBasicNack:
 		var m wire.BasicNack
 		if err := m.Decode(args); err != nil {
@@ -67,11 +66,11 @@ func asksQueue(id wire.ID) bool {
 	}
 }
 
-func rejected(requeue bool) shard.Outcome {
+func rejected(requeue bool) broker.Outcome {
 	if requeue {
-		return shard.Requeue
+		return broker.Requeue
 	}
-	return shard.Reject
+	return broker.Reject
 }
 
 // rare handles everything but publishes and settles.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
-	"github.com/warrenmq/warren/shard"
 )
 
 // An outbox is what waits to be written: items in the order in which they were
@@ -45,7 +44,7 @@ type pages struct {
 type outItem struct {
 	to        *consumer // nil: frames
 	end       int       // of its frames in outbox.frames
-	d         shard.Delivery
+	d         broker.Delivery
 	remaining uint32 // of basic.get
 	get       bool   // the delivery answers basic.get
 	void      bool   // the channel had ended: the delivery goes back
@@ -116,7 +115,7 @@ func (o *outbox) added() {
 }
 
 // deliver queues deliveries, with o locked.
-func (o *outbox) deliver(k *consumer, ds []shard.Delivery) {
+func (o *outbox) deliver(k *consumer, ds []broker.Delivery) {
 	o.open()
 	void, bytes := k.ch.gone.Load(), 0
 	for i := range ds {
@@ -128,7 +127,7 @@ func (o *outbox) deliver(k *consumer, ds []shard.Delivery) {
 }
 
 // got queues the answer of basic.get.
-func (o *outbox) got(k *consumer, d shard.Delivery, remaining uint32) {
+func (o *outbox) got(k *consumer, d broker.Delivery, remaining uint32) {
 	o.Lock()
 	defer o.Unlock()
 	o.open()

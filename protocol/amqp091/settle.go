@@ -6,20 +6,20 @@ import (
 	"slices"
 	"time"
 
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
-	"github.com/warrenmq/warren/shard"
 )
 
 // settles are the acknowledgements of one read, and the shards to which a
 // closing channel owes that what went there is committed.
 type settles struct {
 	list    []held
-	scratch []shard.Settle
-	touched []shard.Shard
+	scratch []broker.Settlement
+	touched []broker.Holder
 }
 
 // settle takes ack, nack and reject.
-func (ch *channel) settle(tag uint64, multiple bool, outcome shard.Outcome, id wire.ID) error {
+func (ch *channel) settle(tag uint64, multiple bool, outcome broker.Outcome, id wire.ID) error {
 	l := &ch.c.acks
 	before := len(l.list)
 	ch.mu.Lock()
@@ -59,7 +59,7 @@ func (c *conn) settle(hs []held) {
 		ss := c.acks.scratch[:0]
 		for ; i < len(hs) && hs[i].to.from == to.from; i++ {
 			h := &hs[i]
-			ss = append(ss, shard.Settle{Queue: h.to.queue, Seq: h.seq, Holding: h.holding, Outcome: h.outcome})
+			ss = append(ss, broker.Settlement{Queue: h.to.queue, Seq: h.seq, Holding: h.holding, Outcome: h.outcome})
 		}
 		to.from.Settle(ss, nil)
 		c.acks.scratch = ss

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/protocol"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
-	"github.com/warrenmq/warren/shard"
 )
 
 // A writer turns items into bytes on the socket. A connection has one at a
@@ -24,14 +24,14 @@ type writer struct {
 	dead     bool // nothing is written any more
 	err      error
 
-	settles      []shard.Settle // to be told after the next write
-	runs         []settleRun    // whose they are
-	taken, bytes int            // deliveries handled since the last write
+	settles      []broker.Settlement // to be told after the next write
+	runs         []settleRun         // whose they are
+	taken, bytes int                 // deliveries handled since the last write
 }
 
 // A settleRun says for whom the next n settles are.
 type settleRun struct {
-	to shard.Shard
+	to broker.Holder
 	n  int
 }
 
@@ -137,8 +137,8 @@ func (w *writer) settle() {
 	if w.err != nil {
 		for i := range w.settles {
 			// It may have reached the client, or not.
-			if s := &w.settles[i]; s.Outcome == shard.Accept {
-				s.Outcome = shard.Requeue
+			if s := &w.settles[i]; s.Outcome == broker.Accept {
+				s.Outcome = broker.Requeue
 			}
 		}
 	}
@@ -153,12 +153,12 @@ func (w *writer) settle() {
 }
 
 // settled has a delivery settled after the next write.
-func (w *writer) settled(it *outItem, outcome shard.Outcome) {
+func (w *writer) settled(it *outItem, outcome broker.Outcome) {
 	if n := len(w.runs); n == 0 || w.runs[n-1].to != it.to.from {
 		w.runs = append(w.runs, settleRun{to: it.to.from})
 	}
 	w.runs[len(w.runs)-1].n++
-	w.settles = append(w.settles, shard.Settle{Queue: it.to.queue, Seq: it.d.Seq, Holding: it.d.Holding, Outcome: outcome})
+	w.settles = append(w.settles, broker.Settlement{Queue: it.to.queue, Seq: it.d.Seq, Holding: it.d.Holding, Outcome: outcome})
 }
 
 // cut makes a part of what was appended to buf since the last.
@@ -176,7 +176,7 @@ func (w *writer) deliver(it *outItem) {
 	w.taken++
 	w.bytes += len(it.d.Blob)
 	if it.void || w.dead || w.err != nil {
-		w.settled(it, shard.Release)
+		w.settled(it, broker.Release)
 		return
 	}
 	m, err := message.Parse(it.d.Blob)
@@ -184,21 +184,23 @@ func (w *writer) deliver(it *outItem) {
 		// What is stored was checked when it came in: this is our own fault,
 		// and the message stays for who repairs it.
 		w.c.log.Error("stored message can not be read", "queue", k.name, "err", err)
-		w.settled(it, shard.Release)
+		w.settled(it, broker.Release)
 		k.ch.broke(&wire.Error{Code: wire.CodeInternalError, Text: "a stored message can not be read"})
 		return
 	}
 	props := properties(&m)
 	if n := headerFrame + len(props); n > int(max(w.frameMax, minFrameMax)) {
 		// A header can not be split: sent as it is, it would end the connection.
-		w.settled(it, shard.Release)
-		k.ch.broke(&wire.Error{Code: wire.CodeContentTooLarge,
-			Text: fmt.Sprintf("content header of %d bytes exceeds the negotiated frame_max (%d)", n, w.frameMax)})
+		w.settled(it, broker.Release)
+		k.ch.broke(&wire.Error{
+			Code: wire.CodeContentTooLarge,
+			Text: fmt.Sprintf("content header of %d bytes exceeds the negotiated frame_max (%d)", n, w.frameMax),
+		})
 		return
 	}
 	tag, ok := k.ch.delivered(it)
 	if !ok {
-		w.settled(it, shard.Release)
+		w.settled(it, broker.Release)
 		return
 	}
 	if it.get {
@@ -209,7 +211,7 @@ func (w *writer) deliver(it *outItem) {
 	}
 	w.content(k.ch.id, props, m.Body)
 	if k.noAck {
-		w.settled(it, shard.Accept)
+		w.settled(it, broker.Accept)
 	}
 }
 
