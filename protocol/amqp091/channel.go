@@ -195,6 +195,9 @@ func (ch *channel) peerCloses() error {
 	if err := ch.c.flush(); err != nil {
 		return err
 	}
+	if err := ch.settlePublishes(); err != nil {
+		return err
+	}
 	crossed := !ch.end(nil)
 	ch.giveUp()
 	if crossed {
@@ -204,6 +207,14 @@ func (ch *channel) peerCloses() error {
 	}
 	ch.closed()
 	return nil
+}
+
+// settlePublishes waits until what the channel published is in its queues.
+func (ch *channel) settlePublishes() error {
+	if ch.publisher == nil {
+		return nil
+	}
+	return ch.publisher.Settle(ch.c.ctx)
 }
 
 // closed answers channel.close.
@@ -218,6 +229,12 @@ func (ch *channel) closed() {
 // hold what is written just now: the writer settles that, and gives back what
 // it does not write.
 func (ch *channel) giveUp() {
+	for _, k := range ch.consumers {
+		ch.c.touch(k)
+		k.bc.End(!k.noAck)
+	}
+	clear(ch.consumers)
+	clear(ch.getter)
 	var hs []held
 	ch.mu.Lock()
 	hs = ch.mu.unacked.take(hs, 0, true)
@@ -225,13 +242,7 @@ func (ch *channel) giveUp() {
 	for i := range hs {
 		hs[i].outcome = broker.Requeue
 	}
-	ch.c.settle(hs)
-	for _, k := range ch.consumers {
-		ch.c.touch(k)
-		k.bc.End(!k.noAck)
-	}
-	clear(ch.consumers)
-	clear(ch.getter)
+	ch.c.settle(hs) // of consumers that were cancelled, and of gets
 }
 
 // delivered gives a delivery its tag and keeps it until it is settled. It is

@@ -12,15 +12,15 @@ func (ch *channel) qos(m *wire.BasicQos) error {
 	if m.PrefetchSize != 0 {
 		return errorf(wire.CodeNotImplemented, wire.IDBasicQos, "prefetch_size!=0 (%d)", m.PrefetchSize)
 	}
-	if m.Global {
-		if ch.limit == nil {
-			ch.limit = broker.NewLimit(0)
-		}
-		ch.limit.Set(uint32(m.PrefetchCount))
-	} else {
-		ch.prefetch = uint32(m.PrefetchCount)
-	}
 	ch.send(&wire.BasicQosOK{})
+	if !m.Global {
+		ch.prefetch = uint32(m.PrefetchCount)
+		return nil
+	}
+	if ch.limit == nil {
+		ch.limit = broker.NewLimit(0)
+	}
+	ch.limit.Set(uint32(m.PrefetchCount))
 	return nil
 }
 

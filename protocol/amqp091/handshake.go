@@ -71,6 +71,11 @@ func (c *conn) peerCloses() error {
 	if err := c.flush(); err != nil {
 		return err
 	}
+	for _, ch := range c.channels {
+		if err := ch.settlePublishes(); err != nil {
+			return err
+		}
+	}
 	c.dropChannels()
 	if err := c.awaitSettled(); err != nil {
 		return err

@@ -197,7 +197,7 @@ func TestHeaderBeyondFrameMax(t *testing.T) {
 	big.durable(1, q)
 	props := wire.Properties{DeliveryMode: 2, Headers: args(field("h", wire.String(strings.Repeat("x", 6000))))}
 	big.publish(1, message{key: q, body: "b", props: props})
-	big.idle(1)
+	big.ready(1, q)
 
 	small := dial(t, broker(t))
 	small.max = 4096

@@ -42,9 +42,8 @@ func (ch *channel) method(f wire.Frame) error {
 	if ch.closing {
 		return ch.closingFrame(f) // a publish before it failed
 	}
-	if asksQueue(id) && ch.publisher != nil {
-		// What the channel published before is in the queue.
-		if err := ch.publisher.Settle(ch.c.ctx); err != nil {
+	if asksQueue(id) {
+		if err := ch.settlePublishes(); err != nil {
 			return err
 		}
 	}

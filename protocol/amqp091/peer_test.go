@@ -146,8 +146,8 @@ func (p *peer) eof() {
 // idle requires that nothing comes while the broker answers a question.
 func (p *peer) idle(channel uint16) {
 	p.t.Helper()
-	p.send(channel, &wire.BasicQos{})
-	expect[*wire.BasicQosOK](p, channel)
+	p.send(channel, &wire.ChannelFlow{Active: true})
+	expect[*wire.ChannelFlowOK](p, channel)
 }
 
 func plain(user, password string) string { return "\x00" + user + "\x00" + password }
@@ -368,6 +368,21 @@ func (p *peer) eventually(channel uint16, queue, want string) {
 		}
 		if got != "-" || time.Now().After(end) {
 			p.t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// holds waits until so many messages are ready in a queue: what another
+// connection gave back is ready when it is committed.
+func (p *peer) holds(channel uint16, queue string, n int) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		got := p.ready(channel, queue)
+		if got == n {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("%d messages are ready in %s, want %d", got, queue, n)
 		}
 	}
 }
