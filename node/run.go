@@ -154,7 +154,7 @@ func (n *Node) watchStop(ctx, done context.Context) {
 	case <-t.C:
 		var where bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&where, 1) // a buffer takes everything
-		n.log.Error("the node did not stop in time and ends", "dur", limit, "goroutines", where.String())
+		n.log.Error("the node did not stop in time and ends", "dur", limit, "text", where.String())
 		n.o.Exit(exitLate)
 	}
 }

@@ -152,7 +152,7 @@ func (n *Node) register(ctx context.Context) error {
 		return errors.New("the catalog does not know this node")
 	}
 	if me.Name != n.o.Name {
-		n.log.Info("node renamed", "from", me.Name, "to", n.o.Name)
+		n.log.Info("node has a new name", "text", "it was "+me.Name)
 		if _, err := n.do(ctx, &catalog.AddNode{ID: me.ID, Name: n.o.Name, Attrs: me.Attrs}); err != nil {
 			return err
 		}

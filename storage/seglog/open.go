@@ -225,7 +225,7 @@ func (d *directory) arrange() error {
 	d.last.end = t.cut
 	if t.torn > 0 {
 		l.opts.Logger.Info("torn tail of the log cut: records that no sync vouches for",
-			slog.String("file", segmentName(d.last.slot)), slog.Int64("offset", t.cut), slog.Int("records", t.torn))
+			"file", segmentName(d.last.slot), "text", fmt.Sprintf("offset %d", t.cut), "count", t.torn)
 	}
 	if t.oldest <= d.last.seq {
 		d.oldest = max(d.oldest, t.oldest)
