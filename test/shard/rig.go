@@ -36,10 +36,10 @@ type Options struct {
 	Settings func(name string) shard.Settings
 	// Start is the time at which the node starts; default 1 s.
 	Start time.Duration
+	// Idle is when rounds begin by themselves; default never.
+	Idle time.Duration
 	// Fatal is told what must not be survived; default panics.
 	Fatal func(error)
-	// NoFinish starts the node without waiting until it leads.
-	NoFinish bool
 }
 
 // A Rig is one life of a node.
@@ -67,6 +67,9 @@ func NewRig(o Options) (*Rig, error) {
 	if o.Budget == 0 {
 		o.Budget = 1 << 20
 	}
+	if o.Idle == 0 {
+		o.Idle = 1 << 60
+	}
 	if o.Start == 0 {
 		o.Start = time.Second
 	}
@@ -81,7 +84,7 @@ func NewRig(o Options) (*Rig, error) {
 	}
 	r.Loader = replica.NewLoader(o.Log, o.State, r.fatal)
 	r.Rounds = checkpoint.New(checkpoint.Options{
-		Log: o.Log, State: o.State, LogBytes: 1 << 60, DirtyBytes: 1 << 60, Idle: 1 << 60, Fatal: r.fatal,
+		Log: o.Log, State: o.State, LogBytes: 1 << 60, DirtyBytes: 1 << 60, Idle: o.Idle, Fatal: r.fatal,
 	})
 	if err := r.startCatalog(); err != nil {
 		return nil, err
@@ -186,9 +189,7 @@ func (r *Rig) startShards() error {
 		r.Shards[s.ID] = sh
 		r.IDs = append(r.IDs, s.ID)
 	}
-	if !r.o.NoFinish {
-		r.Settle()
-	}
+	r.Settle()
 	return nil
 }
 
