@@ -68,6 +68,7 @@ var (
 const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = 2 * time.Second
+	shortLived   = time.Second // a link that breaks sooner is as good as none
 	attemptTime  = 5 * time.Second
 )
 
@@ -81,11 +82,18 @@ type connector struct {
 
 	next      int // the broker to try next
 	connected bool
+
+	made  time.Time // the last link
+	short int       // links in a row that broke as soon as they were made
+	since time.Time // when the first of them was made
 }
 
 // connect tries the brokers in turn until one answers, the time is over or ctx
 // ends. A refused login ends it at once.
 func (c *connector) connect(ctx context.Context) (link, error) {
+	if err := c.calm(ctx); err != nil {
+		return nil, err
+	}
 	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.patient)
 	defer cancel()
@@ -99,7 +107,7 @@ func (c *connector) connect(ctx context.Context) (link, error) {
 			if c.connected {
 				verb = "reconnected"
 			}
-			c.connected = true
+			c.connected, c.made = true, time.Now()
 			fmt.Fprintf(c.log, "Successfully %s to %s\n", verb, b)
 			return l, nil
 		case errors.Is(err, errDenied), errors.Is(err, errRefused):
@@ -131,6 +139,28 @@ func (c *connector) attempt(ctx context.Context, b broker) (link, error) {
 
 // failed says that a link broke.
 func (c *connector) failed(l link) {
+	if time.Since(c.made) >= shortLived {
+		c.short = 0
+	} else if c.short++; c.short == 1 {
+		c.since = c.made
+	}
 	b := c.url.brokers[c.next%len(c.url.brokers)]
 	fmt.Fprintf(c.log, "Transport (%s) failed, reason: %v, attempting to automatically reconnect\n", b, l.Err())
+}
+
+// calm waits before another attempt where links are made and break at once, as
+// with a broker that cannot serve what is asked for. It gives up as connect does.
+func (c *connector) calm(ctx context.Context) error {
+	if c.short == 0 {
+		return nil
+	}
+	if time.Since(c.since) > c.patient {
+		return fmt.Errorf("%w within %s: connections break as soon as they are made", errUnreachable, c.patient)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(min(firstPause<<min(c.short-1, 10), longestPause)):
+		return nil
+	}
 }
