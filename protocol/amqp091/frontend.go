@@ -24,8 +24,8 @@ import (
 type Options struct {
 	Broker *broker.Broker
 	Logger *slog.Logger
-	// Product, Version and ClusterName are told to clients.
-	Product, Version, ClusterName string
+	// Version of Warren and ClusterName are told to clients.
+	Version, ClusterName string
 	// FrameMax is proposed to clients; default 131072.
 	FrameMax uint32
 	// ChannelMax is proposed to clients; default 2047.
@@ -55,9 +55,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second
-	}
-	if o.Product == "" {
-		o.Product = "Warren"
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

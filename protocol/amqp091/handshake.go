@@ -14,6 +14,13 @@ import (
 // openTimeout is how long a client that logged in has to open its connection.
 const openTimeout = 10 * time.Second
 
+// Clients branch on product and version: kombu, for one, reads from them what
+// basic.qos means. We name the dialect we speak there, and ourselves beside it.
+const (
+	compatProduct = "RabbitMQ"
+	compatVersion = "4.0.5"
+)
+
 const mechanisms = "PLAIN AMQPLAIN"
 
 func (c *conn) start() {
@@ -34,10 +41,11 @@ func (c *conn) start() {
 		ServerProperties: wire.Table{
 			{Key: "capabilities", Value: wire.TableOf(caps)},
 			{Key: "cluster_name", Value: wire.String(o.ClusterName)},
-			{Key: "information", Value: wire.String("Licensed under the Apache License 2.0")},
-			{Key: "platform", Value: wire.String("Go")},
-			{Key: "product", Value: wire.String(o.Product)},
-			{Key: "version", Value: wire.String(o.Version)},
+			{Key: "copyright", Value: wire.String("Copyright the Warren authors")},
+			{Key: "information", Value: wire.String("Warren, licensed under the Apache License 2.0")},
+			{Key: "platform", Value: wire.String("Warren " + o.Version)},
+			{Key: "product", Value: wire.String(compatProduct)},
+			{Key: "version", Value: wire.String(compatVersion)},
 		},
 	})
 }
