@@ -8,7 +8,9 @@
 // confirmed operation in it.
 //
 // The machine that is fed is pluggable: a Config brings a function that makes
-// one. Run it with
+// one. NewLedger is a list, which shows what Raft does; NewQueues is a real shard
+// of real queues with clients at its leader, held against what they were told.
+// Run it with
 //
 //	go test ./test/sim -seeds=2000            many runs
 //	go test ./test/sim -seed=42 -trace=true   one run, with its trace

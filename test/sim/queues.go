@@ -117,12 +117,16 @@ func (g simGroup) TryTurn() bool                { g.m.env.Wake(); return false }
 func (g simGroup) Compact(uint64)               {} // the guard's affair
 func (g simGroup) AppendConf(dst []byte) []byte { return dst }
 
-// simCatalog knows simQueues queues; one of them is small and refuses.
+// simCatalog knows simQueues queues; one of them is small and refuses, and one
+// has messages that expire long after the run.
 type simCatalog struct{}
 
 func (simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool) {
 	if id == simQueues {
 		s.MaxLength, s.Overflow = queue.AtMost(20), queue.RejectPublish
+	}
+	if id == simQueues-1 {
+		s.TTL, s.HasTTL = 1<<31, true
 	}
 	return s, 1, id >= 1 && id <= simQueues
 }
