@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -115,8 +116,10 @@ func (l *Loader) Step() bool {
 		return true
 	}
 	blobs := make([][]byte, len(j.bodies))
+	stored := storedBodies{state: l.state, group: j.group}
+	defer stored.close()
 	for i, b := range j.bodies {
-		blob, err := l.body(j.group, b)
+		blob, err := l.body(j.group, b, &stored)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			l.fatal(fmt.Errorf("read body %d+%d of group %d: %w", b.Index, b.Off, j.group, err))
 			return true
@@ -130,7 +133,7 @@ func (l *Loader) Step() bool {
 // body reads one body. A body that is not in the log any more was copied to the
 // state store before the log let it go, so the log is asked first and the state
 // store after.
-func (l *Loader) body(group uint64, b queue.Body) ([]byte, error) {
+func (l *Loader) body(group uint64, b queue.Body, stored *storedBodies) ([]byte, error) {
 	data, err := l.entry(group, b.Index)
 	if err == nil {
 		if uint64(b.Off)+uint64(b.Len) > uint64(len(data)) {
@@ -141,12 +144,51 @@ func (l *Loader) body(group uint64, b queue.Body) ([]byte, error) {
 	if !errors.Is(err, storage.ErrCompacted) {
 		return nil, err
 	}
-	var k [32]byte
-	v, err := l.state.Get(nil, bodyKey(k[:0], group, keyBody, b.Index, b.Off))
+	v, err := stored.get(b)
 	if err != nil {
 		return nil, err
 	}
 	return decodeBody(v, b.Len)
+}
+
+// storedBodies reads bodies of one job from the state store. They are asked for
+// in about the order in which they lie there, so that most are one step of an
+// iterator away from the one before.
+type storedBodies struct {
+	state storage.State
+	group uint64
+	it    storage.Iterator // nil until the first body
+	on    bool             // it stands on an entry
+	key   [32]byte
+}
+
+func (s *storedBodies) get(b queue.Body) ([]byte, error) {
+	k := bodyKey(s.key[:0], s.group, keyBody, b.Index, b.Off)
+	if s.it == nil {
+		var err error
+		if s.it, err = s.state.Iter(key(nil, s.group, keyBody), key(nil, s.group, keyBody+1)); err != nil {
+			return nil, err
+		}
+	}
+	if s.on {
+		s.on = s.it.Next()
+	}
+	if !s.on || !bytes.Equal(s.it.Key(), k) {
+		s.on = s.it.SeekGE(k)
+	}
+	if s.on && bytes.Equal(s.it.Key(), k) {
+		return append([]byte(nil), s.it.Value()...), nil
+	}
+	// Stored after the iterator was made, or not at all.
+	return s.state.Get(nil, k)
+}
+
+// close ends the iterator. Its error is one of reading: what was read is checked
+// by its length and kind, and what is missing was asked for again.
+func (s *storedBodies) close() {
+	if s.it != nil {
+		_ = s.it.Close()
+	}
 }
 
 func (l *Loader) entry(group, index uint64) ([]byte, error) {
