@@ -222,10 +222,10 @@ func (l *Listener) serve(ctx context.Context, b *budget, in protocol.Info) error
 	return f.Serve(ctx, c, in)
 }
 
-// secure speaks TLS, or, on a listener of several protocols, only if the peer
-// does.
+// secure speaks TLS, or, on a listener that takes plain connections too, only if
+// the peer does.
 func (l *Listener) secure(ctx context.Context, c *conn) (*conn, *tls.ConnectionState, error) {
-	if len(l.o.Frontends) > 1 {
+	if l.o.PlainToo {
 		secured, prefix, err := sniffTLS(c)
 		if c.prefix = prefix; err != nil || !secured {
 			return c, nil, err

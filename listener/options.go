@@ -42,9 +42,11 @@ type Options struct {
 	// Frontends are the protocols served here. One: the listener is that
 	// protocol's own. Several: the first bytes of a connection choose.
 	Frontends []protocol.Frontend
-	// TLS, when set, is spoken by every connection, or, where there are several
-	// frontends, by those that begin with a TLS ClientHello.
+	// TLS, when set, is spoken by every connection, or, with PlainToo, by those
+	// that begin with a TLS ClientHello.
 	TLS *tls.Config
+	// PlainToo lets connections in that do not speak TLS.
+	PlainToo bool
 	// Gate holds the limits this listener shares with the node's others.
 	Gate *Gate
 	// MaxConnections bounds the connections of this listener alone.

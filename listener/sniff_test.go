@@ -125,7 +125,7 @@ func TestForeignIsExplained(t *testing.T) {
 func TestAuto(t *testing.T) {
 	config, _ := serverTLS(t)
 	one, two := make(chan protocol.Info, 4), make(chan protocol.Info, 4)
-	r := start(t, Options{Name: "auto", TLS: config, Frontends: []protocol.Frontend{
+	r := start(t, Options{Name: "auto", TLS: config, PlainToo: true, Frontends: []protocol.Frontend{
 		&echo{magic: "ONE", infos: one}, &echo{magic: "TWO", infos: two},
 	}})
 	r.dial().say("ONE plain")

@@ -86,6 +86,23 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A listener that takes both tells them apart, with a single protocol, too.
+func TestTLSAndPlain(t *testing.T) {
+	config, _ := serverTLS(t)
+	infos := make(chan protocol.Info, 2)
+	r := start(t, Options{Name: "auto", TLS: config, PlainToo: true, Frontends: []protocol.Frontend{&echo{magic: "ECHO", infos: infos}}})
+	plain := r.dial()
+	plain.say("ECHO")
+	if in := <-infos; in.TLS != nil {
+		t.Errorf("info %+v of a plain connection", in.TLS)
+	}
+	secured := r.dialTLS(&tls.Config{InsecureSkipVerify: true})
+	secured.say("ECHO")
+	if in := <-infos; in.TLS == nil {
+		t.Error("no TLS")
+	}
+}
+
 // What a peer spends on the handshake counts, and a handshake never finished
 // ends with the time before login (X8).
 func TestTLSWithinBudget(t *testing.T) {
