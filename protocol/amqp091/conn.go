@@ -203,18 +203,24 @@ func (c *conn) grow() {
 // asked for.
 func (c *conn) handleAll() error {
 	err := c.frames()
-	if ferr := c.flush(); err == nil {
-		err = ferr
+	for err != nil {
+		// What follows an error in the same read is looked at, too: it may be
+		// the client's own close.
+		if err = c.fail(err); err == nil {
+			err = c.frames()
+		} else {
+			break
+		}
+	}
+	if ferr := c.flush(); ferr != nil && err == nil {
+		err = c.fail(ferr)
 	}
 	c.saveContents()
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 	}
 	c.out.wake(c)
-	if err == nil {
-		return nil
-	}
-	return c.fail(err)
+	return err
 }
 
 // fail closes the connection with the protocol's error, or just gives up.
@@ -244,6 +250,9 @@ func (c *conn) fail(err error) error {
 
 // closeWith sends connection.close and from then on waits for its answer only.
 func (c *conn) closeWith(e *wire.Error) {
+	if err := c.flush(); err != nil && softError(err) == nil {
+		c.log.Debug("not published", "conn", c.in.Peer.String(), "err", err)
+	}
 	c.dropChannels()
 	c.send(&wire.ConnectionClose{ReplyCode: e.Code, ReplyText: e.Error(), ClassID: e.Method.Class(), MethodID: e.Method.Method()})
 	c.state = closing

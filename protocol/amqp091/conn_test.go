@@ -47,22 +47,25 @@ func TestRestart(t *testing.T) {
 	p.qos(2, 1, false)
 	p.consume(2, wire.BasicConsume{Queue: "durable"})
 	p.deliveries(2, 1)
-	if err := r.halt(); err != nil {
-		t.Fatal(err)
-	}
+	r.stop()
 	if got := p.closed(); got != "connection 320 0.0 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'" {
 		t.Error(got)
+	}
+	p.eof()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
 	}
 
 	if r, err = run(options(dir)); err != nil {
 		t.Fatal(err)
 	}
+	p = session(t, r.addr())
 	defer func() {
+		_ = p.nc.Close()
 		if err := r.halt(); err != nil {
 			t.Error(err)
 		}
 	}()
-	p = session(t, r.addr())
 	p.send(1, &wire.QueueDeclare{Queue: "durable", Durable: true, Arguments: args(field("x-max-length", wire.Int32(100)))})
 	if ok := expect[*wire.QueueDeclareOK](p, 1); ok.MessageCount != 4 {
 		t.Errorf("%+v", ok)
@@ -149,6 +152,19 @@ func TestDeathWithDeliveriesUnderWay(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who sends what is no frame is told so, and hung up on whatever it goes on
+// sending.
+func TestHangUp(t *testing.T) {
+	t.Parallel()
+	p := session(t, broker(t))
+	p.raw([]byte("no frame at all, no frame at all"))
+	if got := p.closed(); !strings.HasPrefix(got, "connection 501 0.0 FRAME_ERROR - type 110, ") {
+		t.Error(got)
+	}
+	p.raw(make([]byte, 100_000))
+	p.eof()
 }
 
 // The client that applications use sees what it expects.

@@ -195,6 +195,7 @@ func TestCancel(t *testing.T) {
 		}
 		// Deliveries may come before cancel-ok, none after it; all of them
 		// can be acknowledged.
+		seen := map[string]bool{}
 		for round := range 10 {
 			tag := p.consume(1, wire.BasicConsume{Queue: q})
 			p.send(1, &wire.BasicCancel{ConsumerTag: tag})
@@ -202,9 +203,11 @@ func TestCancel(t *testing.T) {
 				_, m := p.next()
 				switch m := m.(type) {
 				case *wire.BasicDeliver:
-					if _, body := p.content(1); m.Redelivered != (round > 0) {
+					_, body := p.content(1)
+					if m.Redelivered != seen[body] {
 						t.Fatalf("round %d: %s, redelivered %v", round, body, m.Redelivered)
 					}
+					seen[body] = true
 				case *wire.BasicCancelOK:
 					done = true
 				default:
