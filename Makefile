@@ -29,8 +29,11 @@ fuzz: ## every fuzz target for a while (FULL=1: 2 minutes each)
 sim: ## the simulator's seeds (FULL=1: 150,000)
 	tools/sim.sh
 
-chaos: build ## kill -9 in a loop under confirmed load (FULL=1: 50 times)
+chaos: build ## kills, failing disks and a deep backlog under confirmed load (FULL=1: 50 kills, 1,000,000 messages)
 	WARREN=$(CURDIR)/bin/warren tools/chaos.sh
+	tools/need.sh strace nsenter
+	WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/faults $(if $(FULL),-args -kills 50)
+	WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/backlog $(if $(FULL),-args -messages 1000000 -flow 2048)
 
 interop: build ## other people's clients against Warren (BROKER=rabbitmq: against the peer)
 	WARREN=$(CURDIR)/bin/warren tools/interop.sh

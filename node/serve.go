@@ -54,7 +54,7 @@ func (n *Node) listen(ctx context.Context) error {
 					return err
 				}
 			}
-			o.TLS = config
+			o.TLS, o.PlainToo = config, p.Name == "auto"
 		}
 		x, err := listener.New(ctx, o)
 		if err != nil {

@@ -15,7 +15,7 @@ package() {
 	gcc) echo gcc libc6-dev ;;
 	venv) echo python3 python3-venv ;;
 	rabbitmq-server) echo rabbitmq-server ;;
-	unshare | setpriv) echo util-linux ;;
+	unshare | setpriv | nsenter) echo util-linux ;;
 	*) echo "$1" ;;
 	esac
 }

@@ -12,7 +12,7 @@ workers=$(nproc)
 seeds() { # FIRST COUNT
 	local share=$((($2 + workers - 1) / workers)) failed=0 w pids=()
 	for w in $(seq 0 $((workers - 1))); do
-		(cd test/sim && exec ../../dist/sim.test -test.run '^TestSeeds$' -test.v -test.timeout=0 \
+		(cd test/sim && exec ../../dist/sim.test -test.run '^Test(Seeds|Shards)$' -test.v -test.timeout=0 \
 			-seed $(($1 + w * share)) -seeds $share) >dist/sim.$w.log 2>&1 &
 		pids+=($!)
 	done

@@ -16,7 +16,7 @@ import (
 	rig "github.com/warrenmq/warren/test/shard"
 )
 
-var points = flag.Int("points", 5000, "how many crashes TestCrash goes through")
+var points = flag.Int("points", crashPoints, "how many crashes TestCrash goes through")
 
 const crashOps = 200
 

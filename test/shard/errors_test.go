@@ -46,6 +46,13 @@ func (s burningState) Get(dst, key []byte) ([]byte, error) {
 	return s.State.Get(dst, key)
 }
 
+func (s burningState) Iter(lower, upper []byte) (storage.Iterator, error) {
+	if s.fuse.burn() {
+		return nil, errInjected
+	}
+	return s.State.Iter(lower, upper)
+}
+
 func (s burningState) Flush() error {
 	if s.fuse.burn() {
 		return errInjected
