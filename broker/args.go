@@ -60,27 +60,33 @@ func kindOf(t message.Table) catalog.QueueKind {
 }
 
 // intArgs bound the integer arguments of queues.
-var intArgs = []struct {
+func intArgs() []intBounds {
+	return []intBounds{
+		{"x-message-ttl", 0, 1<<32 - 1},
+		{"x-max-length", 0, 1<<63 - 1},
+		{"x-max-length-bytes", 0, 1<<63 - 1},
+		{"x-max-priority", 0, 255},
+		{"x-delivery-limit", -1, 1<<32 - 1},
+	}
+}
+
+type intBounds struct {
 	name        string
 	least, most int64
-}{
-	{"x-message-ttl", 0, 1<<32 - 1},
-	{"x-max-length", 0, 1<<63 - 1},
-	{"x-max-length-bytes", 0, 1<<63 - 1},
-	{"x-max-priority", 0, 255},
-	{"x-delivery-limit", -1, 1<<32 - 1},
 }
 
 // laterArgs are arguments whose meaning this release does not have yet: taking
 // them silently would break their promise.
-var laterArgs = []string{"x-expires", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"}
+func laterArgs() []string {
+	return []string{"x-expires", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"}
+}
 
 // checkQueueArgs checks the arguments of a queue that is to be made.
 func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 	bad := func(arg, format string, a ...any) error {
 		return &Error{Kind: Invalid, Resource: QueueResource, Name: spec.Name, VHost: vhost, Arg: arg, Detail: fmt.Sprintf(format, a...)}
 	}
-	for _, a := range intArgs {
+	for _, a := range intArgs() {
 		v, ok := spec.Args.Lookup(a.name)
 		if !ok {
 			continue
@@ -111,11 +117,11 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 		return bad("x-single-active-consumer", "{unacceptable_type,%s}", typeName(v))
 	}
 	if v, ok := spec.Args.Lookup("x-queue-type"); ok {
-		if err := checkQueueType(v, spec, bad); err != nil {
+		if err := checkQueueType(vhost, v, spec, bad); err != nil {
 			return err
 		}
 	}
-	for _, name := range laterArgs {
+	for _, name := range laterArgs() {
 		if _, ok := spec.Args.Lookup(name); ok {
 			return bad(name, "comes in a later release of Warren")
 		}
@@ -123,11 +129,9 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 	return nil
 }
 
-func checkQueueType(v message.Value, spec *catalog.QueueSpec, bad func(string, string, ...any) error) error {
+func checkQueueType(vhost string, v message.Value, spec *catalog.QueueSpec, bad func(string, string, ...any) error) error {
 	property := func(name string) error {
-		err := bad(name, "")
-		err.(*Error).Property = true
-		return err
+		return &Error{Kind: Invalid, Resource: QueueResource, Name: spec.Name, VHost: vhost, Arg: name, Property: true}
 	}
 	t, isText := v.Text()
 	if !isText {
@@ -147,9 +151,7 @@ func checkQueueType(v message.Value, spec *catalog.QueueSpec, bad func(string, s
 		}
 		for _, name := range []string{"x-max-priority", "x-queue-mode"} {
 			if _, ok := spec.Args.Lookup(name); ok {
-				err := bad(name, "")
-				err.(*Error).QueueType = t
-				return err
+				return &Error{Kind: Invalid, Resource: QueueResource, Name: spec.Name, VHost: vhost, Arg: name, QueueType: t}
 			}
 		}
 		return nil

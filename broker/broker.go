@@ -9,6 +9,7 @@ package broker
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -80,6 +81,7 @@ type Broker struct {
 	memory memoryGate
 
 	sessions atomic.Uint64 // number given last
+	seed     maphash.Seed  // of route caches
 
 	mu struct {
 		sync.RWMutex
@@ -97,7 +99,7 @@ func New(o Options) *Broker {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{o: o}
+	b := &Broker{o: o, seed: maphash.MakeSeed()}
 	b.memory.limit = o.QueueMemory
 	b.mu.queues = map[uint64]*memory.Queue{}
 	b.mu.open = map[*Session]struct{}{}

@@ -39,12 +39,13 @@ const (
 	Unavailable
 )
 
-var kindNames = [...]string{
-	"internal", "not found", "mismatch", "invalid", "denied", "locked", "in exclusive use",
-	"reserved", "in use", "not empty", "too large", "limit", "unavailable",
+// String returns the kind in words.
+func (k Kind) String() string {
+	return [...]string{
+		"internal", "not found", "mismatch", "invalid", "denied", "locked", "in exclusive use",
+		"reserved", "in use", "not empty", "too large", "limit", "unavailable",
+	}[k]
 }
-
-func (k Kind) String() string { return kindNames[k] }
 
 // A Resource is the kind of thing an Error is about.
 type Resource string

@@ -81,8 +81,6 @@ type row struct {
 // collision replaces what was there: the cache is bounded whatever keys come.
 const routeSlots = 64
 
-var routeSeed = maphash.MakeSeed()
-
 // NewPublisher returns a publisher of the session.
 func (s *Session) NewPublisher(sink PublisherSink) *Publisher {
 	p := &Publisher{s: s, sink: sink}
@@ -215,7 +213,7 @@ func (p *Publisher) route(pub *Publication) (*route, error) {
 		p.cache = make([]*route, routeSlots)
 	}
 	var h maphash.Hash
-	h.SetSeed(routeSeed)
+	h.SetSeed(p.s.b.seed)
 	_, _ = h.Write(m.RoutingKey)
 	_, _ = h.Write(m.Exchange)
 	slot := &p.cache[h.Sum64()&(routeSlots-1)]

@@ -12,10 +12,10 @@ import (
 
 // Keys of the catalog in the state store: 'C' and the catalog's own key; and
 // one that says where the checkpoint stands.
-var (
-	keyObject  = []byte("C")
-	keyObjects = []byte("D")
-	keyApplied = []byte("A")
+const (
+	keyObject  = "C"
+	keyObjects = "D"
+	keyApplied = "A"
 )
 
 // Group implements checkpoint.Source.
@@ -49,7 +49,7 @@ type catalogKey struct {
 func (c *Catalog) cut() *catalogCut {
 	k := &catalogCut{c: c, index: c.applied, conf: c.group.AppendConf(nil)}
 	c.m.TakeDirty(func(key, value []byte, deleted bool) {
-		k.keys = append(k.keys, catalogKey{append(append([]byte(nil), keyObject...), key...), append([]byte(nil), value...), deleted})
+		k.keys = append(k.keys, catalogKey{append([]byte(keyObject), key...), append([]byte(nil), value...), deleted})
 	})
 	c.progress.dirty.Store(0)
 	return k
@@ -70,7 +70,7 @@ func (k *catalogCut) State(b storage.Batch) error {
 			b.Set(e.key, e.value)
 		}
 	}
-	b.Set(keyApplied, append(binary.AppendUvarint(nil, k.index), k.conf...))
+	b.Set([]byte(keyApplied), append(binary.AppendUvarint(nil, k.index), k.conf...))
 	return nil
 }
 
@@ -88,7 +88,7 @@ func (k *catalogCut) Durable() {
 
 // restore loads the catalog's last checkpoint.
 func (c *Catalog) restore() (at CatalogAt, err error) {
-	meta, err := c.o.State.Get(nil, keyApplied)
+	meta, err := c.o.State.Get(nil, []byte(keyApplied))
 	if errors.Is(err, storage.ErrNotFound) {
 		c.m = catalog.New()
 		return at, nil
@@ -101,7 +101,7 @@ func (c *Catalog) restore() (at CatalogAt, err error) {
 		return at, fmt.Errorf("%w: catalog's index", storage.ErrDamaged)
 	}
 	at.Conf = meta[n:]
-	it, err := c.o.State.Iter(keyObject, keyObjects)
+	it, err := c.o.State.Iter([]byte(keyObject), []byte(keyObjects))
 	if err != nil {
 		return at, err
 	}

@@ -221,7 +221,7 @@ func (n *Node) serve(ctx context.Context, work *crew) error {
 	if err := n.startShards(ctx, work); err != nil {
 		return err
 	}
-	stopAdmin, err := n.startAdmin()
+	stopAdmin, err := n.startAdmin() //nolint:contextcheck // it stops after ctx ended
 	if err != nil {
 		return err
 	}

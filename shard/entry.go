@@ -187,10 +187,14 @@ func NewBuilder(data, items int) *Builder {
 	return &Builder{data: make([]byte, 0, data), index: make([]byte, 0, items*itemSize)}
 }
 
-// Size returns the bytes of the bodies appended, Publishes their number.
-func (b *Builder) Size() int      { return len(b.data) }
+// Size returns the bytes of the bodies appended.
+func (b *Builder) Size() int { return len(b.data) }
+
+// Publishes returns how many publishes were appended.
 func (b *Builder) Publishes() int { return b.pubs }
-func (b *Builder) Items() int     { return len(b.index) / itemSize }
+
+// Items returns how many items they have.
+func (b *Builder) Items() int { return len(b.index) / itemSize }
 
 // Add appends a publish.
 func (b *Builder) Add(p *Publish) {

@@ -250,7 +250,7 @@ func TestInbox(t *testing.T) {
 		for _, f := range resume {
 			f()
 		}
-		if want == 0 && len(resume) > 0 != (func() bool { _, n, _ := in.Pending(); return n < 1000 })() {
+		if want == 0 && len(resume) > 0 != func() bool { _, n, _ := in.Pending(); return n < 1000 }() {
 			t.Error("resumed at the wrong time")
 		}
 	}

@@ -132,6 +132,7 @@ func (f *fake) Confirmed(first uint64, n uint32, refused bool) {
 	}
 	f.said = append(f.said, fmt.Sprintf("%s %d+%d", what, first, n))
 }
+
 func (f *fake) Unknown(first uint64, n uint32) {
 	f.said = append(f.said, fmt.Sprintf("unknown %d", first))
 }

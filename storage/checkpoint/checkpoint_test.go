@@ -46,6 +46,7 @@ func (c cut) Bodies(n func() storage.Batch) error {
 	b.Set([]byte("b"), nil)
 	return errors.Join(c.s.err, b.Commit())
 }
+
 func (c cut) State(b storage.Batch) error {
 	c.s.steps += "state "
 	b.Set([]byte{byte(c.s.group)}, nil)

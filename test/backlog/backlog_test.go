@@ -23,7 +23,7 @@ type settings struct {
 	binary   string
 }
 
-var with settings //nolint:gochecknoglobals // flags of a test
+var with settings
 
 func TestMain(m *testing.M) {
 	flag.IntVar(&with.messages, "messages", 100_000, "messages of 1 KiB in the backlog")

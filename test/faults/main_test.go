@@ -17,7 +17,7 @@ type settings struct {
 	binary string
 }
 
-var with settings //nolint:gochecknoglobals // flags of a test
+var with settings
 
 func TestMain(m *testing.M) {
 	flag.IntVar(&with.kills, "kills", 5, "how often TestKills kills the broker")
