@@ -41,18 +41,19 @@ func flow(b *testing.B, durable bool, size int) {
 	b.ResetTimer()
 	deliveries := make(chan uint64, 1024) // tags to be acknowledged
 	room := make(chan struct{}, window/batch+1)
+	full := room // nil once all is sent
 	done := make(chan error, 1)
 	go func() { done <- readFlow(p, b.N, batch, deliveries, room) }()
 	var out []byte
 	for sent, acked := 0, uint64(0); acked < uint64(b.N); {
 		select {
-		case room <- struct{}{}:
+		case full <- struct{}{}:
 			if sent < b.N {
 				n := min(batch, b.N-sent)
 				out = append(out, many[:n*len(one)]...)
 				sent += n
 			} else {
-				room = nil
+				full = nil
 			}
 		case tag := <-deliveries:
 			acked = tag

@@ -100,6 +100,9 @@ func (ch *channel) frame(f wire.Frame) error {
 
 // inPublish names the method whose content an error is about.
 func inPublish(err error) error {
+	if err == nil {
+		return nil
+	}
 	var we *wire.Error
 	if errors.As(err, &we) && we.Method == 0 {
 		we.Method = wire.IDBasicPublish

@@ -183,6 +183,7 @@ func (t *content) done() error {
 	}
 	if cap(p.messages) == 0 {
 		p.messages, p.list = make([]message.Message, 0, maxPublishes), make([]broker.Publication, 0, maxPublishes)
+		p.headers = make([]headers, 0, maxPublishes) // not moved: the list points into both
 	}
 	p.messages = append(p.messages, message.Message{
 		Protocol: message.AMQP091, Exchange: t.exchange, RoutingKey: t.key,
@@ -190,7 +191,8 @@ func (t *content) done() error {
 		HasPriority: t.props.Has(wire.HasPriority), Priority: t.props.Priority(),
 	})
 	m := &p.messages[len(p.messages)-1]
-	pub := broker.Publication{Message: m, Headers: headers{t.props}}
+	p.headers = append(p.headers[:len(p.list)], headers{t.props})
+	pub := broker.Publication{Message: m, Headers: &p.headers[len(p.list)]}
 	if t.props.Has(wire.HasHeaders) {
 		var err error
 		if pub.Keys, m.Properties, err = copies(t.props); err != nil {

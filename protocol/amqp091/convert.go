@@ -81,7 +81,7 @@ func integer(v wire.Value) message.Value {
 type headers struct{ props wire.Props }
 
 // AppendFields implements exchange.Fields.
-func (h headers) AppendFields(dst []message.Field) []message.Field {
+func (h *headers) AppendFields(dst []message.Field) []message.Field {
 	for k, v := range wire.Fields(h.props.Headers()) {
 		dst = append(dst, message.Field{Name: []byte(k), Value: value(v)})
 	}

@@ -11,6 +11,9 @@ import (
 
 // softError returns the error if closing the channel is enough.
 func softError(err error) *wire.Error {
+	if err == nil {
+		return nil
+	}
 	var we *wire.Error
 	if errors.As(err, &we) && !we.Code.Hard() {
 		return we

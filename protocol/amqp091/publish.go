@@ -16,6 +16,7 @@ type publishes struct {
 	ch        *channel
 	list      []broker.Publication
 	messages  []message.Message
+	headers   []headers
 	mandatory []bool
 	open      []*channel // whose content may be a view of the read buffer
 	partial   int        // bytes copied of contents that are not whole
@@ -38,7 +39,8 @@ func (c *conn) flush() error {
 	}
 	clear(p.list)
 	clear(p.messages)
-	p.list, p.messages, p.mandatory, p.ch = p.list[:0], p.messages[:0], p.mandatory[:0], nil
+	clear(p.headers)
+	p.list, p.messages, p.headers, p.mandatory, p.ch = p.list[:0], p.messages[:0], p.headers[:0], p.mandatory[:0], nil
 	if err == nil {
 		return nil
 	}
