@@ -1,0 +1,293 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/shard"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A fakeCatalog applies commands at once.
+type fakeCatalog struct {
+	mu   sync.Mutex
+	m    *catalog.Machine
+	view atomic.Pointer[catalog.View]
+	b    *Broker
+	// before is called with a command before it is applied.
+	before func(catalog.Command)
+}
+
+func (c *fakeCatalog) View() *catalog.View { return c.view.Load() }
+
+func (c *fakeCatalog) Do(_ context.Context, cmd catalog.Command) (catalog.Result, error) {
+	if c.before != nil {
+		c.before(cmd)
+	}
+	c.mu.Lock()
+	rs, err := c.m.ApplyEntry(catalog.AppendCommand(nil, 1, cmd), nil)
+	c.view.Store(c.m.View())
+	c.mu.Unlock()
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	if c.b != nil {
+		c.b.Changed(c.View(), rs)
+	}
+	return rs[0], nil
+}
+
+func (c *fakeCatalog) Start(cmd catalog.Command, done func(catalog.Result, error)) {
+	done(c.Do(context.Background(), cmd))
+}
+
+// A fakeAuth refuses what deny names: "write exchange logs", "vhost /".
+type fakeAuth struct{ deny map[string]bool }
+
+func (a *fakeAuth) Login(_ context.Context, c Credentials) (Identity, error) {
+	if a.deny["login "+c.User] {
+		return Identity{}, errors.New("no")
+	}
+	return Identity{User: c.User}, nil
+}
+
+func (a *fakeAuth) Access(_, vhost string) error {
+	if a.deny["vhost "+vhost] {
+		return errors.New("no")
+	}
+	return nil
+}
+
+func (a *fakeAuth) Check(_, _, op string, r Resource, name string) error {
+	if a.deny[op+" "+string(r)+" "+name] {
+		return errors.New("no")
+	}
+	return nil
+}
+
+// A fakeShard keeps what it is given. Its answers come when the test says so.
+type fakeShard struct {
+	shard.Shard // what a test does not need
+	id          uint64
+
+	mu       sync.Mutex
+	got      []string // "queue:body"
+	confirms []func() // not given yet
+	full     bool
+	ready    []func()
+	settles  []shard.Settle
+	gets     []func(shard.GetResult, error)
+	cancels  []func(error)
+	kicks    int
+	counts   shard.Counts
+	gone     bool // queues are about to be deleted
+}
+
+func (s *fakeShard) Publish(ps []shard.Publish) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range ps {
+		for _, q := range p.Queues {
+			s.got = append(s.got, fmt.Sprintf("%d:%s", q, p.Message.Body))
+		}
+		to, tag := p.To, p.Tag
+		s.confirms = append(s.confirms, func() { to.Confirmed(tag, 1, false) })
+	}
+	return !s.full
+}
+
+func (s *fakeShard) Ready(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = append(s.ready, f)
+}
+
+// drained says that publishes are taken again.
+func (s *fakeShard) drained() bool {
+	s.mu.Lock()
+	fs := s.ready
+	s.ready, s.full = nil, s.full && len(fs) == 0
+	s.mu.Unlock()
+	for _, f := range fs {
+		f()
+	}
+	return len(fs) > 0
+}
+
+// confirm gives the confirms that are due.
+func (s *fakeShard) confirm() {
+	s.mu.Lock()
+	fs := s.confirms
+	s.confirms = nil
+	s.mu.Unlock()
+	for _, f := range fs {
+		f()
+	}
+}
+
+func (s *fakeShard) taken() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := strings.Join(s.got, " ")
+	s.got = nil
+	return out
+}
+
+func (s *fakeShard) Settle(ss []shard.Settle, done func(error)) {
+	s.mu.Lock()
+	s.settles = append(s.settles, ss...)
+	s.mu.Unlock()
+	if done != nil {
+		done(nil)
+	}
+}
+
+func (s *fakeShard) Get(_ shard.QueueID, _ uint64, done func(shard.GetResult, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gets = append(s.gets, done)
+}
+
+func (s *fakeShard) Consume(_ *shard.Consumer, done func(error)) { done(nil) }
+
+func (s *fakeShard) Cancel(_ *shard.Consumer, _ bool, done func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancels = append(s.cancels, done)
+}
+
+func (s *fakeShard) Kick(*shard.Consumer) {
+	s.mu.Lock()
+	s.kicks++
+	s.mu.Unlock()
+}
+
+func (s *fakeShard) Counts(_ shard.QueueID, done func(shard.Counts, error)) {
+	if s.gone {
+		done(shard.Counts{}, shard.ErrGone)
+		return
+	}
+	done(s.counts, nil)
+}
+
+func (s *fakeShard) Changed(shard.QueueID) {}
+
+// A fakeSink writes down what it is told.
+type fakeSink struct {
+	mu     sync.Mutex
+	events []string
+}
+
+func (s *fakeSink) note(format string, args ...any) {
+	s.mu.Lock()
+	s.events = append(s.events, fmt.Sprintf(format, args...))
+	s.mu.Unlock()
+}
+
+func (s *fakeSink) told() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := strings.Join(s.events, ", ")
+	s.events = nil
+	return out
+}
+
+func (s *fakeSink) Confirmed(first uint64, n uint32, refused bool) {
+	what := "ack"
+	if refused {
+		what = "nack"
+	}
+	s.note("%s %d+%d", what, first, n)
+}
+func (s *fakeSink) Unknown(first uint64, n uint32) { s.note("unknown %d+%d", first, n) }
+func (s *fakeSink) Wake()                          {}
+func (s *fakeSink) Unroutable(i int)               { s.note("unroutable #%d", i) }
+func (s *fakeSink) Blocked(b bool)                 { s.note("blocked %v", b) }
+
+// A bench is a broker on fakes: two shards, vhost "/", user "u". Durable queues
+// whose names end in 2 are in the second shard.
+type bench struct {
+	t        *testing.T
+	b        *Broker
+	c        *fakeCatalog
+	auth     *fakeAuth
+	one, two *fakeShard
+	s        *Session
+}
+
+func newBench(t *testing.T, queueMemory int64) *bench {
+	t.Helper()
+	x := &bench{t: t, auth: &fakeAuth{deny: map[string]bool{}}, one: &fakeShard{}, two: &fakeShard{}}
+	x.c = &fakeCatalog{m: catalog.New()}
+	x.c.view.Store(x.c.m.View())
+	node := x.do(&catalog.AddNode{Name: "n"}).ID
+	x.do(&catalog.AddVHost{Name: "/"})
+	inc := x.do(&catalog.Register{Node: node, Nonce: 1}).ID
+	x.one.id = x.do(&catalog.AddShard{Replicas: []uint64{node}}).ID
+	x.two.id = x.do(&catalog.AddShard{Replicas: []uint64{node}}).ID
+	x.b = New(Options{
+		Catalog: x.c, Auth: x.auth, Node: node, Incarnation: x.c.View().Incarnation(inc).Number,
+		Now: func() int64 { return 1 }, QueueMemory: queueMemory,
+		Shard: func(id uint64) shard.Shard {
+			switch id {
+			case x.one.id:
+				return x.one
+			case x.two.id:
+				return x.two
+			}
+			return nil
+		},
+		Place: func(_, name string) uint64 {
+			if strings.HasSuffix(name, "2") {
+				return x.two.id
+			}
+			return x.one.id
+		},
+	})
+	x.c.b = x.b
+	x.s = x.session()
+	return x
+}
+
+func (x *bench) do(cmd catalog.Command) catalog.Result {
+	x.t.Helper()
+	r, err := x.c.Do(context.Background(), cmd)
+	if err != nil || r.Code != catalog.Done {
+		x.t.Fatalf("%T: %v, %v", cmd, r.Code, err)
+	}
+	return r
+}
+
+func (x *bench) session() *Session {
+	x.t.Helper()
+	s := x.b.NewSession(Identity{User: "u"}, SessionInfo{Peer: netip.AddrPort{}})
+	if err := s.Open(context.Background(), "/"); err != nil {
+		x.t.Fatal(err)
+	}
+	x.t.Cleanup(s.Close)
+	return s
+}
+
+func (x *bench) queue(name string, durable bool) uint64 {
+	x.t.Helper()
+	if _, err := x.s.DeclareQueue(context.Background(), QueueOptions{Name: name, Durable: durable}); err != nil {
+		x.t.Fatal(err)
+	}
+	return x.b.View().Queue("/", name).ID
+}
+
+// message returns a publication of a body.
+func publication(tag uint64, exchange, key, body string) Publication {
+	return Publication{Tag: tag, Message: &message.Message{Protocol: message.AMQP091, Exchange: []byte(exchange), RoutingKey: []byte(key), Body: []byte(body)}}
+}

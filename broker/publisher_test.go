@@ -1,0 +1,297 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/warrenmq/warren/shard"
+)
+
+var background = context.Background()
+
+func (x *bench) publish(p *Publisher, pubs ...Publication) {
+	x.t.Helper()
+	if n, err := p.Publish(background, pubs); n != len(pubs) || err != nil {
+		x.t.Fatalf("published %d of %d: %v", n, len(pubs), err)
+	}
+}
+
+func TestPublishRoutesInOrder(t *testing.T) {
+	x := newBench(t, 0)
+	a, b, c := x.queue("a", true), x.queue("b", true), x.queue("c2", true)
+	sink := &fakeSink{}
+	p := x.s.NewPublisher(sink)
+	x.publish(p, publication(1, "", "a", "1"), publication(2, "", "c2", "2"), publication(3, "", "b", "3"), publication(4, "", "a", "4"))
+	if got, want := x.one.taken(), fmt.Sprintf("%d:1 %d:3 %d:4", a, b, a); got != want {
+		t.Errorf("shard one took %s, want %s", got, want)
+	}
+	if got, want := x.two.taken(), fmt.Sprintf("%d:2", c); got != want {
+		t.Errorf("shard two took %s, want %s", got, want)
+	}
+	x.two.confirm()
+	x.one.confirm()
+	if got := sink.told(); got != "ack 2+1, ack 1+1, ack 3+1, ack 4+1" {
+		t.Errorf("told %s", got)
+	}
+}
+
+// A publish to several shards is told once, as refused if one refuses.
+func TestPublishToSeveralShards(t *testing.T) {
+	x := newBench(t, 0)
+	x.queue("a", true)
+	x.queue("b2", true)
+	for _, q := range []string{"a", "b2"} {
+		if err := x.s.Bind(background, Binding{Destination: q, Source: "amq.fanout"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sink := &fakeSink{}
+	p := x.s.NewPublisher(sink)
+	x.publish(p, publication(1, "amq.fanout", "", "m"), publication(2, "", "a", "n"), publication(3, "amq.fanout", "", "o"))
+	x.one.confirm()
+	if got := sink.told(); got != "ack 2+1" {
+		t.Errorf("told %q before the second shard answered", got)
+	}
+	x.two.confirm()
+	if got := sink.told(); got != "ack 1+1, ack 3+1" {
+		t.Errorf("told %q", got)
+	}
+	for i, want := range []string{"nack 7+1", "unknown 7+1"} {
+		x.publish(p, publication(7, "amq.fanout", "", "m"))
+		number := p.after.given
+		x.one.confirm()
+		if i == 0 {
+			p.multi.Confirmed(number, 1, true)
+		} else {
+			p.multi.Unknown(number, 1)
+		}
+		x.two.confirms = nil
+		if got := sink.told(); got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+	if n := len(p.multi.mu.parts); n != 0 {
+		t.Errorf("%d parts are left", n)
+	}
+}
+
+func TestUnroutable(t *testing.T) {
+	x := newBench(t, 0)
+	sink := &fakeSink{}
+	p := x.s.NewPublisher(sink)
+	x.publish(p, publication(1, "amq.direct", "x", ""), publication(0, "", "nobody", ""), publication(2, "", "nobody", ""))
+	if got := sink.told(); got != "unroutable #0, ack 1+1, unroutable #1, unroutable #2, ack 2+1" {
+		t.Errorf("told %s", got)
+	}
+	if err := p.Settle(background); err != nil {
+		t.Error(err)
+	}
+}
+
+// The publishes before one that can not be published are published.
+func TestPublishError(t *testing.T) {
+	x := newBench(t, 0)
+	a := x.queue("a", true)
+	p := x.s.NewPublisher(&fakeSink{})
+	if err := x.s.DeclareExchange(background, ExchangeOptions{Name: "in", Type: "fanout", Internal: true}); err != nil {
+		t.Fatal(err)
+	}
+	x.auth.deny["write exchange amq.topic"] = true
+	for _, tc := range []struct {
+		exchange string
+		want     Kind
+	}{{"none", NotFound}, {"in", Reserved}, {"amq.topic", Denied}} {
+		n, err := p.Publish(background, []Publication{publication(0, "", "a", "1"), publication(0, tc.exchange, "", "2"), publication(0, "", "a", "3")})
+		if n != 1 || KindOf(err) != tc.want {
+			t.Errorf("%s: %d, %v", tc.exchange, n, err)
+		}
+		if got := x.one.taken(); got != fmt.Sprintf("%d:1", a) {
+			t.Errorf("took %s", got)
+		}
+	}
+}
+
+// What is remembered of routes is forgotten with the view it was made from.
+func TestRoutesFollowTheCatalog(t *testing.T) {
+	x := newBench(t, 0)
+	a := x.queue("a", true)
+	p := x.s.NewPublisher(&fakeSink{})
+	send := func(want string) {
+		t.Helper()
+		x.publish(p, publication(0, "amq.topic", "k", "m"))
+		if got := x.one.taken(); got != want {
+			t.Errorf("took %q, want %q", got, want)
+		}
+	}
+	link := Binding{Destination: "a", Source: "amq.topic", Key: "k"}
+	send("")
+	if err := x.s.Bind(background, link); err != nil {
+		t.Fatal(err)
+	}
+	both := fmt.Sprintf("%d:m", a)
+	send(both)
+	send(both)
+	if err := x.s.Unbind(background, link); err != nil {
+		t.Fatal(err)
+	}
+	send("")
+	if err := x.s.Bind(background, link); err != nil {
+		t.Fatal(err)
+	}
+	send(both)
+	if _, err := x.s.DeleteQueue(background, "a", DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	send("")
+	b := x.queue("a", true)
+	if b == a {
+		t.Fatal("an id was used again")
+	}
+	x.publish(p, publication(0, "", "a", "new"))
+	if got := x.one.taken(); got != fmt.Sprintf("%d:new", b) {
+		t.Errorf("took %q", got)
+	}
+	// A right that is taken away counts from the view on that lacks it.
+	x.auth.deny["write exchange amq.default"] = true
+	x.queue("unrelated", false)
+	if _, err := p.Publish(background, []Publication{publication(0, "", "a", "x")}); KindOf(err) != Denied {
+		t.Errorf("after the right went: %v", err)
+	}
+}
+
+// More keys are routed like the message's own, each queue once.
+func TestKeys(t *testing.T) {
+	x := newBench(t, 0)
+	a, b := x.queue("a", true), x.queue("b", true)
+	p := x.s.NewPublisher(&fakeSink{})
+	pub := publication(0, "", "a", "m")
+	pub.Keys = [][]byte{[]byte("b"), []byte("a"), []byte("b"), []byte("none")}
+	x.publish(p, pub, publication(0, "", "a", "n"))
+	if got, want := x.one.taken(), fmt.Sprintf("%d:m %d:m %d:n", a, b, a); got != want {
+		t.Errorf("took %s, want %s", got, want)
+	}
+}
+
+// Publish waits while a shard takes nothing more, and ends with its context.
+func TestPublishWaitsForTheShard(t *testing.T) {
+	x := newBench(t, 0)
+	x.queue("a", true)
+	p := x.s.NewPublisher(&fakeSink{})
+	x.one.full = true
+	done := make(chan error)
+	go func() { // received below
+		_, err := p.Publish(background, []Publication{publication(0, "", "a", "m")})
+		done <- err
+	}()
+	for !x.one.drained() {
+		select {
+		case err := <-done:
+			t.Fatalf("did not wait: %v", err)
+		default:
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	x.one.full = true
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	if _, err := p.Publish(ctx, []Publication{publication(0, "", "a", "m")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Publishers to memory queues wait while the node's memory is used up.
+func TestPublishWaitsForMemory(t *testing.T) {
+	x := newBench(t, 1000)
+	q := x.queue("m", false)
+	sink := &fakeSink{}
+	p := x.s.NewPublisher(sink)
+	body := strings.Repeat("x", 2000)
+	x.publish(p, publication(0, "", "m", body)) // the one that fills it
+	done := make(chan error)
+	go func() { // received below
+		_, err := p.Publish(background, []Publication{publication(0, "", "m", body)})
+		done <- err
+	}()
+	for sink.told() != "blocked true" {
+		select {
+		case err := <-done:
+			t.Fatalf("did not wait: %v", err)
+		default:
+		}
+	}
+	if n, err := x.s.Purge(background, "m"); n != 1 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := sink.told(); got != "blocked false" {
+		t.Errorf("told %s", got)
+	}
+	if c := x.b.Counts(); c.QueueMemory < 2000 || c.MemoryQueues != 1 {
+		t.Errorf("%+v", c)
+	}
+	if _, err := x.s.DeleteQueue(background, "m", DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if c := x.b.Counts(); c.QueueMemory != 0 || c.MemoryQueues != 0 || x.b.View().QueueByID(q) != nil {
+		t.Errorf("after the end: %+v", c)
+	}
+}
+
+// Settle waits for all that was given to shards, confirmed to somebody or not.
+func TestSettle(t *testing.T) {
+	x := newBench(t, 0)
+	x.queue("a", true)
+	x.queue("b2", true)
+	p := x.s.NewPublisher(&fakeSink{})
+	for round := range uint64(3) {
+		x.publish(p, publication(0, "", "a", "1"), publication(round+1, "", "b2", "2"))
+		ctx, cancel := context.WithCancel(background)
+		cancel()
+		if err := p.Settle(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatalf("before any answer: %v", err)
+		}
+		done := make(chan error)
+		go func() { done <- p.Settle(background) }() // received below
+		x.one.confirm()
+		x.two.confirm()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRouteAllocatesNothing(t *testing.T) {
+	x := newBench(t, 0)
+	x.queue("a", true)
+	p := x.s.NewPublisher(&fakeSink{})
+	pub := publication(0, "", "a", "m")
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := p.route(&pub); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkRoute(b *testing.B) {
+	x := newBench(&testing.T{}, 0)
+	x.queue("a", true)
+	p := x.s.NewPublisher(&fakeSink{})
+	pub := publication(0, "", "a", "m")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.route(&pub); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+var _ shard.Confirms = (*told)(nil)
