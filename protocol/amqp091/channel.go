@@ -53,7 +53,7 @@ type consumer struct {
 	name     string // of its queue
 	queue    broker.QueueID
 	noAck    bool
-	from     broker.Holder
+	from     broker.Shard
 	volatile bool             // what is settled at from is never logged
 	bc       *broker.Consumer // nil for basic.get
 
@@ -264,8 +264,8 @@ func (ch *channel) delivered(it *outItem) (tag uint64, ok bool) {
 	return tag, true
 }
 
-// Deliver implements broker.ConsumerSink.
-func (ch *channel) Deliver(sc *broker.Receiver, ds []broker.Delivery) {
+// Deliver implements shard.Sink.
+func (ch *channel) Deliver(sc *broker.ShardConsumer, ds []broker.Delivery) {
 	k, _ := sc.User.(*consumer)
 	k.bc.Delivered(len(ds))
 	o := &ch.c.out
@@ -275,13 +275,13 @@ func (ch *channel) Deliver(sc *broker.Receiver, ds []broker.Delivery) {
 }
 
 // Full implements broker.Gate.
-func (ch *channel) Full(sc *broker.Receiver, pending int) bool {
+func (ch *channel) Full(sc *broker.ShardConsumer, pending int) bool {
 	k, _ := sc.User.(*consumer)
 	return ch.c.out.full(k, pending)
 }
 
-// Cancelled implements broker.ConsumerSink: the queue is gone.
-func (ch *channel) Cancelled(sc *broker.Receiver) {
+// Cancelled implements shard.Sink: the queue is gone.
+func (ch *channel) Cancelled(sc *broker.ShardConsumer) {
 	k, _ := sc.User.(*consumer)
 	k.bc.Gone()
 	o := &ch.c.out

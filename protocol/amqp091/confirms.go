@@ -88,7 +88,7 @@ func appendConfirm(dst []byte, channel uint16, tag uint64, multiple, refused boo
 	return wire.AppendAck(dst, channel, tag, multiple)
 }
 
-// Confirmed implements broker.Confirms.
+// Confirmed implements shard.Confirms.
 func (ch *channel) Confirmed(first uint64, n uint32, refused bool) {
 	o := &ch.c.out
 	o.Lock()
@@ -103,11 +103,11 @@ func (ch *channel) Confirmed(first uint64, n uint32, refused bool) {
 	}
 }
 
-// Unknown implements broker.Confirms: there is no honest answer but to end the
+// Unknown implements shard.Confirms: there is no honest answer but to end the
 // channel.
 func (ch *channel) Unknown(uint64, uint32) {
 	ch.broke(&wire.Error{Code: wire.CodeInternalError, Text: "the outcome of a publish is unknown", Method: wire.IDBasicPublish})
 }
 
-// Wake implements broker.Confirms and broker.ConsumerSink.
+// Wake implements shard.Confirms and shard.Sink.
 func (ch *channel) Wake() { ch.c.out.wake(ch.c) }

@@ -14,8 +14,8 @@ import (
 // closing channel owes that what went there is committed.
 type settles struct {
 	list    []held
-	scratch []broker.Settlement
-	touched []broker.Holder
+	scratch []broker.Settle
+	touched []broker.Shard
 }
 
 // settle takes ack, nack and reject.
@@ -59,7 +59,7 @@ func (c *conn) settle(hs []held) {
 		ss := c.acks.scratch[:0]
 		for ; i < len(hs) && hs[i].to.from == to.from; i++ {
 			h := &hs[i]
-			ss = append(ss, broker.Settlement{Queue: h.to.queue, Seq: h.seq, Holding: h.holding, Outcome: h.outcome})
+			ss = append(ss, broker.Settle{Queue: h.to.queue, Seq: h.seq, Holding: h.holding, Outcome: h.outcome})
 		}
 		to.from.Settle(ss, nil)
 		c.acks.scratch = ss

@@ -24,14 +24,14 @@ type writer struct {
 	dead     bool // nothing is written any more
 	err      error
 
-	settles      []broker.Settlement // to be told after the next write
-	runs         []settleRun         // whose they are
-	taken, bytes int                 // deliveries handled since the last write
+	settles      []broker.Settle // to be told after the next write
+	runs         []settleRun     // whose they are
+	taken, bytes int             // deliveries handled since the last write
 }
 
 // A settleRun says for whom the next n settles are.
 type settleRun struct {
-	to broker.Holder
+	to broker.Shard
 	n  int
 }
 
@@ -158,7 +158,7 @@ func (w *writer) settled(it *outItem, outcome broker.Outcome) {
 		w.runs = append(w.runs, settleRun{to: it.to.from})
 	}
 	w.runs[len(w.runs)-1].n++
-	w.settles = append(w.settles, broker.Settlement{Queue: it.to.queue, Seq: it.d.Seq, Holding: it.d.Holding, Outcome: outcome})
+	w.settles = append(w.settles, broker.Settle{Queue: it.to.queue, Seq: it.d.Seq, Holding: it.d.Holding, Outcome: outcome})
 }
 
 // cut makes a part of what was appended to buf since the last.
@@ -192,10 +192,8 @@ func (w *writer) deliver(it *outItem) {
 	if n := headerFrame + len(props); n > int(max(w.frameMax, minFrameMax)) {
 		// A header can not be split: sent as it is, it would end the connection.
 		w.settled(it, broker.Release)
-		k.ch.broke(&wire.Error{
-			Code: wire.CodeContentTooLarge,
-			Text: fmt.Sprintf("content header of %d bytes exceeds the negotiated frame_max (%d)", n, w.frameMax),
-		})
+		k.ch.broke(&wire.Error{Code: wire.CodeContentTooLarge,
+			Text: fmt.Sprintf("content header of %d bytes exceeds the negotiated frame_max (%d)", n, w.frameMax)})
 		return
 	}
 	tag, ok := k.ch.delivered(it)

@@ -56,7 +56,6 @@ func TestDeclareAgain(t *testing.T) {
 		t.Errorf("%+v", ok)
 	}
 	p.to(2, q, "4")
-	p.qos(1, 0, false)
 	if got := p.deliveries(1, 1); got != "4" {
 		t.Error(got)
 	}
