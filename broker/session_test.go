@@ -118,7 +118,7 @@ func TestLimit(t *testing.T) {
 	}
 	// What was granted and never delivered is free when its consumer ends.
 	b.Gone()
-	if !a.Take() || !a.Take() || a.Take() {
+	if first, second, third := a.Take(), a.Take(), a.Take(); !first || !second || third {
 		t.Error("not two after the end of the other")
 	}
 	l.Set(0)
@@ -163,7 +163,7 @@ func TestGate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.Take() || !c.Take() || c.Take() {
+	if first, second, third := c.Take(), c.Take(), c.Take(); !first || !second || third {
 		t.Error("the gate is not asked")
 	}
 	c.Delivered(2)

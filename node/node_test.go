@@ -128,7 +128,7 @@ func (r *running) dial() *amqp.Connection {
 	if err != nil {
 		r.t.Fatalf("%v\n%s", err, r.log)
 	}
-	r.t.Cleanup(func() { _ = c.Close() })
+	r.t.Cleanup(func() { _ = c.CloseDeadline(time.Now().Add(time.Second)) })
 	return c
 }
 

@@ -124,8 +124,10 @@ func past() time.Time { return time.Unix(1, 0) }
 // goodbye tells the client that the broker stops, and waits for its answer.
 func (c *conn) goodbye() error {
 	c.dropChannels()
-	c.send(&wire.ConnectionClose{ReplyCode: wire.CodeConnectionForced,
-		ReplyText: wire.ReplyText(wire.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'")})
+	c.send(&wire.ConnectionClose{
+		ReplyCode: wire.CodeConnectionForced,
+		ReplyText: wire.ReplyText(wire.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'"),
+	})
 	c.state = closing
 	c.out.wake(c)
 	c.closeBy(c.f.o.CloseTimeout)
@@ -376,8 +378,10 @@ func (c *conn) openChannel(f wire.Frame) error {
 	case id != wire.IDChannelOpen:
 		return &wire.Error{Code: wire.CodeChannelError, Text: "expected 'channel.open'", Method: id}
 	case f.Channel > c.chanMax || len(c.channels) >= int(c.chanMax):
-		return &wire.Error{Code: wire.CodeNotAllowed,
-			Text: fmt.Sprintf("number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.chanMax)}
+		return &wire.Error{
+			Code: wire.CodeNotAllowed,
+			Text: fmt.Sprintf("number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.chanMax),
+		}
 	}
 	ch := newChannel(c, f.Channel)
 	c.channels[f.Channel] = ch

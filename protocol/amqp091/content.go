@@ -70,8 +70,10 @@ func (t *content) header(f wire.Frame) error {
 		return err
 	}
 	if most := t.ch.c.f.o.MaxMessage; h.BodySize > most {
-		return &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-			Text: fmt.Sprintf("message size %d is larger than configured max size %d", h.BodySize, most)}
+		return &wire.Error{
+			Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("message size %d is larger than configured max size %d", h.BodySize, most),
+		}
 	}
 	t.props, t.size = h.Props, h.BodySize
 	if t.saved {
@@ -136,8 +138,10 @@ func (t *content) grow(part []byte) error {
 	c.pubs.partial += len(part)
 	t.owned += len(part)
 	if most := max(minPartial, 2*c.f.o.MaxMessage); uint64(c.pubs.partial) > most {
-		return &wire.Error{Code: wire.CodeResourceError, Method: wire.IDBasicPublish,
-			Text: fmt.Sprintf("unfinished messages on this connection exceed %d bytes", most)}
+		return &wire.Error{
+			Code: wire.CodeResourceError, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("unfinished messages on this connection exceed %d bytes", most),
+		}
 	}
 	if need := len(t.body) + len(part); need > cap(t.body) {
 		b := make([]byte, len(t.body), min(t.size, uint64(max(2*need, firstPart))))
@@ -207,8 +211,10 @@ func (t *content) done() error {
 	}
 	if u := t.props.UserID(); u != nil && string(u) != ch.c.session.User() && !ch.c.session.MayImpersonate() {
 		p.messages = p.messages[:len(p.messages)-1]
-		return &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-			Text: fmt.Sprintf("user_id property set to '%s' but authenticated user was '%s'", u, ch.c.session.User())}
+		return &wire.Error{
+			Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("user_id property set to '%s' but authenticated user was '%s'", u, ch.c.session.User()),
+		}
 	}
 	if ch.confirm {
 		ch.published++
@@ -222,8 +228,10 @@ func (t *content) done() error {
 // expiration reads the property: milliseconds in decimal digits.
 func expiration(b []byte) (uint32, error) {
 	bad := func(why string) error {
-		return &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-			Text: fmt.Sprintf("invalid expiration '%s': %s", b, why)}
+		return &wire.Error{
+			Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("invalid expiration '%s': %s", b, why),
+		}
 	}
 	digits := 0
 	for digits < len(b) && (b[digits] >= '0' && b[digits] <= '9' || digits == 0 && (b[0] == '-' || b[0] == '+')) {

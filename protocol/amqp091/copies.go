@@ -26,8 +26,10 @@ func copies(props wire.Props) (keys [][]byte, shown wire.Props, err error) {
 		blind = blind || k == blindCopyHeader
 		items, ok := v.Array()
 		if !ok {
-			return nil, nil, &wire.Error{Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-				Text: fmt.Sprintf("invalid message: {unacceptable_type_in_header,%q,%s}", k, broker.TypeName(value(v)))}
+			return nil, nil, &wire.Error{
+				Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+				Text: fmt.Sprintf("invalid message: {unacceptable_type_in_header,%q,%s}", k, broker.TypeName(value(v))),
+			}
 		}
 		for _, it := range items {
 			// A routing key is a short string: no binding has a longer one.

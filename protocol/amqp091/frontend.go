@@ -97,5 +97,5 @@ func (f *Frontend) Serve(ctx context.Context, nc net.Conn, in protocol.Info) err
 	c := &conn{f: f, nc: nc, in: in, ctx: ctx, cancel: cancel, frameMax: wire.FrameMinSize, log: f.o.Logger}
 	c.out.drained.L = &c.out.Mutex
 	c.out.pool = &f.pages
-	return c.serve()
+	return c.serve() //nolint:contextcheck // the connection holds ctx: its calls end with it
 }

@@ -26,10 +26,14 @@ const mechanisms = "PLAIN AMQPLAIN"
 func (c *conn) start() {
 	yes := wire.Bool(true)
 	caps := wire.Table{
-		{Key: "publisher_confirms", Value: yes}, {Key: "exchange_exchange_bindings", Value: yes},
-		{Key: "basic.nack", Value: yes}, {Key: "consumer_cancel_notify", Value: yes},
-		{Key: "connection.blocked", Value: yes}, {Key: "consumer_priorities", Value: yes},
-		{Key: "authentication_failure_close", Value: yes}, {Key: "per_consumer_qos", Value: yes},
+		{Key: "publisher_confirms", Value: yes},
+		{Key: "exchange_exchange_bindings", Value: yes},
+		{Key: "basic.nack", Value: yes},
+		{Key: "consumer_cancel_notify", Value: yes},
+		{Key: "connection.blocked", Value: yes},
+		{Key: "consumer_priorities", Value: yes},
+		{Key: "authentication_failure_close", Value: yes},
+		{Key: "per_consumer_qos", Value: yes},
 	}
 	o := &c.f.o
 	c.send(&wire.ConnectionStart{
@@ -105,8 +109,10 @@ func (c *conn) startOK(args []byte) error {
 	case "AMQPLAIN":
 		cred, err = wire.ParseAMQPlain([]byte(m.Response))
 	default:
-		return &wire.Error{Code: wire.CodeCommandInvalid, Method: wire.IDConnectionStartOK,
-			Text: fmt.Sprintf("unknown authentication mechanism '%.64s'", m.Mechanism)}
+		return &wire.Error{
+			Code: wire.CodeCommandInvalid, Method: wire.IDConnectionStartOK,
+			Text: fmt.Sprintf("unknown authentication mechanism '%.64s'", m.Mechanism),
+		}
 	}
 	if err != nil {
 		return err
@@ -149,8 +155,10 @@ func (c *conn) refuse(mechanism, user string, err error) error {
 	if !c.caps.authFailureClose {
 		return errPeerGone
 	}
-	return &wire.Error{Code: wire.CodeAccessRefused,
-		Text: fmt.Sprintf("Login was refused using authentication mechanism %s. For details see the broker logfile.", mechanism)}
+	return &wire.Error{
+		Code: wire.CodeAccessRefused,
+		Text: fmt.Sprintf("Login was refused using authentication mechanism %s. For details see the broker logfile.", mechanism),
+	}
 }
 
 func (c *conn) tuneOK(args []byte) error {
@@ -183,11 +191,15 @@ const minFrameMax = wire.FrameFloor
 func negotiated(name string, got, limit, least uint32) error {
 	switch {
 	case got == 0 || got > limit:
-		return &wire.Error{Code: wire.CodeNotAllowed, Method: wire.IDConnectionTuneOK,
-			Text: fmt.Sprintf("negotiated %s = %d is higher than the maximum allowed value (%d)", name, got, limit)}
+		return &wire.Error{
+			Code: wire.CodeNotAllowed, Method: wire.IDConnectionTuneOK,
+			Text: fmt.Sprintf("negotiated %s = %d is higher than the maximum allowed value (%d)", name, got, limit),
+		}
 	case got < least:
-		return &wire.Error{Code: wire.CodeNotAllowed, Method: wire.IDConnectionTuneOK,
-			Text: fmt.Sprintf("negotiated %s = %d is lower than the minimum allowed value (%d)", name, got, least)}
+		return &wire.Error{
+			Code: wire.CodeNotAllowed, Method: wire.IDConnectionTuneOK,
+			Text: fmt.Sprintf("negotiated %s = %d is lower than the minimum allowed value (%d)", name, got, least),
+		}
 	}
 	return nil
 }

@@ -192,8 +192,10 @@ func (w *writer) deliver(it *outItem) {
 	if n := headerFrame + len(props); n > int(max(w.frameMax, minFrameMax)) {
 		// A header can not be split: sent as it is, it would end the connection.
 		w.settled(it, broker.Release)
-		k.ch.broke(&wire.Error{Code: wire.CodeContentTooLarge,
-			Text: fmt.Sprintf("content header of %d bytes exceeds the negotiated frame_max (%d)", n, w.frameMax)})
+		k.ch.broke(&wire.Error{
+			Code: wire.CodeContentTooLarge,
+			Text: fmt.Sprintf("content header of %d bytes exceeds the negotiated frame_max (%d)", n, w.frameMax),
+		})
 		return
 	}
 	tag, ok := k.ch.delivered(it)

@@ -193,7 +193,8 @@ func TestForeignClient(t *testing.T) {
 	var pending []*amqp.DeferredConfirmation
 	for i := range 300 {
 		d, err := ch.PublishWithDeferredConfirm("", "g.q", false, false, amqp.Publishing{
-			DeliveryMode: amqp.Persistent, Body: fmt.Append(nil, i), Headers: amqp.Table{"n": int32(i), "t": amqp.Table{"x": "y"}}})
+			DeliveryMode: amqp.Persistent, Body: fmt.Append(nil, i), Headers: amqp.Table{"n": int32(i), "t": amqp.Table{"x": "y"}},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,23 +31,39 @@ func greetings() []greeting {
 			p.login(nil)
 			p.send(0, &wire.ConnectionTuneOK{ChannelMax: 10, FrameMax: 131072}, &wire.ConnectionOpen{VirtualHost: "nowhere"})
 		}, want: "connection 530 10.40 NOT_ALLOWED - vhost nowhere not found"},
-		{name: "channel-max 0", do: tune(0, 131072),
-			want: "connection 530 10.31 NOT_ALLOWED - negotiated channel_max = 0 is higher than the maximum allowed value (2047)", old: "end"},
-		{name: "channel-max too high", do: tune(65535, 131072),
-			want: "connection 530 10.31 NOT_ALLOWED - negotiated channel_max = 65535 is higher than the maximum allowed value (2047)", old: "end"},
-		{name: "frame-max 0", do: tune(10, 0),
-			want: "connection 530 10.31 NOT_ALLOWED - negotiated frame_max = 0 is higher than the maximum allowed value (131072)", old: "end"},
-		{name: "frame-max too high", do: tune(10, 131073),
-			want: "connection 530 10.31 NOT_ALLOWED - negotiated frame_max = 131073 is higher than the maximum allowed value (131072)", old: "end"},
-		{name: "frame-max too low", do: tune(10, 4095),
-			want: "connection 530 10.31 NOT_ALLOWED - negotiated frame_max = 4095 is lower than the minimum allowed value (4096)", old: "end"},
+		{
+			name: "channel-max 0", do: tune(0, 131072),
+			want: "connection 530 10.31 NOT_ALLOWED - negotiated channel_max = 0 is higher than the maximum allowed value (2047)", old: "end",
+		},
+		{
+			name: "channel-max too high", do: tune(65535, 131072),
+			want: "connection 530 10.31 NOT_ALLOWED - negotiated channel_max = 65535 is higher than the maximum allowed value (2047)", old: "end",
+		},
+		{
+			name: "frame-max 0", do: tune(10, 0),
+			want: "connection 530 10.31 NOT_ALLOWED - negotiated frame_max = 0 is higher than the maximum allowed value (131072)", old: "end",
+		},
+		{
+			name: "frame-max too high", do: tune(10, 131073),
+			want: "connection 530 10.31 NOT_ALLOWED - negotiated frame_max = 131073 is higher than the maximum allowed value (131072)", old: "end",
+		},
+		{
+			name: "frame-max too low", do: tune(10, 4095),
+			want: "connection 530 10.31 NOT_ALLOWED - negotiated frame_max = 4095 is lower than the minimum allowed value (4096)", old: "end",
+		},
 		{name: "wrong password, silent", do: func(p *peer) { p.start(nil, "PLAIN", plain("guest", "wrong")) }, want: "end"},
-		{name: "wrong password", do: func(p *peer) { p.start(failClose, "PLAIN", plain("guest", "wrong")) },
-			want: "connection 403 0.0 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile."},
-		{name: "unknown user", do: func(p *peer) { p.start(failClose, "PLAIN", plain("nobody", "wrong")) },
-			want: "connection 403 0.0 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile."},
-		{name: "unknown mechanism", do: func(p *peer) { p.start(failClose, "X-WHAT", "") },
-			want: "end"},
+		{
+			name: "wrong password", do: func(p *peer) { p.start(failClose, "PLAIN", plain("guest", "wrong")) },
+			want: "connection 403 0.0 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.",
+		},
+		{
+			name: "unknown user", do: func(p *peer) { p.start(failClose, "PLAIN", plain("nobody", "wrong")) },
+			want: "connection 403 0.0 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.",
+		},
+		{
+			name: "unknown mechanism", do: func(p *peer) { p.start(failClose, "X-WHAT", "") },
+			want: "end",
+		},
 		{name: "open before start-ok", do: func(p *peer) {
 			p.raw([]byte(wire.Header091))
 			p.send(0, &wire.ConnectionOpen{VirtualHost: "/"})
@@ -121,8 +137,10 @@ func TestStart(t *testing.T) {
 	}
 	v, _ := m.ServerProperties.Get("capabilities")
 	caps, _ := v.Table()
-	for _, name := range []string{"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
-		"connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos"} {
+	for _, name := range []string{
+		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
+		"connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos",
+	} {
 		v, _ := caps.Get(name)
 		if b, _ := v.Bool(); !b {
 			t.Errorf("capability %s is missing", name)

@@ -3,7 +3,6 @@ package amqp091_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"testing"
@@ -91,7 +90,7 @@ var shared struct {
 func broker(t testing.TB) string {
 	t.Helper()
 	shared.once.Do(func() {
-		dir, err := os.MkdirTemp("", "amqp091")
+		dir, err := os.MkdirTemp("", "amqp091") //nolint:usetesting // the node outlives the test that asks first
 		if err != nil {
 			shared.err = err
 			return
@@ -118,15 +117,4 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// host is the listening address's connection, for tests that need the socket.
-func socket(t testing.TB, addr string) *net.TCPConn {
-	t.Helper()
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = nc.Close() })
-	return nc.(*net.TCPConn)
 }
