@@ -20,6 +20,7 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { r.stop() }() // if the test ends early
 	p := session(t, r.addr())
 	p.send(1, &wire.QueueDeclare{Queue: "durable", Durable: true, Arguments: args(field("x-max-length", wire.Int32(100)))})
 	expect[*wire.QueueDeclareOK](p, 1)

@@ -184,7 +184,17 @@ func (p *peer) channel(id uint16) {
 func (p *peer) closeChannel(id uint16) {
 	p.t.Helper()
 	p.send(id, &wire.ChannelClose{ReplyCode: 200})
-	expect[*wire.ChannelCloseOK](p, id)
+	for {
+		ch, m := p.next()
+		switch m.(type) {
+		case *wire.BasicDeliver: // it was on its way
+			p.content(ch)
+		case *wire.ChannelCloseOK:
+			return
+		default:
+			p.t.Fatalf("channel %d: %+v", ch, m)
+		}
+	}
 }
 
 func (p *peer) close() {
