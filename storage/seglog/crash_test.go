@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/seglog"
 	"github.com/warrenmq/warren/storage/storagetest"
@@ -15,7 +16,7 @@ func TestCrash(t *testing.T) {
 		o := small(fs, dir)
 		o.MaxFree = 1
 		return seglog.Open(o)
-	}, 5000)
+	}, racing.Less(5000))
 }
 
 func TestErrors(t *testing.T) {
@@ -33,5 +34,5 @@ func TestDamage(t *testing.T) {
 			return nil, false, err
 		}
 		return log, len(log.Damages()) > 0, nil
-	}, 3000)
+	}, racing.Less(3000))
 }

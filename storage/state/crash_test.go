@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/warrenmq/warren/internal/racing"
 )
 
 // story is a fixed sequence of batches with a Flush now and then, over few
@@ -175,7 +177,7 @@ func TestPebbleCrashPoints(t *testing.T) {
 			_, ops := s.run(t, nil)
 			rng := rand.New(rand.NewPCG(s.seed, 1<<32))
 			checked := 0
-			for range 4 {
+			for range racing.Less(4) {
 				at := map[int]vfs.CrashCloneCfg{}
 				for i := range 15 {
 					at[rng.IntN(ops)] = vfs.CrashCloneCfg{

@@ -11,12 +11,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/storage/seglog"
 	"github.com/warrenmq/warren/storage/state"
 	rig "github.com/warrenmq/warren/test/shard"
 )
 
-var points = flag.Int("points", crashPoints, "how many crashes TestCrash goes through")
+var points = flag.Int("points", racing.Less(5000), "how many crashes TestCrash goes through")
 
 const crashOps = 200
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/test/sim"
 )
 
@@ -19,7 +20,7 @@ type flags struct {
 }
 
 var given = flags{
-	seeds: flag.Uint64("seeds", 60, "how many seeds to run"),
+	seeds: flag.Uint64("seeds", uint64(racing.Less(60)), "how many seeds to run"),
 	seed:  flag.Uint64("seed", 0, "the only seed to run, or the first of -seeds"),
 	trace: flag.Bool("trace", false, "print what happens"),
 }
