@@ -75,6 +75,7 @@ func TestKill(t *testing.T) {
 	// The consumers end first, so that what they had not acknowledged is ready again.
 	stop()
 	clients.Wait()
+	takeRest(t, b, c)
 	r := c.Report()
 	t.Log(r)
 	if r.Faults() > 0 {

@@ -47,6 +47,32 @@ func declare(t *testing.T, b *broker) {
 	}
 }
 
+// takeRest takes what the queues still hold when no consumer is left: what was
+// on its way to them is ready again.
+func takeRest(t *testing.T, b *broker, c *checker.Checker) {
+	t.Helper()
+	conn, ch, err := connect(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for i := range queues {
+		for {
+			d, ok, err := ch.Get(queueName(i), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			c.Received(d.Body, d.Redelivered)
+			if err := d.Ack(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // drained reports whether the queues hold nothing ready.
 func drained(b *broker) bool {
 	conn, ch, err := connect(b)
