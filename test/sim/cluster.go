@@ -20,6 +20,7 @@ type Cluster struct {
 	counts map[string]int
 
 	offered  int
+	refused  map[uint64]int // by group
 	nextOp   uint64
 	faulting bool
 }
@@ -28,7 +29,7 @@ type Cluster struct {
 func Run(conf Config) Result {
 	conf = conf.withDefaults()
 	defer world.SwapEntropy(conf.Seed)()
-	c := &Cluster{conf: conf, world: world.NewWorld(conf.Seed), check: newChecker(conf.Groups), counts: make(map[string]int)}
+	c := &Cluster{conf: conf, world: world.NewWorld(conf.Seed), check: newChecker(conf.Groups), counts: make(map[string]int), refused: make(map[uint64]int)}
 	c.world.Log = conf.Trace
 	c.net = world.NewNetwork(c.world, c.arrive)
 	for id := uint64(1); id <= uint64(conf.Voters+conf.Spares); id++ {
@@ -204,8 +205,9 @@ func joint(cs *raftpb.ConfState) bool { return len(cs.GetVotersOutgoing()) > 0 }
 // for leadership is being handed over, is offered again.
 func (c *Cluster) finalOps(failed func() bool) {
 	for id := uint64(1); id <= uint64(c.conf.Groups) && !failed(); id++ {
-		before, deadline := len(c.check.groups[id].confirmed), c.world.Now()+5*time.Second
-		taken := func() bool { return failed() || len(c.check.groups[id].confirmed) > before }
+		answers := func() int { return len(c.check.groups[id].confirmed) + c.refused[id] }
+		before, deadline := answers(), c.world.Now()+5*time.Second
+		taken := func() bool { return failed() || answers() > before }
 		for !taken() && c.world.Now() < deadline {
 			c.nextOp++
 			c.offer(c.nextOp, id, 0)

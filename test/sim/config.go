@@ -30,6 +30,9 @@ type Env struct {
 	Node, Group uint64
 	// Confirm says that an operation is committed at the index.
 	Confirm func(id, index uint64)
+	// Refuse says that an operation was answered with a refusal: the group
+	// lives, if its queue is full.
+	Refuse func()
 
 	// Log is the node's, Now its monotonic clock. After runs f later, unless
 	// the node is restarted before; Wake asks for a turn. Applied is the index

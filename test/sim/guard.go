@@ -32,7 +32,8 @@ func newGuard(n *node, id uint64, cp checkpoint) *guard {
 	g := &guard{n: n, id: id, life: n.life, applied: cp.index, term: cp.term, saved: cp.index}
 	g.machine = n.c.conf.NewMachine(Env{
 		Node: n.id, Group: id, Confirm: func(op, index uint64) { n.c.confirmed(id, op, index) },
-		Log: n.disk.log, Now: n.c.world.Now, After: n.after, Wake: func() { g.group.Wake() },
+		Refuse: func() { n.c.refused[id]++ },
+		Log:    n.disk.log, Now: n.c.world.Now, After: n.after, Wake: func() { g.group.Wake() },
 		Applied: func() uint64 { return g.applied },
 		Newest:  func() uint64 { return n.c.check.newest(id) },
 		Fail: func(format string, args ...any) {

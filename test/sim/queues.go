@@ -204,7 +204,9 @@ func (m *shardMachine) Confirmed(first uint64, n uint32, refused bool) {
 		if msg.by != m.inc {
 			m.env.Fail("message %d of incarnation %d is confirmed to %d", id, msg.by, m.inc)
 		}
-		if !refused {
+		if refused {
+			m.env.Refuse()
+		} else {
 			msg.confirmed = true
 			m.env.Confirm(id, m.env.Applied())
 		}
