@@ -173,12 +173,10 @@ func TestConnectionLimits(t *testing.T) {
 			one.say("ECHO")
 			two.say("ECHO")
 			r.dial().closed()
-			if r.Stats().Refused != 1 {
-				t.Errorf("stats %+v", r.Stats())
-			}
-			if !strings.Contains(r.book.String(), "raise it with --set "+tc.setting+"=N") {
-				t.Errorf("log does not say how to raise the limit:\n%s", r.book)
-			}
+			eventually(t, "it is counted", func() bool { return r.Stats().Refused == 1 })
+			eventually(t, "the log says how to raise the limit", func() bool {
+				return strings.Contains(r.book.String(), "raise it with --set "+tc.setting+"=N")
+			})
 			_ = one.Close()
 			eventually(t, "place is free", func() bool { return r.Stats().Active == 1 && r.o.Gate.Stats().Connections == 1 })
 			r.dial().say("ECHO")
