@@ -111,7 +111,7 @@ type QueueInfo struct {
 func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, error) {
 	named := o.Name != "" || o.Passive
 	if !named {
-		o.Name = "amq.gen-" + randomName()
+		o.Name = "amq.gen-" + RandomName()
 	}
 	e := &Error{Resource: QueueResource, Name: o.Name, VHost: s.vhost, User: s.ident.User}
 	have := s.b.View().Queue(s.vhost, o.Name)
@@ -353,8 +353,9 @@ func (s *Session) matchError(err error, source string) error {
 	return e
 }
 
-// randomName is 22 characters that nobody else has.
-func randomName() string {
+// RandomName returns 22 characters that nobody else has, for the names that the
+// broker gives.
+func RandomName() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])

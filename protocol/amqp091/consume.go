@@ -1,9 +1,6 @@
 package amqp091
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
@@ -31,7 +28,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	}
 	tag := m.ConsumerTag
 	if tag == "" {
-		tag = "amq.ctag-" + randomName()
+		tag = "amq.ctag-" + broker.RandomName()
 	}
 	ch.c.forgetEnded()
 	if _, ok := ch.consumers[tag]; ok {
@@ -138,11 +135,4 @@ func (ch *channel) recover(requeue bool, id wire.ID) error {
 	}
 	ch.c.flushSettles()
 	return nil
-}
-
-// randomName is 22 characters that nobody else has.
-func randomName() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
 }
