@@ -177,7 +177,12 @@ func TestPebbleCrashPoints(t *testing.T) {
 			_, ops := s.run(t, nil)
 			rng := rand.New(rand.NewPCG(s.seed, 1<<32))
 			checked := 0
-			for range racing.Less(4) {
+			// How often Pebble compacts depends on timing: a run may be over
+			// before some of the points. Rounds go on until enough were met.
+			for round := 0; round < racing.Less(4) || checked < 15; round++ {
+				if round == 20 {
+					t.Fatalf("only %d cuts in %d runs of about %d operations", checked, round, ops)
+				}
 				at := map[int]vfs.CrashCloneCfg{}
 				for i := range 15 {
 					at[rng.IntN(ops)] = vfs.CrashCloneCfg{
@@ -194,11 +199,6 @@ func TestPebbleCrashPoints(t *testing.T) {
 					}
 				}
 				checked += len(cuts)
-			}
-			// How often Pebble compacts depends on timing: a run may be over
-			// before some of the points.
-			if checked < 15 {
-				t.Fatalf("only %d cuts in runs of about %d operations", checked, ops)
 			}
 		})
 	}
