@@ -3,6 +3,7 @@ package broker
 import (
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/exchange"
+	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -10,29 +11,15 @@ import (
 // view stays, unless it depends on more than exchange and key.
 func (p *Publisher) find(view *catalog.View, pub *Publication) (r *route, cacheable bool, err error) {
 	m, s := pub.Message, p.s
-	h := view.VHost(s.vhost)
-	if h == nil {
-		return nil, false, &Error{Kind: NotFound, Resource: VHostResource, Name: s.vhost, VHost: s.vhost}
-	}
-	name := string(m.Exchange)
-	if err := s.check(opWrite, ExchangeResource, name); err != nil {
+	x, err := s.target(view, m.Exchange)
+	if err != nil {
 		return nil, false, err
-	}
-	x := h.ExchangeBytes(m.Exchange)
-	if x == nil {
-		return nil, false, &Error{Kind: NotFound, Resource: ExchangeResource, Name: name, VHost: s.vhost}
-	}
-	if x.Internal {
-		return nil, false, &Error{
-			Kind: Reserved, Resource: ExchangeResource, Name: name, VHost: s.vhost,
-			Detail: "cannot publish to internal exchange '" + name + "' in vhost '" + s.vhost + "'",
-		}
 	}
 	p.dests = view.Route(&p.router, x, m.RoutingKey, pub.Headers, p.dests[:0])
 	for _, key := range pub.Keys {
 		p.dests = view.Route(&p.router, x, key, pub.Headers, p.dests)
 	}
-	r = &route{exchange: name, key: string(m.RoutingKey)}
+	r = &route{exchange: x.Name, key: string(m.RoutingKey)}
 	for _, d := range p.dests {
 		q := view.QueueByID(d.ID())
 		if q == nil {
@@ -45,6 +32,37 @@ func (p *Publisher) find(view *catalog.View, pub *Publication) (r *route, cachea
 		r.add(to, q)
 	}
 	return r, byKeyOnly(view, x), nil
+}
+
+// target returns the exchange that a publication names, if the session may
+// publish to it.
+func (s *Session) target(view *catalog.View, exchange []byte) (*catalog.Exchange, error) {
+	h := view.VHost(s.vhost)
+	if h == nil {
+		return nil, &Error{Kind: NotFound, Resource: VHostResource, Name: s.vhost, VHost: s.vhost}
+	}
+	name := string(exchange)
+	if err := s.check(opWrite, ExchangeResource, name); err != nil {
+		return nil, err
+	}
+	x := h.ExchangeBytes(exchange)
+	switch {
+	case x == nil:
+		return nil, &Error{Kind: NotFound, Resource: ExchangeResource, Name: name, VHost: s.vhost}
+	case x.Internal:
+		return nil, &Error{
+			Kind: Reserved, Resource: ExchangeResource, Name: name, VHost: s.vhost,
+			Detail: "cannot publish to internal exchange '" + name + "' in vhost '" + s.vhost + "'",
+		}
+	}
+	return x, nil
+}
+
+// Check says why the exchange of a message can not be published to, nil if it
+// can. Protocols ask it before they find fault with the message itself.
+func (p *Publisher) Check(m *message.Message) error {
+	_, err := p.s.target(p.s.b.View(), m.Exchange)
+	return err
 }
 
 // byKeyOnly reports whether x routes by the key alone, wherever it leads.

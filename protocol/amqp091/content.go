@@ -1,9 +1,7 @@
 package amqp091
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/message"
@@ -193,28 +191,9 @@ func (t *content) done() error {
 	m := &p.messages[len(p.messages)-1]
 	p.headers = append(p.headers[:len(p.list)], headers{t.props})
 	pub := broker.Publication{Message: m, Headers: &p.headers[len(p.list)]}
-	if t.props.Has(wire.HasHeaders) {
-		var err error
-		if pub.Keys, m.Properties, err = copies(t.props); err != nil {
-			p.messages = p.messages[:len(p.messages)-1]
-			return err
-		}
-	}
-	if e := t.props.Expiration(); e != nil {
-		ttl, err := expiration(e)
-		if err != nil {
-			p.messages = p.messages[:len(p.messages)-1]
-			return err
-		}
-		pub.TTL, pub.HasTTL = ttl, true
-		m.TTL, m.HasTTL = uint64(ttl), true
-	}
-	if u := t.props.UserID(); u != nil && string(u) != ch.c.session.User() && !ch.c.session.MayImpersonate() {
+	if err := ch.inspect(&pub); err != nil {
 		p.messages = p.messages[:len(p.messages)-1]
-		return &wire.Error{
-			Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-			Text: fmt.Sprintf("user_id property set to '%s' but authenticated user was '%s'", u, ch.c.session.User()),
-		}
+		return err
 	}
 	if ch.confirm {
 		ch.published++
@@ -224,33 +203,3 @@ func (t *content) done() error {
 	p.mandatory = append(p.mandatory, t.mandatory)
 	return nil
 }
-
-// expiration reads the property: milliseconds in decimal digits.
-func expiration(b []byte) (uint32, error) {
-	bad := func(why string) error {
-		return &wire.Error{
-			Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-			Text: fmt.Sprintf("invalid expiration '%s': %s", b, why),
-		}
-	}
-	digits := 0
-	for digits < len(b) && (b[digits] >= '0' && b[digits] <= '9' || digits == 0 && (b[0] == '-' || b[0] == '+')) {
-		digits++
-	}
-	n, err := strconv.ParseInt(string(b[:digits]), 10, 64)
-	tooLarge := errors.Is(err, strconv.ErrRange) && b[0] != '-'
-	switch {
-	case err != nil && !errors.Is(err, strconv.ErrRange):
-		return 0, bad("no_integer")
-	case digits < len(b):
-		return 0, bad(fmt.Sprintf("{leftover_string,%q}", b[digits:]))
-	case tooLarge || n > maxTTL:
-		return 0, bad("{value_too_large," + string(b) + "}")
-	case n < 0:
-		return 0, bad("{value_negative," + string(b) + "}")
-	}
-	return uint32(n), nil
-}
-
-// maxTTL is the longest expiry in milliseconds, as in RabbitMQ.
-const maxTTL = 1<<32 - 1

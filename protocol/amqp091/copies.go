@@ -1,7 +1,6 @@
 package amqp091
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/warrenmq/warren/broker"
@@ -15,6 +14,10 @@ const (
 	blindCopyHeader = "BCC"
 )
 
+// maxCopies bounds the routing keys that one message may name: each is a walk
+// through the bindings.
+const maxCopies = 1000
+
 // copies returns the routing keys that the headers CC and BCC name, and the
 // properties as they are delivered.
 func copies(props wire.Props) (keys [][]byte, shown wire.Props, err error) {
@@ -26,16 +29,18 @@ func copies(props wire.Props) (keys [][]byte, shown wire.Props, err error) {
 		blind = blind || k == blindCopyHeader
 		items, ok := v.Array()
 		if !ok {
-			return nil, nil, &wire.Error{
-				Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
-				Text: fmt.Sprintf("invalid message: {unacceptable_type_in_header,%q,%s}", k, broker.TypeName(value(v))),
-			}
+			return nil, nil, errorf(wire.CodePreconditionFailed, wire.IDBasicPublish,
+				"invalid message: {unacceptable_type_in_header,%q,%s}", k, broker.TypeName(value(v)))
 		}
 		for _, it := range items {
 			// A routing key is a short string: no binding has a longer one.
 			if key, ok := it.Text(); ok && len(key) <= 255 {
 				keys = append(keys, []byte(key))
 			}
+		}
+		if len(keys) > maxCopies {
+			return nil, nil, errorf(wire.CodePreconditionFailed, wire.IDBasicPublish,
+				"invalid message: {too_many_routing_keys,%q,%d}", k, len(keys))
 		}
 	}
 	if !blind {

@@ -1,6 +1,7 @@
 package amqp091_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -57,6 +58,15 @@ func header(channel uint16, size uint64) wire.Frame {
 
 func body(channel uint16, text string) wire.Frame {
 	return wire.Frame{Type: wire.FrameBody, Channel: channel, Payload: []byte(text)}
+}
+
+// many returns short routing keys.
+func many(n int) []wire.Value {
+	vs := make([]wire.Value, n)
+	for i := range vs {
+		vs[i] = wire.String(strconv.Itoa(i))
+	}
+	return vs
 }
 
 const locked = "cannot obtain exclusive access to locked queue 'e.locked' in vhost '/'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration."
@@ -417,6 +427,33 @@ func basicFaults() []fault {
 		{
 			name: "CC is no array", do: publishes(message{key: "k", props: wire.Properties{Headers: args(field("CC", wire.String("q")))}}),
 			want: `channel 406 60.40 PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"CC",longstr}`,
+		},
+		{
+			name: "BCC is no array", do: publishes(message{key: "k", props: wire.Properties{Headers: args(field("BCC", wire.TableOf(nil)))}}),
+			want: `channel 406 60.40 PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"BCC",table}`,
+		},
+		{ // X14
+			name: "more keys than a message may name", ours: true, do: publishes(message{key: "k", props: wire.Properties{
+				Headers: args(field("CC", wire.Array(many(600)...)), field("BCC", wire.Array(many(401)...))),
+			}}),
+			want: `channel 406 60.40 PRECONDITION_FAILED - invalid message: {too_many_routing_keys,"BCC",1001}`,
+		},
+		{
+			name: "faults with the exchange come before those with the message",
+			do:   publishes(message{exchange: "e.nox", props: wire.Properties{Expiration: "-1", UserID: "root"}}),
+			want: "channel 404 60.40 NOT_FOUND - no exchange 'e.nox' in vhost '/'",
+		},
+		{
+			name: "the expiration before the user", do: publishes(message{key: "k", props: wire.Properties{
+				Expiration: "x", UserID: "root", Headers: args(field("CC", wire.Bool(true))),
+			}}),
+			want: "channel 406 60.40 PRECONDITION_FAILED - invalid expiration 'x': no_integer",
+		},
+		{
+			name: "the user before the headers", do: publishes(message{key: "k", props: wire.Properties{
+				UserID: "root", Headers: args(field("CC", wire.Bool(true))),
+			}}),
+			want: "channel 406 60.40 PRECONDITION_FAILED - user_id property set to 'root' but authenticated user was 'guest'",
 		},
 		{
 			name: "message too large", ours: true, do: raws(method(1, &wire.BasicPublish{}), header(1, 1<<40)),

@@ -351,3 +351,34 @@ func TestOrder(t *testing.T) {
 		p.channel(1)
 	}
 }
+
+// What an alternate exchange takes counts as routed, also behind a binding
+// between exchanges; what it can not place comes back (behaviour 15).
+func TestAlternateExchange(t *testing.T) {
+	p := session(t, broker(t))
+	p.confirms(1)
+	p.send(1, &wire.ExchangeDeclare{Exchange: "p.rest", Type: "topic", AutoDelete: true},
+		&wire.ExchangeDeclare{Exchange: "p.alt", Type: "direct", AutoDelete: true, Arguments: args(field("alternate-exchange", wire.String("p.rest")))},
+		&wire.ExchangeDeclare{Exchange: "p.front", Type: "fanout", AutoDelete: true},
+		&wire.ExchangeBind{Destination: "p.alt", Source: "p.front"})
+	for range 3 {
+		expect[*wire.ExchangeDeclareOK](p, 1)
+	}
+	expect[*wire.ExchangeBindOK](p, 1)
+	q := p.queue(1, "")
+	p.send(1, &wire.QueueBind{Queue: q, Exchange: "p.rest", RoutingKey: "taken.#"})
+	expect[*wire.QueueBindOK](p, 1)
+	for _, x := range []string{"p.alt", "p.front"} {
+		p.publish(1, message{exchange: x, key: "taken." + x, mandatory: true, body: x})
+		expect[*wire.BasicAck](p, 1)
+		if body, _ := p.get(1, q, true); body != x {
+			t.Errorf("through %s: %q", x, body)
+		}
+	}
+	p.publish(1, message{exchange: "p.alt", key: "left", mandatory: true})
+	if r := expect[*wire.BasicReturn](p, 1); string(r.Exchange) != "p.alt" || string(r.RoutingKey) != "left" {
+		t.Errorf("%+v", r)
+	}
+	p.content(1)
+	expect[*wire.BasicAck](p, 1)
+}

@@ -1,0 +1,77 @@
+package amqp091
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/protocol/amqp091/wire"
+)
+
+// inspect takes from a message's properties what the broker acts on. It finds
+// fault in RabbitMQ's order: with the exchange, then with the expiration, the
+// user, the headers.
+func (ch *channel) inspect(pub *broker.Publication) error {
+	err := ch.properties(pub)
+	if err == nil {
+		return nil
+	}
+	if x := ch.publisher.Check(pub.Message); x != nil {
+		return brokerError(x, wire.IDBasicPublish)
+	}
+	return err
+}
+
+func (ch *channel) properties(pub *broker.Publication) error {
+	m := pub.Message
+	props := wire.Props(m.Properties)
+	if e := props.Expiration(); e != nil {
+		ttl, err := expiration(e)
+		if err != nil {
+			return err
+		}
+		pub.TTL, pub.HasTTL = ttl, true
+		m.TTL, m.HasTTL = uint64(ttl), true
+	}
+	if u := props.UserID(); u != nil && string(u) != ch.c.session.User() && !ch.c.session.MayImpersonate() {
+		return errorf(wire.CodePreconditionFailed, wire.IDBasicPublish,
+			"user_id property set to '%s' but authenticated user was '%s'", u, ch.c.session.User())
+	}
+	if !props.Has(wire.HasHeaders) {
+		return nil
+	}
+	keys, shown, err := copies(props)
+	pub.Keys, m.Properties = keys, shown
+	return err
+}
+
+// expiration reads the property: milliseconds in decimal digits.
+func expiration(b []byte) (uint32, error) {
+	bad := func(why string) error {
+		return &wire.Error{
+			Code: wire.CodePreconditionFailed, Method: wire.IDBasicPublish,
+			Text: fmt.Sprintf("invalid expiration '%s': %s", b, why),
+		}
+	}
+	digits := 0
+	for digits < len(b) && (b[digits] >= '0' && b[digits] <= '9' || digits == 0 && (b[0] == '-' || b[0] == '+')) {
+		digits++
+	}
+	n, err := strconv.ParseInt(string(b[:digits]), 10, 64)
+	tooLarge := errors.Is(err, strconv.ErrRange) && b[0] != '-'
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return 0, bad("no_integer")
+	case digits < len(b):
+		return 0, bad(fmt.Sprintf("{leftover_string,%q}", b[digits:]))
+	case tooLarge || n > maxTTL:
+		return 0, bad("{value_too_large," + string(b) + "}")
+	case n < 0:
+		return 0, bad("{value_negative," + string(b) + "}")
+	}
+	return uint32(n), nil
+}
+
+// maxTTL is the longest expiry in milliseconds, as in RabbitMQ.
+const maxTTL = 1<<32 - 1
