@@ -38,8 +38,8 @@ chaos: build ## kills, failing disks and a deep backlog under confirmed load (FU
 interop: build ## other people's clients against Warren (BROKER=rabbitmq: against the peer)
 	WARREN=$(CURDIR)/bin/warren tools/interop.sh
 
-bench: build ## Warren beside RabbitMQ on the ground rows (FULL=1: bars judged on 7 pairs)
-	WARREN=$(CURDIR)/bin/warren test/bench/scripts/ground.sh
+bench: build ## Warren beside RabbitMQ on the rows of docs/performance.md (FULL=1: bars judged on 7 pairs)
+	WARREN=$(CURDIR)/bin/warren test/bench/scripts/bars.sh
 
 lint: ## format, vet, linters, and no diff from `make generate` (FIX=1 mends)
 	tools/lint.sh
