@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,7 +32,9 @@ func startProcess(a *App, args ...string) (*process, error) {
 		return nil, fmt.Errorf("find this program's file: %w", err)
 	}
 	p := &process{cmd: exec.Command(self, args...), ready: make(chan struct{}), ended: make(chan struct{})}
-	p.cmd.Env = a.Environ()
+	p.cmd.Env = slices.DeleteFunc(a.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "RABBITMQ_") // a demonstration is the same for everybody
+	})
 	p.cmd.Stderr = &p.log
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warrenmq/warren/config"
+	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/node"
 )
 
@@ -62,6 +63,7 @@ func (a *App) serve(ctx context.Context, cfg *config.Config) error {
 	}
 	o := cfg.Node
 	o.Logger = log
+	o.Announce = a.announce
 	n, err := a.newNode(ctx, o)
 	if err != nil {
 		return err
@@ -92,6 +94,12 @@ func (a *App) serve(ctx context.Context, cfg *config.Config) error {
 		log.Info("node stopped")
 	}
 	return err
+}
+
+// announce tells the password of a user made just now. It is said nowhere else:
+// what is logged is kept, and read by many.
+func (a *App) announce(user string, password secret.String) {
+	fmt.Fprintf(a.Stderr, "warren: made the user %q with the password %s\nwarren: this is the only time it is shown; change it once you have logged in\n", user, password.Reveal())
 }
 
 // newNode waits a moment for a directory that is in use: a node that was killed

@@ -16,6 +16,7 @@ import (
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/admin/api"
 	"github.com/warrenmq/warren/admin/client"
+	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/node"
 )
 
@@ -243,5 +244,25 @@ func TestSecondSignal(t *testing.T) {
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// The password of a user made at the start is told on standard error, in plain
+// words, and nowhere else.
+func TestServeAnnounces(t *testing.T) {
+	w, dir := newWorld(t), t.TempDir()
+	const canary = "s3cr3t-canary"
+	w.NewNode = func(o node.Options) (Node, error) {
+		o.Announce("admin", secret.New(canary))
+		return newFakeNode(o), nil
+	}
+	done := make(chan int)
+	go func() { done <- w.run("serve", "--data", dir, "--bind", "*") }()
+	eventually(t, "ready line", func() bool { return strings.Contains(w.out.String(), "\n") })
+	w.interrupted <- syscall.SIGTERM
+	w.wants(0, <-done)
+	want := `warren: made the user "admin" with the password ` + canary + "\n"
+	if errs := w.errs.String(); !strings.Contains(errs, want) || strings.Count(errs+w.out.String(), canary) != 1 {
+		t.Errorf("said %s", errs)
 	}
 }

@@ -36,7 +36,7 @@ func (s *settings) load(a *App, c *cobra.Command) (*config.Config, error) {
 	if len(s.join) > 0 {
 		return nil, usagef("--join: this version runs single nodes; clusters come in a later release")
 	}
-	in := config.Input{Sets: s.set}
+	in := config.Input{Env: config.Environment(a.Getenv), Sets: s.set}
 	if s.config != "" {
 		text, err := os.ReadFile(s.config)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/node"
 )
 
@@ -32,8 +33,10 @@ type Config struct {
 	Listen map[string]string
 	// LogLevel is debug, info, warn or error; LogFormat text or json.
 	LogLevel, LogFormat string
-	// CookieFile holds the secret that admits nodes to a cluster.
+	// CookieFile holds the secret that admits nodes to a cluster, unless Cookie
+	// is that secret.
 	CookieFile string
+	Cookie     secret.String
 
 	// NotServed are the listeners that were asked for and come in a later version:
 	// to be said once at start.
@@ -56,6 +59,8 @@ type Input struct {
 	// File and Text are the configuration file, if there is one.
 	File string
 	Text []byte
+	// Env are the settings of Environment.
+	Env []Setting
 	// Sets are the KEY=VALUE of --set.
 	Sets []string
 	// Flags are the program's own flags.
@@ -71,6 +76,7 @@ func Load(in Input) (*Config, error) {
 	if err != nil {
 		faults = append(faults, err)
 	}
+	settings = append(settings, in.Env...)
 	for _, s := range in.Sets {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {

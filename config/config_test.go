@@ -29,6 +29,13 @@ func TestLoad(t *testing.T) {
 				in.Machine.OpenFiles = sizeArg(t, a.Vals[0])
 			case "cpus":
 				in.Machine.CPUs = int(sizeArg(t, a.Vals[0]))
+			case "env":
+				env := map[string]string{}
+				for _, v := range a.Vals {
+					name, value, _ := strings.Cut(v, "=")
+					env["RABBITMQ_"+name] = value
+				}
+				in.Env = Environment(func(name string) string { return env[name] })
 			case "set":
 				in.Sets = a.Vals
 			case "flag":
@@ -99,6 +106,25 @@ func TestShowIsAFile(t *testing.T) {
 		if got := again.Entries()[i]; got.Value != e.Value {
 			t.Errorf("%s is %q, was %q", e.Key, got.Value, e.Value)
 		}
+	}
+}
+
+// A secret is nowhere shown, and what stands for it is not taken for one.
+func TestSecretsAreHidden(t *testing.T) {
+	const canary = "s3cr3t-canary"
+	c, err := Load(Input{Sets: []string{"default_user.password=" + canary, "cluster.cookie=" + canary}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := c.Show()
+	if strings.Contains(shown+fmt.Sprintf("%+v %#v", c, *c), canary) || strings.Count(shown, "***") != 2 {
+		t.Errorf("shown: %s", shown)
+	}
+	if c.Node.FirstUser.Password.Reveal() != canary || c.Cookie.Reveal() != canary {
+		t.Error("not set")
+	}
+	if _, err := Load(Input{File: "shown", Text: []byte(shown)}); err == nil || !strings.Contains(err.Error(), "stands for a secret") {
+		t.Errorf("read again: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/warrenmq/warren/node"
 )
@@ -27,6 +28,10 @@ func (c *Config) derive() {
 	unset := func(key string) bool { return c.origins[key] == "" }
 
 	set("name", unset("name"), "default", func() { o.Name = "warren@" + cmp.Or(m.Host, "localhost") })
+
+	if c.origins["name"] == nodeNameVariable && !strings.Contains(o.Name, "@") {
+		o.Name += "@" + cmp.Or(m.Host, "localhost") // as its users write it
+	}
 
 	memory, of := m.memory()
 	set("memory.budget", unset("memory.budget"), "derived from "+of, func() {

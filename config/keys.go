@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/listener"
 	"github.com/warrenmq/warren/node"
 )
@@ -35,6 +37,7 @@ const (
 	kindSize     = "size"
 	kindDuration = "duration"
 	kindAddress  = "address"
+	kindSecret   = "secret"
 )
 
 // keys is the table of everything that can be configured, in the order of the
@@ -68,7 +71,11 @@ func keys() []Key {
 		duration("shutdown.grace", listener.DefaultGrace, "Time clients get to leave when the node stops.", func(c *Config) *time.Duration { return &c.Node.Grace }),
 		choice("logging.level", "Least level that is written.", func(c *Config) *string { return &c.LogLevel }, "info", "debug", "warn", "error"),
 		choice("logging.format", "How a log line looks.", func(c *Config) *string { return &c.LogFormat }, "text", "json"),
+		text("default_user.name", "guest", "", "User that a fresh node begins with, an administrator. `guest` logs in from this machine only.", func(c *Config) *string { return &c.Node.FirstUser.Name }),
+		hidden("default_user.password", "`guest` for `guest`, a random one for others, which the first start prints", "Password of that user.", func(c *Config) *secret.String { return &c.Node.FirstUser.Password }),
+		text("default_user.vhost", "/", "", "The vhost that a fresh node begins with.", func(c *Config) *string { return &c.Node.FirstUser.VHost }),
 		text("cluster.cookie_file", "", "", "File with the secret that admits nodes to a cluster.", func(c *Config) *string { return &c.CookieFile }),
+		hidden("cluster.cookie", "", "That secret itself. Used by a later release.", func(c *Config) *secret.String { return &c.Cookie }),
 	)
 }
 
@@ -92,6 +99,26 @@ func text(name, def, derived, doc string, at func(*Config) *string) Key {
 		Name: name, Kind: kindText, Default: def, Derived: derived, Doc: doc,
 		set: func(c *Config, v string) error { *at(c) = v; return nil },
 		get: func(c *Config) string { return *at(c) },
+	}
+}
+
+// hidden is a text that is never shown.
+func hidden(name, derived, doc string, at func(*Config) *secret.String) Key {
+	return Key{
+		Name: name, Kind: kindSecret, Derived: derived, Doc: doc,
+		set: func(c *Config, v string) error {
+			if v == secret.Mask {
+				return errors.New("is what stands for a secret, not the secret itself")
+			}
+			*at(c) = secret.New(v)
+			return nil
+		},
+		get: func(c *Config) string {
+			if at(c).Empty() {
+				return ""
+			}
+			return secret.Mask
+		},
 	}
 }
 

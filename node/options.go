@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/warrenmq/warren/internal/clock"
+	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/listener"
 	"github.com/warrenmq/warren/storage"
 )
@@ -45,6 +46,11 @@ type Options struct {
 	Limits Limits
 	// Grace is how long clients get to leave when the node stops. Default: 5 s.
 	Grace time.Duration
+	// FirstUser is who may log in to a node that is started for the first time.
+	FirstUser FirstUser
+	// Announce is told the password of a user that was made with a random one.
+	// It is the only place where it is said. Without it no such user can be made.
+	Announce func(user string, password secret.String)
 
 	// Logger takes the node's log lines. Default: none are written.
 	Logger *slog.Logger
@@ -166,6 +172,7 @@ func (o Options) withDefaults() Options {
 	def(&o.Limits.ChannelsPerConnection, DefaultChannels)
 	def(&o.Limits.Heartbeat, DefaultHeartbeat)
 	def(&o.Grace, listener.DefaultGrace)
+	o.FirstUser = o.FirstUser.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -219,6 +226,7 @@ func (o Options) Validate() error {
 		"memory is %+v, the shares must fit the budget", o.Memory)
 	fault(o.Grace < 0, "grace is %s, must not be negative", o.Grace)
 	faults = append(faults, o.Limits.faults()...)
+	faults = append(faults, o.FirstUser.faults()...)
 	faults = append(faults, o.listenFaults()...)
 	return errors.Join(faults...)
 }

@@ -10,14 +10,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/warrenmq/warren/auth"
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/cluster/raftgroup"
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/queue"
-	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/replica"
 )
@@ -92,6 +90,9 @@ func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 	if err := n.bootstrap(ctx); err != nil {
 		return fmt.Errorf("first start of the cluster: %w", err)
 	}
+	if err := n.makeRemoteUser(ctx); err != nil {
+		return err
+	}
 	return n.register(ctx)
 }
 
@@ -119,20 +120,10 @@ func (n *Node) bootstrap(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := n.do(ctx, &catalog.AddVHost{Name: "/"}); err != nil {
+	if err := n.makeFirstUser(ctx); err != nil {
 		return err
 	}
-	record, err := n.auth.verifier.NewRecord(ctx, secret.New("guest"))
-	if err != nil {
-		return err
-	}
-	if _, err := n.do(ctx, &catalog.SetUser{Name: "guest", Password: []byte(record.Reveal()), Tags: []string{auth.TagAdministrator}}); err != nil {
-		return err
-	}
-	if _, err := n.do(ctx, &catalog.SetPermission{User: "guest", VHost: "/", Configure: ".*", Write: ".*", Read: ".*"}); err != nil {
-		return err
-	}
-	_, err = n.do(ctx, &catalog.SetCluster{Cluster: catalog.Cluster{ID: n.dir.Node().Cluster.String()}})
+	_, err := n.do(ctx, &catalog.SetCluster{Cluster: catalog.Cluster{ID: n.dir.Node().Cluster.String()}})
 	return err
 }
 
