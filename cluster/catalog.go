@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,11 +73,14 @@ type Catalog struct {
 	led      atomic.Bool
 	inflight []flight // by index
 	results  []catalog.Result
+	barrier  uint64 // index of the last entry that changes policies
+	policies policyBook
 }
 
 type call struct {
 	cmd  catalog.Command
 	done func(catalog.Result, error)
+	seen *catalog.View // that cmd was matched with
 }
 
 type flight struct {
@@ -127,10 +131,16 @@ func (c *Catalog) Do(ctx context.Context, cmd catalog.Command) (catalog.Result, 
 	}
 }
 
-// Start proposes a command; done is called in a turn once it is applied here.
+// Start proposes a command; done is called in a turn once it is applied here, or
+// at once if policies can not be matched.
 func (c *Catalog) Start(cmd catalog.Command, done func(catalog.Result, error)) {
+	w := call{cmd: cmd, done: done}
+	if err := c.prepare(&w); err != nil {
+		done(catalog.Result{}, err)
+		return
+	}
 	c.mu.Lock()
-	c.mu.waits = append(c.mu.waits, call{cmd, done})
+	c.mu.waits = append(c.mu.waits, w)
 	c.mu.Unlock()
 	c.group.TryTurn()
 }
@@ -171,10 +181,7 @@ func (c *Catalog) Turn(_ time.Duration, p commitlog.Proposer) {
 	if _, ok := p.Leading(); !ok || !c.leading {
 		return
 	}
-	c.mu.Lock()
-	calls := c.mu.waits
-	c.mu.waits = nil
-	c.mu.Unlock()
+	calls, alone := c.take()
 	if len(calls) == 0 {
 		return
 	}
@@ -190,7 +197,41 @@ func (c *Catalog) Turn(_ time.Duration, p commitlog.Proposer) {
 		c.mu.Unlock()
 		return
 	}
+	if alone {
+		c.barrier = index
+	}
 	c.inflight = append(c.inflight, flight{index, calls})
+}
+
+// take takes what may be proposed now, matched with the policies there are. A
+// change of policies goes alone: it waits until everything before it is applied,
+// and everything behind it until it is. So what is matched here is what the
+// command finds when it is applied.
+func (c *Catalog) take() (calls []call, alone bool) {
+	for {
+		if c.barrier > c.applied && len(c.inflight) > 0 {
+			return nil, false
+		}
+		c.mu.Lock()
+		n := slices.IndexFunc(c.mu.waits, func(w call) bool { return governs(w.cmd) })
+		switch alone = n == 0; {
+		case n < 0:
+			n = len(c.mu.waits)
+		case alone && len(c.inflight) == 0:
+			n = 1
+		}
+		ws := c.mu.waits[:n:n]
+		c.mu.waits = c.mu.waits[n:]
+		c.mu.Unlock()
+		for i := range ws {
+			if c.matched(&ws[i]) {
+				calls = append(calls, ws[i])
+			}
+		}
+		if n == 0 || len(calls) > 0 {
+			return calls, alone
+		}
+	}
 }
 
 // Apply implements commitlog.Machine.

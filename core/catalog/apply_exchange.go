@@ -20,6 +20,7 @@ func (x *DeclareExchange) apply(m *Machine) Result {
 	}
 	e := &Exchange{
 		ExchangeSpec: x.ExchangeSpec, ID: m.newID(), VHost: h.ID, Revision: m.v.revision, MadeAt: m.v.stamp,
+		Governed: m.v.governed(h, x.Match),
 	}
 	m.addExchange(e)
 	return Result{ID: e.ID, Exchange: e}
@@ -27,8 +28,7 @@ func (x *DeclareExchange) apply(m *Machine) Result {
 
 // addExchange puts an exchange in all places; its vhost exists.
 func (m *Machine) addExchange(e *Exchange) {
-	v, _ := e.Args.Lookup(alternateArg)
-	e.Alternate, e.HasAlternate = v.Text()
+	e.findAlternate()
 	h := *m.v.VHostByID(e.VHost)
 	h.exchanges = h.exchanges.set(e.Name, e)
 	m.setVHost(h)
@@ -38,6 +38,18 @@ func (m *Machine) addExchange(e *Exchange) {
 		m.v.transient = m.v.transient.Set(e.ID, struct{}{})
 	}
 	m.touch(byID(spaceExchange, e.ID), true)
+}
+
+// findAlternate sets where unroutable messages go: the argument counts before
+// the policy.
+func (e *Exchange) findAlternate() {
+	v, ok := e.Args.Lookup(alternateArg)
+	for _, p := range []*Policy{e.Policy, e.OperatorPolicy} {
+		if !ok && p != nil {
+			v, ok = p.Definition.Lookup(alternateArg)
+		}
+	}
+	e.Alternate, e.HasAlternate = v.Text()
 }
 
 func (x *DeleteExchange) apply(m *Machine) Result {

@@ -16,12 +16,16 @@ func (x *DeclareQueue) apply(m *Machine) Result {
 		}
 		return res
 	}
+	if most, ok := h.Limits.Queues.Set(); ok && uint64(h.QueueCount()) >= most {
+		return Result{Code: OverLimit, Limit: most}
+	}
 	if lack := m.place(&x.QueueSpec); lack != NoThing {
 		return missing(lack)
 	}
 	q := &Queue{
 		QueueSpec: x.QueueSpec, ID: m.newID(), VHost: h.ID,
 		Made: m.v.revision, Revision: m.v.revision, MadeAt: m.v.stamp,
+		Governed: m.v.governed(h, x.Match),
 	}
 	if !q.Exclusive {
 		q.Owner = Session{}
@@ -100,7 +104,7 @@ func (x *UpdateQueue) apply(m *Machine) Result {
 	}
 	q := *have
 	q.State, q.Shard, q.Node, q.Incarnation = x.State, x.Shard, x.Node, x.Incarnation
-	q.Policy, q.OperatorPolicy, q.Revision = x.Policy, x.OperatorPolicy, m.v.revision
+	q.Revision = m.v.revision
 	if x.Raise {
 		q.Epoch++
 	}

@@ -86,15 +86,42 @@ func (x *RemoveVHost) apply(m *Machine) Result {
 	m.v.vhosts = m.v.vhosts.delete(h.Name)
 	m.v.vhostNames = m.v.vhostNames.Delete(h.ID)
 	m.gone(byID(spaceVHost, h.ID))
+	res.Removed.VHosts = append(res.Removed.VHosts, h)
 	return res
 }
 
 func (x *SetUser) apply(m *Machine) Result {
-	_, had := m.v.users.get(x.Name)
+	have, had := m.v.users.get(x.Name)
 	u := &User{Revision: m.v.revision, Name: x.Name, Password: x.Password, Tags: x.Tags, Attrs: x.Attrs}
+	if had {
+		u.Limits = have.Limits
+	}
 	m.v.users = m.v.users.set(x.Name, u)
 	m.touch(byName(spaceUser, x.Name), !had)
 	return Result{}
+}
+
+func (x *SetLimits) apply(m *Machine) Result {
+	if x.User != "" {
+		have := m.v.User(x.User)
+		if have == nil {
+			return missing(AUser)
+		}
+		u := *have // its revision stands: nobody has to log in again
+		u.Limits = x.Limits
+		m.v.users = m.v.users.set(u.Name, &u)
+		m.touch(byName(spaceUser, u.Name), false)
+		return Result{}
+	}
+	have := m.v.VHost(x.VHost)
+	if have == nil {
+		return missing(AVHost)
+	}
+	h := *have
+	h.Limits, h.Revision = x.Limits, m.v.revision
+	m.setVHost(h)
+	m.touch(byID(spaceVHost, h.ID), false)
+	return Result{ID: h.ID}
 }
 
 func (x *RemoveUser) apply(m *Machine) Result {
@@ -184,35 +211,6 @@ func (x *ClearTopicPermission) apply(m *Machine) Result {
 		}
 	}
 	return res
-}
-
-func (x *SetPolicy) apply(m *Machine) Result {
-	h := m.v.VHost(x.VHost)
-	if h == nil {
-		return missing(AVHost)
-	}
-	key := policyKey(h.ID, x.Operator, x.Name)
-	_, had := m.v.policies.Get(key)
-	m.v.policies = m.v.policies.Set(key, &Policy{
-		VHost: h.ID, Name: x.Name, Revision: m.v.revision, Operator: x.Operator,
-		Pattern: x.Pattern, ApplyTo: x.ApplyTo, Priority: x.Priority, Definition: x.Definition,
-	})
-	m.touch(byName(spacePolicy, key), !had)
-	return Result{}
-}
-
-func (x *ClearPolicy) apply(m *Machine) Result {
-	h := m.v.VHost(x.VHost)
-	if h == nil {
-		return missing(AVHost)
-	}
-	key := policyKey(h.ID, x.Operator, x.Name)
-	if _, had := m.v.policies.Get(key); !had {
-		return missing(APolicy)
-	}
-	m.v.policies = m.v.policies.Delete(key)
-	m.gone(byName(spacePolicy, key))
-	return Result{}
 }
 
 // scope returns the id of a parameter's vhost, zero for the cluster.

@@ -111,6 +111,17 @@ func (c *coder) count(n int) int {
 	return int(u)
 }
 
+// ids codes a list of ids by their differences: neighbours take a byte each.
+func (c *coder) ids(p *[]uint64) {
+	last := uint64(0)
+	list(c, p, func(id *uint64) {
+		step := *id - last
+		c.uint(&step)
+		*id = last + step
+		last = *id
+	})
+}
+
 func list[T any](c *coder, p *[]T, member func(*T)) {
 	n := c.count(len(*p))
 	if c.reading {

@@ -51,6 +51,7 @@ const (
 	opClearPolicy
 	opSetParameter
 	opClearParameter
+	opSetLimits
 )
 
 func newCommand(o op) Command {
@@ -91,6 +92,8 @@ func newCommand(o op) Command {
 		return &SetTopicPermission{}
 	case opClearTopicPermission:
 		return &ClearTopicPermission{}
+	case opSetLimits:
+		return &SetLimits{}
 	}
 	return newTopologyCommand(o)
 }
@@ -244,6 +247,11 @@ type (
 		User, VHost, Exchange string
 		All                   bool
 	}
+	// SetLimits replaces the limits of a user, or of a vhost if User is empty.
+	SetLimits struct {
+		User, VHost string
+		Limits
+	}
 )
 
 // Commands of topology.
@@ -252,6 +260,7 @@ type (
 	DeclareExchange struct {
 		VHost string
 		ExchangeSpec
+		Match
 	}
 	// DeleteExchange removes an exchange: the one with ID, if ID is set.
 	DeleteExchange struct {
@@ -265,7 +274,11 @@ type (
 	DeclareQueue struct {
 		VHost string
 		QueueSpec
+		Match
 	}
+	// Match names the policies that govern a new object, as the proposer found
+	// them, or is empty.
+	Match struct{ Policy, OperatorPolicy string }
 	// UpdateQueue changes where a queue is and whether it works. It applies only
 	// if the queue's epoch is still Epoch. Raise makes the epoch one higher.
 	UpdateQueue struct {
@@ -273,7 +286,6 @@ type (
 		Raise                    bool
 		State                    QueueState
 		Shard, Node, Incarnation uint64
-		Policy, OperatorPolicy   string
 	}
 	// DeleteQueue removes a queue and its bindings: the one with ID, if ID is
 	// set.
@@ -296,7 +308,8 @@ type (
 		Key         string
 		Args        message.Table
 	}
-	// SetPolicy makes or replaces a policy.
+	// SetPolicy makes or replaces a policy. What the policy governed and no shift
+	// names, it goes on to govern.
 	SetPolicy struct {
 		VHost      string
 		Name       string
@@ -305,11 +318,20 @@ type (
 		ApplyTo    string
 		Priority   int64
 		Definition message.Table
+		Shifts     []Shift
 	}
-	// ClearPolicy removes a policy.
+	// ClearPolicy removes a policy. What the policy governed and no shift names
+	// is without.
 	ClearPolicy struct {
 		VHost, Name string
 		Operator    bool
+		Shifts      []Shift
+	}
+	// A Shift names objects that another policy of the same kind governs once
+	// the command is applied: the proposer's answer to what matches.
+	Shift struct {
+		Policy            string // empty: none
+		Queues, Exchanges []uint64
 	}
 	// SetParameter makes or replaces a parameter, with VHost empty a cluster's.
 	SetParameter struct {

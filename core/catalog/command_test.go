@@ -31,6 +31,12 @@ func filled(t *rapid.T, v reflect.Value) {
 				f.Set(reflect.ValueOf(s))
 			}
 			continue
+		case []Shift:
+			for range rapid.IntRange(0, 2).Draw(t, "shifts") {
+				f.Set(reflect.Append(f, reflect.Zero(f.Type().Elem())))
+				filled(t, f.Index(f.Len()-1))
+			}
+			continue
 		case []uint64:
 			if s := rapid.SliceOf(rapid.Uint64()).Draw(t, "numbers"); len(s) > 0 {
 				f.Set(reflect.ValueOf(s))
@@ -59,7 +65,7 @@ func filled(t *rapid.T, v reflect.Value) {
 // TestCommandRoundTrip fills every field of every command: one that its codec
 // forgets would come back empty.
 func TestCommandRoundTrip(t *testing.T) {
-	for o := opSetCluster; o <= opClearParameter; o++ {
+	for o := opSetCluster; o <= opSetLimits; o++ {
 		rapid.Check(t, func(t *rapid.T) {
 			cmd := newCommand(o)
 			if cmd == nil || cmd.op() != o {
@@ -108,7 +114,8 @@ func FuzzParseCommand(f *testing.F) {
 		&DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: "q", Args: message.AppendField(nil, "x-max-length", message.IntOf(message.Int32, 5))}},
 		&DeclareExchange{VHost: "/", ExchangeSpec: ExchangeSpec{Name: "e", Type: 3}},
 		&Bind{Link{VHost: "/", Source: "e", Destination: "q", Key: "a.#"}},
-		&SetPolicy{Priority: -1},
+		&SetPolicy{Priority: -1, Name: "p", VHost: "/", Shifts: []Shift{{Policy: "p", Queues: []uint64{4, 5}, Exchanges: []uint64{6}}}},
+		&SetLimits{VHost: "/", Limits: Limits{Queues: AtMost(0)}},
 	} {
 		f.Add(AppendCommand(nil, 12345, cmd))
 	}

@@ -33,6 +33,7 @@ func (x *SetPolicy) op() op            { return opSetPolicy }
 func (x *ClearPolicy) op() op          { return opClearPolicy }
 func (x *SetParameter) op() op         { return opSetParameter }
 func (x *ClearParameter) op() op       { return opClearParameter }
+func (x *SetLimits) op() op            { return opSetLimits }
 
 func (x *Cluster) fields(c *coder) {
 	c.str(&x.ID)
@@ -122,6 +123,18 @@ func (x *ClearTopicPermission) fields(c *coder) {
 	c.flag(&x.All)
 }
 
+func (x *SetLimits) fields(c *coder) {
+	c.str(&x.User)
+	c.str(&x.VHost)
+	x.Limits.fields(c)
+}
+
+func (x *Limits) fields(c *coder) {
+	for _, l := range []*Limit{&x.Connections, &x.Queues, &x.Channels} {
+		c.uint((*uint64)(l))
+	}
+}
+
 func (x *ExchangeSpec) fields(c *coder) {
 	c.str(&x.Name)
 	enum(c, &x.Type, exchange.Headers+1)
@@ -137,6 +150,12 @@ func (x *ExchangeSpec) fields(c *coder) {
 func (x *DeclareExchange) fields(c *coder) {
 	c.str(&x.VHost)
 	x.ExchangeSpec.fields(c)
+	x.Match.fields(c)
+}
+
+func (x *Match) fields(c *coder) {
+	c.str(&x.Policy)
+	c.str(&x.OperatorPolicy)
 }
 
 func (x *DeleteExchange) fields(c *coder) {
@@ -157,13 +176,12 @@ func (x *QueueSpec) fields(c *coder) {
 	c.uint(&x.Shard)
 	c.uint(&x.Node)
 	c.uint(&x.Incarnation)
-	c.str(&x.Policy)
-	c.str(&x.OperatorPolicy)
 }
 
 func (x *DeclareQueue) fields(c *coder) {
 	c.str(&x.VHost)
 	x.QueueSpec.fields(c)
+	x.Match.fields(c)
 }
 
 func (x *UpdateQueue) fields(c *coder) {
@@ -174,8 +192,6 @@ func (x *UpdateQueue) fields(c *coder) {
 	c.uint(&x.Shard)
 	c.uint(&x.Node)
 	c.uint(&x.Incarnation)
-	c.str(&x.Policy)
-	c.str(&x.OperatorPolicy)
 }
 
 func (x *DeleteQueue) fields(c *coder) {
@@ -203,12 +219,22 @@ func (x *SetPolicy) fields(c *coder) {
 	c.str(&x.ApplyTo)
 	c.int(&x.Priority)
 	c.table(&x.Definition)
+	list(c, &x.Shifts, shiftFields(c))
 }
 
 func (x *ClearPolicy) fields(c *coder) {
 	c.str(&x.VHost)
 	c.str(&x.Name)
 	c.flag(&x.Operator)
+	list(c, &x.Shifts, shiftFields(c))
+}
+
+func shiftFields(c *coder) func(*Shift) {
+	return func(s *Shift) {
+		c.str(&s.Policy)
+		c.ids(&s.Queues)
+		c.ids(&s.Exchanges)
+	}
 }
 
 func (x *SetParameter) fields(c *coder) {

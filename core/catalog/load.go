@@ -70,10 +70,16 @@ func (l *Loader) loadTopology(space byte, key string, c *coder) bool {
 		if c.failed || key != idKey(e.ID) || m.v.VHostByID(e.VHost) == nil {
 			return false
 		}
+		if !m.v.resolve(e.VHost, &e.Governed) {
+			return false
+		}
 		m.addExchange(e)
 	case spaceQueue:
 		q := read[Queue](c)
 		if c.failed || key != idKey(q.ID) || m.v.VHostByID(q.VHost) == nil {
+			return false
+		}
+		if !m.v.resolve(q.VHost, &q.Governed) {
 			return false
 		}
 		m.addQueue(q)

@@ -44,6 +44,9 @@ func (m *Machine) Apply(stamp int64, cmd Command) Result {
 		if changesRights(cmd) {
 			m.v.rights = m.v.revision
 		}
+		if changesPolicies(cmd) {
+			m.v.governing = m.v.revision
+		}
 	} else {
 		m.v.revision = before
 	}
@@ -56,6 +59,15 @@ func changesRights(cmd Command) bool {
 	switch cmd.(type) {
 	case *AddVHost, *RemoveVHost, *SetUser, *RemoveUser, *SetPermission, *ClearPermission,
 		*SetTopicPermission, *ClearTopicPermission, *DeclareExchange, *DeleteExchange:
+		return true
+	}
+	return false
+}
+
+// changesPolicies reports whether a command changes which policies there are.
+func changesPolicies(cmd Command) bool {
+	switch cmd.(type) {
+	case *SetPolicy, *ClearPolicy, *RemoveVHost:
 		return true
 	}
 	return false

@@ -43,7 +43,8 @@ type VHost struct {
 	ID       uint64
 	Revision uint64 // of the last change to the vhost itself
 	Name     string
-	Attrs    message.Table // description, tags, limits
+	Attrs    message.Table // description, tags
+	Limits   Limits        // on connections and queues
 
 	exchanges names[*Exchange]
 	queues    names[*Queue]
@@ -55,7 +56,24 @@ type User struct {
 	Name     string
 	Password []byte
 	Tags     []string
-	Attrs    message.Table // limits
+	Attrs    message.Table
+	Limits   Limits // on connections and channels
+}
+
+// A Limit is a bound that may be absent: the zero Limit is none.
+type Limit uint64
+
+// AtMost is the limit n, which may be zero.
+func AtMost(n uint64) Limit { return Limit(n) + 1 }
+
+// Set reports whether there is a limit, and which.
+func (l Limit) Set() (n uint64, ok bool) { return uint64(l) - 1, l != 0 }
+
+// Limits bound what a vhost or a user may have at a time.
+type Limits struct {
+	Connections Limit
+	Queues      Limit
+	Channels    Limit
 }
 
 // A Permission says what a user may do in a vhost. The three are patterns that
@@ -97,10 +115,11 @@ type Exchange struct {
 	Revision uint64 // made
 	MadeAt   int64  // log time
 	System   bool   // predeclared: cannot be deleted
-	// Alternate, from Args, is where unroutable messages go, if HasAlternate:
-	// an empty name is the default exchange.
+	// Alternate, from Args or a policy, is where unroutable messages go, if
+	// HasAlternate: an empty name is the default exchange.
 	Alternate    string
 	HasAlternate bool
+	Governed
 }
 
 // A Session is one session of an incarnation, as its node numbers them.
@@ -150,9 +169,6 @@ type QueueSpec struct {
 	Shard       uint64
 	Node        uint64 // home
 	Incarnation uint64
-	// Policy and OperatorPolicy name what the proposer matched, or are empty.
-	Policy         string
-	OperatorPolicy string
 }
 
 // A Queue holds messages, in a shard or in memory.
@@ -165,10 +181,18 @@ type Queue struct {
 	MadeAt   int64  // log time
 	Epoch    uint64 // counts its moves
 	State    QueueState
+	Governed
 }
 
-// A Policy gives arguments to what its pattern matches. The proposer matches;
-// the machine only keeps it.
+// Governed is what an object has from policies: one of each kind at most. When
+// a policy changes, so do the objects that it governs.
+type Governed struct {
+	Policy         *Policy // in force, or nil
+	OperatorPolicy *Policy
+}
+
+// A Policy gives arguments to what its pattern matches. The proposer matches
+// and logs what it found; the machine keeps that.
 type Policy struct {
 	VHost      uint64
 	Name       string

@@ -13,11 +13,12 @@ const (
 	InUse                 // the condition of a conditional ending does not hold
 	Refused               // the object may not be changed so
 	Invalid               // the command's arguments make no sense together
+	OverLimit             // Limit, on the number of such objects, is reached
 )
 
 // String returns the code's name.
 func (c Code) String() string {
-	return [...]string{"done", "existed", "not found", "different", "locked", "in use", "refused", "invalid"}[c]
+	return [...]string{"done", "existed", "not found", "different", "locked", "in use", "refused", "invalid", "over limit"}[c]
 }
 
 // A Thing names a kind of object.
@@ -54,7 +55,16 @@ type Result struct {
 	Queue    *Queue    // made, found or changed
 	Exchange *Exchange // made or found
 	Mismatch *Mismatch
+	Limit    uint64 // that is reached
+	Governed Affected
 	Removed  Removed
+}
+
+// Affected names the objects that have another policy than before, or a policy
+// with another content.
+type Affected struct {
+	Queues    []*Queue
+	Exchanges []*Exchange
 }
 
 // Removed names exactly what a command took away.
@@ -63,4 +73,5 @@ type Removed struct {
 	Exchanges    []*Exchange
 	Bindings     []Bound
 	Incarnations []*Incarnation
+	VHosts       []*VHost // with their permissions, policies and parameters
 }

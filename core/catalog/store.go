@@ -47,6 +47,7 @@ func (h *VHost) fields(c *coder) {
 	c.uint(&h.Revision)
 	c.str(&h.Name)
 	c.table(&h.Attrs)
+	h.Limits.fields(c)
 }
 
 func (u *User) fields(c *coder) {
@@ -55,6 +56,7 @@ func (u *User) fields(c *coder) {
 	c.bytes(&u.Password)
 	list(c, &u.Tags, c.str)
 	c.table(&u.Attrs)
+	u.Limits.fields(c)
 }
 
 func (p *Permission) fields(c *coder) {
@@ -82,6 +84,7 @@ func (e *Exchange) fields(c *coder) {
 	c.uint(&e.Revision)
 	c.int(&e.MadeAt)
 	c.flag(&e.System)
+	e.Governed.fields(c)
 }
 
 func (q *Queue) fields(c *coder) {
@@ -93,6 +96,24 @@ func (q *Queue) fields(c *coder) {
 	c.int(&q.MadeAt)
 	c.uint(&q.Epoch)
 	enum(c, &q.State, queueStates)
+	q.Governed.fields(c)
+}
+
+// fields are the names: a policy that was read has nothing else, until it is
+// resolved.
+func (g *Governed) fields(c *coder) {
+	m := g.names()
+	m.fields(c)
+	if c.reading {
+		*g = Governed{named(m.Policy), named(m.OperatorPolicy)}
+	}
+}
+
+func named(policy string) *Policy {
+	if policy == "" {
+		return nil
+	}
+	return &Policy{Name: policy}
 }
 
 func (p *Policy) fields(c *coder) {

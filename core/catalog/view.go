@@ -12,6 +12,7 @@ import (
 type View struct {
 	revision        uint64
 	rights          uint64 // revision that last changed rights, in this life of the machine
+	governing       uint64 // revision that last changed policies, in this life of the machine
 	lastID          uint64
 	lastIncarnation uint64
 	stamp           int64
@@ -44,6 +45,10 @@ func (v *View) Revision() uint64 { return v.revision }
 // RightsRevision is the revision that last changed users, permissions or vhosts
 // in this life of the machine, 0 if none did: what decisions may be kept by.
 func (v *View) RightsRevision() uint64 { return v.rights }
+
+// PolicyRevision is the revision that last changed policies in this life of the
+// machine, 0 if none did: what matches may be kept by.
+func (v *View) PolicyRevision() uint64 { return v.governing }
 
 // Stamp returns the log time of the last command, in milliseconds.
 func (v *View) Stamp() int64 { return v.stamp }
@@ -195,6 +200,12 @@ func (v *View) queuesUnder(prefix string) iter.Seq[*Queue] {
 // Policies lists the policies of a vhost by name, operator policies after the others.
 func (v *View) Policies(h *VHost) iter.Seq[*Policy] {
 	return seconds(v.policies.Prefix(idKey(h.ID)))
+}
+
+// Policy returns a policy of a vhost, or nil.
+func (v *View) Policy(h *VHost, operator bool, name string) *Policy {
+	p, _ := v.policies.Get(policyKey(h.ID, operator, name))
+	return p
 }
 
 // Parameter returns a parameter of a vhost, or of the cluster (vhost zero).
