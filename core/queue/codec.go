@@ -13,6 +13,8 @@ var ErrDamaged = errors.New("queue: damaged value")
 // is not known is an error: a node never guesses.
 //
 //	queue    version round total counters history lanes*{priority next horizon lost}
+//	         last letter, bytes, letters*{number priority seq why at}
+//	         origins*{space id floor used words*{bits}}
 //	header   version round lo end expiring live bytes bits exceptions*{slot acquired failed order}
 //	records  version round count*{slot index off len size expires priority flags}
 //
@@ -105,7 +107,7 @@ func (c *Cut) AppendQueue(dst []byte) []byte {
 	for _, ln := range s.lanes {
 		dst = appendUvarints(dst, uint64(ln.priority), ln.next&seqMask, ln.horizon&seqMask, ln.lost&seqMask)
 	}
-	return dst
+	return append(dst, s.tail...)
 }
 
 // fields lists the counters in the order of the codec.
@@ -138,6 +140,7 @@ func decodeQueue(value []byte) (s queueState, err error) {
 		}
 		s.lanes = append(s.lanes, ln)
 	}
+	s.out, s.origins = d.outbox(), d.origins()
 	return s, d.end()
 }
 
@@ -240,15 +243,15 @@ func (p *page) exceptions(d *decoder) {
 	}
 }
 
-// AppendRecords encodes the live records. stored is the page's last records
+// AppendRecords encodes the records of live messages and of letters. stored is the page's last records
 // value and is needed if NeedsStored.
 func (c *PageCut) AppendRecords(dst, stored []byte) ([]byte, error) {
-	dst = appendUvarints(dst, recordsVersion, c.round, uint64(c.live))
+	left := c.keep.count(0, PageSize)
+	dst = appendUvarints(dst, recordsVersion, c.round, uint64(left))
 	e := recordEncoder{dst: dst}
-	left := c.live
-	if c.bits.next(0) < c.base {
+	if c.keep.next(0) < c.base {
 		if err := decodeRecords(stored, func(slot int, r record) error {
-			if slot < c.base && c.bits.get(slot) {
+			if slot < c.base && c.keep.get(slot) {
 				e.append(slot, &r)
 				left--
 			}
@@ -257,7 +260,7 @@ func (c *PageCut) AppendRecords(dst, stored []byte) ([]byte, error) {
 			return dst, fmt.Errorf("records of page %d: %w", c.ID, err)
 		}
 	}
-	for s := c.bits.next(c.base); s < PageSize; s = c.bits.next(s + 1) {
+	for s := c.keep.next(c.base); s < PageSize; s = c.keep.next(s + 1) {
 		e.append(s, &c.recs[s-c.base])
 		left--
 	}

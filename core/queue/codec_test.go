@@ -21,7 +21,10 @@ func sample() (*Ledger, *Cut) {
 	for seq := uint64(10); seq < 2000; seq += 3 {
 		r, _ := l.Record(seq)
 		run := AppendRun(nil, seq, r.Size)[0]
-		if seq%2 == 0 {
+		if seq%4 == 0 {
+			l.Post(run, Rejected, int64(seq))
+			l.Take(Origin{Source{OutboxSpace, seq % 7}, seq, seq / 2}, int64(seq))
+		} else if seq%2 == 0 {
 			l.Settle(run)
 		} else {
 			l.Return(run, RaiseAcquired|RaiseFailed|Raise(seq%4/2)*ToTail)
@@ -62,6 +65,12 @@ func TestCodecKeepsEverything(t *testing.T) {
 		want, _ := l.Record(seq)
 		if r, hot := got.Record(seq); !hot || r != want || got.Redelivered(seq) != l.Redelivered(seq) {
 			t.Fatalf("record %d is %+v, want %+v", seq, r, want)
+		}
+	}
+	for seq := uint64(10); seq < 2000; seq += 3 {
+		want, letter := l.LetterRecord(seq)
+		if r, hot := got.LetterRecord(seq); hot != letter || r != want {
+			t.Fatalf("record of letter %d is %+v, want %+v", seq, r, want)
 		}
 	}
 	for _, v := range k.headers {

@@ -28,6 +28,10 @@ type queueState struct {
 	counters Counters
 	history  uint64
 	lanes    []laneState
+	tail     []byte // outbox and origins, encoded
+	// What the tail is decoded to.
+	out     *outbox
+	origins *origins
 }
 
 type laneState struct {
@@ -42,6 +46,7 @@ type PageCut struct {
 	round         uint64
 	page          *page // only for Saved and Abort, on the owner's side
 	bits, saved   *bitmap
+	keep          *bitmap // bits, and the letters
 	live          int
 	bytes         uint64
 	lo, base, end int
@@ -65,8 +70,8 @@ type BodyRef struct {
 	Flags uint8
 }
 
-// Cut records what changed since the last cut into out, which is reused. It
-// encodes nothing; its cost is proportional to the pages that changed.
+// Cut records what changed since the last cut into out, which is reused. Its
+// cost is proportional to the pages that changed, the outbox and the origins.
 func (l *Ledger) Cut(round uint64, out *Cut) {
 	out.Round = round
 	out.Pages, out.Gone = out.Pages[:0], out.Gone[:0]
@@ -74,7 +79,7 @@ func (l *Ledger) Cut(round uint64, out *Cut) {
 	for i, p := range l.dirty {
 		l.dirty[i] = nil
 		p.dirty = 0
-		if p.live > 0 {
+		if !p.empty() {
 			out.Pages = append(out.Pages, p.cut(round))
 			continue
 		}
@@ -99,18 +104,19 @@ func (l *Ledger) Cut(round uint64, out *Cut) {
 		}
 		out.state.lanes = append(out.state.lanes, laneState{ln.priority, ln.next, ln.horizon, ln.lost})
 	}
+	out.state.tail = l.origins.append(l.out.append(out.state.tail[:0]))
 }
 
 func (p *page) cut(round uint64) PageCut {
 	c := PageCut{
 		ID: p.id, round: round, page: p,
-		bits: p.bits, saved: p.saved, live: p.live, bytes: p.bytes,
+		bits: p.bits, saved: p.saved, keep: p.kept(), live: p.live, bytes: p.bytes,
 		lo: p.lo, base: p.base, end: p.end, listed: p.listed,
 		recs: p.recs[:len(p.recs):len(p.recs)], except: p.except,
 		expiring: p.expiring, fresh: p.listed < p.end,
 	}
 	p.bitsShared, p.exceptShared = true, true
-	p.saved = p.bits
+	p.saved = c.keep
 	p.stored, p.cutting = true, true
 	p.listed = p.end
 	return c
@@ -151,7 +157,7 @@ func (l *Ledger) Abort(c *Cut) {
 // an earlier cut listed has a body to delete.
 func (l *Ledger) abortGone(pc *PageCut) {
 	for i := range l.gone {
-		if g := &l.gone[i]; g.ID == pc.ID && g.dead == pc.bits {
+		if g := &l.gone[i]; g.ID == pc.ID && g.dead == pc.keep {
 			if pc.saved == nil {
 				l.gone = slices.Delete(l.gone, i, i+1)
 			} else {
@@ -181,17 +187,17 @@ func (c *PageCut) NeedsStored() bool {
 	if c.base == c.lo || c.saved == nil {
 		return false
 	}
-	if c.fresh && c.bits.next(c.lo) < c.base {
+	if c.fresh && c.keep.next(c.lo) < c.base {
 		return true
 	}
-	dead := c.saved.minus(c.bits)
+	dead := c.saved.minus(c.keep)
 	return dead.next(0) < c.base
 }
 
-// AppendNew lists the bodies of live messages that no earlier cut listed: they
+// AppendNew lists the bodies that are kept and that no earlier cut listed: they
 // must be copied out of the log.
 func (c *PageCut) AppendNew(dst []BodyRef) []BodyRef {
-	for s := c.bits.next(c.listed); s < PageSize; s = c.bits.next(s + 1) {
+	for s := c.keep.next(c.listed); s < PageSize; s = c.keep.next(s + 1) {
 		dst = append(dst, c.ref(s, &c.recs[s-c.base]))
 	}
 	return dst
@@ -207,7 +213,7 @@ func (c *PageCut) AppendDead(dst []BodyRef, stored []byte) ([]BodyRef, error) {
 	if c.saved == nil {
 		return dst, nil
 	}
-	dead := c.saved.minus(c.bits)
+	dead := c.saved.minus(c.keep)
 	if dead.next(0) < c.base {
 		cold := dead
 		cold.clear(c.base, PageSize)

@@ -13,6 +13,9 @@ type Ledger struct {
 	counters Counters
 	history  uint64 // a running digest of everything enqueued
 
+	out     *outbox  // nil until a message was posted
+	origins *origins // nil until one came from an origin
+
 	spare *page       // of the last page that went; one per ledger
 	soft  *Dispatcher // nil on followers
 
@@ -118,6 +121,17 @@ func (l *Ledger) remove(r Run) (n uint32) {
 	if p == nil {
 		return 0
 	}
+	l.take(ln, p, lo, hi, r)
+	if p.empty() && p.full() {
+		l.dropPage(ln, p)
+	} else {
+		l.touch(p)
+	}
+	return r.N
+}
+
+// take clears the live bits of a run.
+func (l *Ledger) take(ln *lane, p *page, lo, hi int, r Run) {
 	if r.Bytes > p.bytes || (p.live == int(r.N) && r.Bytes != p.bytes) {
 		// The logged sizes disagree with what the header knows: some command
 		// was decided on another content than ours.
@@ -136,12 +150,6 @@ func (l *Ledger) remove(r Run) (n uint32) {
 	p.bytes -= r.Bytes
 	l.total.Messages -= uint64(r.N)
 	l.total.Bytes -= r.Bytes
-	if p.live == 0 && p.full() {
-		l.dropPage(ln, p)
-	} else {
-		l.touch(p)
-	}
-	return r.N
 }
 
 // Return gives messages back; they keep their place unless raise says ToTail.
@@ -180,6 +188,7 @@ func (l *Ledger) raise(ln *lane, p *page, slot int, raise Raise) {
 
 // Clear removes everything, held or not: the queue is deleted.
 func (l *Ledger) Clear() {
+	l.clearOutbox()
 	for _, ln := range l.lanes {
 		for len(ln.pages) > 0 {
 			p := ln.pages[0]

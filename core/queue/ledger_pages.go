@@ -9,6 +9,7 @@ import (
 type PageInfo struct {
 	ID    uint64
 	Live  Amount
+	Out   int  // letters of the outbox
 	Hot   bool // all records are in memory
 	Clean bool // all records are in the last durable checkpoint: Evict takes it
 }
@@ -19,7 +20,7 @@ func (l *Ledger) Pages() iter.Seq[PageInfo] {
 	return func(yield func(PageInfo) bool) {
 		for _, ln := range l.lanes {
 			for _, p := range ln.pages {
-				if !yield(PageInfo{ID: p.id, Live: Amount{uint64(p.live), p.bytes}, Hot: p.hot(), Clean: p.clean()}) {
+				if !yield(PageInfo{ID: p.id, Live: Amount{uint64(p.live), p.bytes}, Out: p.outs, Hot: p.hot(), Clean: p.clean()}) {
 					return
 				}
 			}
@@ -69,7 +70,7 @@ func (l *Ledger) Install(page uint64, records []byte) error {
 	}); err != nil {
 		return fmt.Errorf("install page %d: %w", page, err)
 	}
-	if lost := p.bits.minus(&have); lost.next(0) < p.base {
+	if lost := p.kept().minus(&have); lost.next(0) < p.base {
 		return fmt.Errorf("install page %d: %w: live slot %d has no record", page, ErrDamaged, lost.next(0))
 	}
 	if p.base == p.end {
@@ -84,7 +85,7 @@ func (l *Ledger) Install(page uint64, records []byte) error {
 func (l *Ledger) Trim() {
 	l.spare = nil
 	for _, ln := range l.lanes {
-		if p := ln.tail(); p != nil && p.live == 0 {
+		if p := ln.tail(); p != nil && p.empty() {
 			l.dropPage(ln, p)
 			l.spare = nil
 		}

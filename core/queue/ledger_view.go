@@ -3,7 +3,7 @@ package queue
 // Settings returns the queue's arguments.
 func (l *Ledger) Settings() Settings { return l.settings }
 
-// Total is everything in the queue, ready or not.
+// Total is everything in the queue, ready or not, but for letters: see Outbox.
 func (l *Ledger) Total() Amount { return l.total }
 
 // Counters returns the ledger's accounts.
@@ -121,6 +121,12 @@ func (l *Ledger) Digest() uint64 {
 				h = p.digest(h)
 			}
 		}
+	}
+	if l.out != nil {
+		h = l.out.digest(h)
+	}
+	if l.origins != nil {
+		h = l.origins.digest(h)
 	}
 	return h
 }

@@ -145,6 +145,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				t.Fatalf("%d are ready after a purge", n)
 			}
 		},
+		"left": func(*rapid.T) { m.left() },
+		"take": func(*rapid.T) { m.take() },
 		"checkpoint": func(t *rapid.T) {
 			m.check(m.replica().checkpoint(m.s, rapid.IntRange(0, 3).Draw(t, "abort") == 0))
 		},

@@ -50,6 +50,10 @@ type model struct {
 	body    uint32
 
 	messages map[uint64]*message
+	posts    bool // what dies is posted
+	letters  []posted
+	last     uint64 // letter
+	sources  map[Source]*taken
 	clients  []*client
 	lost     [256]uint64
 	stale    []Delivery
@@ -87,6 +91,12 @@ func (m *model) learn(c command, seq uint64, n uint32) {
 		m.accounts.Enqueued++
 	case "settle", "remove":
 		m.each(c, n, func(x *message) { delete(m.messages, x.seq) })
+	case "post":
+		m.each(c, n, func(x *message) {
+			delete(m.messages, x.seq)
+			m.last++
+			m.letters = append(m.letters, posted{Letter{Number: m.last, Seq: x.seq, At: c.at, Why: c.reason}, x.rec})
+		})
 	case "return":
 		m.each(c, n, func(x *message) {
 			if c.raise&RaiseAcquired != 0 {
@@ -161,7 +171,10 @@ func (m *model) decide(kind string, reason Reason, raise Raise, runs []Run) {
 				x.where = isAway
 			}
 		}
-		m.pending = append(m.pending, command{kind: kind, run: r, reason: reason, raise: raise})
+		if m.posts && kind == "remove" && reason != Purged {
+			kind = "post"
+		}
+		m.pending = append(m.pending, command{kind: kind, run: r, reason: reason, raise: raise, at: m.now})
 	}
 }
 
@@ -399,6 +412,7 @@ func (m *model) invariant() {
 		m.t.Fatalf("ready, held, total are %v, want %v", got, [3]Amount{ready, held, total})
 	}
 	m.holders()
+	m.checkLetters()
 	digest := m.leader.l.Digest()
 	for i, r := range m.others {
 		if r.l.Digest() != digest {
@@ -516,14 +530,15 @@ func (m *model) ended(who func(*client) bool, raise Raise, out Outcome) {
 // TestModel drives leader and followers with the same log and different fates
 // against the list.
 func TestModel(t *testing.T) {
-	for _, s := range []Settings{
-		{},
-		{MaxPriority: 3},
-		{MaxLength: AtMost(30), MaxBytes: AtMost(4000), DeliveryLimit: AtMost(1)},
-	} {
-		t.Run(fmt.Sprintf("priorities=%d/length=%d", s.MaxPriority, s.MaxLength), func(t *testing.T) {
+	limited := Settings{MaxLength: AtMost(30), MaxBytes: AtMost(4000), DeliveryLimit: AtMost(1)}
+	for _, c := range []struct {
+		s     Settings
+		posts bool
+	}{{}, {s: Settings{MaxPriority: 3}}, {s: limited}, {s: limited, posts: true}, {s: Settings{MaxPriority: 2}, posts: true}} {
+		s := c.s
+		t.Run(fmt.Sprintf("priorities=%d/length=%d/posts=%v", s.MaxPriority, s.MaxLength, c.posts), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				m := &model{t: t, s: s, messages: map[uint64]*message{}, now: 1000}
+				m := &model{t: t, s: s, posts: c.posts, messages: map[uint64]*message{}, sources: map[Source]*taken{}, now: 1000}
 				start := rapid.SampledFrom([]uint64{1, PageSize - 15, 3*PageSize - 5}).Draw(t, "start")
 				m.leader = newReplica(s, start)
 				m.others = []*replica{newReplica(s, start), newReplica(s, start)}

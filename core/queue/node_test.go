@@ -15,6 +15,8 @@ type command struct {
 	reason  Reason
 	lane    uint8
 	horizon uint64
+	at      int64
+	origin  Origin
 }
 
 func (c *command) apply(l *Ledger) (seq uint64, n uint32) {
@@ -25,6 +27,14 @@ func (c *command) apply(l *Ledger) (seq uint64, n uint32) {
 		n = l.Settle(c.run)
 	case "remove":
 		n = l.Remove(c.run, c.reason)
+	case "post":
+		n = l.Post(c.run, c.reason, c.at)
+	case "left":
+		n = l.Left(c.run)
+	case "take":
+		if l.Take(c.origin, c.at) {
+			n = 1
+		}
 	case "return":
 		n = l.Return(c.run, c.raise)
 	case "horizon":
@@ -135,7 +145,7 @@ type replica struct {
 
 func newReplica(s Settings, startAt uint64) *replica {
 	r := &replica{disk: newDisk()}
-	start := Cut{state: queueState{lanes: []laneState{{next: startAt}}}}
+	start := Cut{state: queueState{lanes: []laneState{{next: startAt}}, tail: make([]byte, 4)}}
 	r.disk.queue = start.AppendQueue(nil)
 	if err := r.crash(s, nil); err != nil {
 		panic(err)
@@ -170,14 +180,14 @@ func (r *replica) checkpoint(s Settings, abort bool) error {
 	return r.checkDisk(s)
 }
 
-// checkDisk wants exactly the bodies of live messages on disk.
+// checkDisk wants exactly the bodies of live messages and of letters on disk.
 func (r *replica) checkDisk(s Settings) error {
 	l, err := r.disk.open(s)
 	if err != nil {
 		return err
 	}
-	if n := uint64(len(r.disk.bodies)); n != l.Total().Messages {
-		return fmt.Errorf("%d bodies are stored for %d messages", n, l.Total().Messages)
+	if n := uint64(len(r.disk.bodies)); n != l.Total().Messages+l.Outbox().Messages {
+		return fmt.Errorf("%d bodies are stored for %d messages and %d letters", n, l.Total().Messages, l.Outbox().Messages)
 	}
 	for id, v := range r.disk.records {
 		if err := l.Install(id, v); err != nil {
@@ -188,7 +198,11 @@ func (r *replica) checkDisk(s Settings) error {
 		}
 	}
 	for b, seq := range r.disk.bodies {
-		if rec, hot := l.Record(seq); !hot || rec.Body != b {
+		rec, hot := l.Record(seq)
+		if !hot {
+			rec, hot = l.LetterRecord(seq)
+		}
+		if !hot || rec.Body != b {
 			return fmt.Errorf("body %+v is stored for %d, which is %+v (live %v)", b, seq, rec, l.Live(seq))
 		}
 	}

@@ -17,7 +17,8 @@ type record struct {
 //
 // Invariants:
 //
-//  1. live bits lie in [lo, end); live counts them, bytes their sizes.
+//  1. live bits lie in [lo, end); live counts them, bytes their sizes. So do
+//     those of letters, out, of which none is live.
 //  2. recs is append-only; len(recs) = end - base. The page is hot if base = lo.
 //  3. Slots below listed were listed by a cut; below durable, that cut was saved.
 type page struct {
@@ -29,14 +30,16 @@ type page struct {
 	lo, base, end int
 	recs          []record
 	except        []exception
-	expiring      bool // a record with an expiry was ever here
+	expiring      bool    // a record with an expiry was ever here
+	out           *bitmap // letters of the outbox; nil if there is none
+	outs          int
 
 	// For checkpoints.
 	bitsShared   bool    // bits belongs to a cut as well
 	exceptShared bool    // so does except
 	cutting      bool    // a cut that is neither saved nor aborted has recs
 	stored       bool    // a cut wrote the page's keys
-	saved        *bitmap // what was live at the last cut; nil if not stored
+	saved        *bitmap // what was kept at the last cut; nil if not stored
 	listed       int
 	durable      int
 	dirty        int // place in the lane's dirty list + 1; 0 if clean
