@@ -1,87 +1,43 @@
-// Package admin is what an operator can ask of a node, whichever way the
-// question comes in. It owns the Operations interface, which node implements,
-// and the values that go with it; admin/api serves it over HTTP and admin/client
-// asks from the other side.
+// Package admin is what an operator can ask of a node and order it to do,
+// whichever way that comes in. It owns the Operations interface, which node
+// implements, and the values that go with it; admin/api serves it over HTTP and
+// admin/client asks from the other side, so that a client is itself an
+// Operations.
 //
 // It decides nothing and runs no goroutine.
+//
+// # How a resource looks
+//
+// A resource (queues, users, policies) is the same file name in each layer:
+//
+//   - admin/queues.go: the interface with its methods (type Queues), the
+//     requests they take and the values they return, with JSON tags. A method
+//     is one of three forms:
+//     a list: func(ctx, Query) iter.Seq2[Item, error], one item at a time and
+//     never a slice, for there may be 100,000 of them;
+//     a question: func(ctx, Query) (Answer, error);
+//     an order: func(ctx, Order) (Answer, error), where Answer is Done if there
+//     is nothing to say.
+//     A request is always one struct, so that it can grow; the zero value of a
+//     field means that it was not given.
+//   - admin/operations.go: a line that puts the interface into Operations.
+//   - admin/api/queues.go: a line per method in a function that Handler calls:
+//     list and ask are GET with the request as JSON in the parameter "q", act is
+//     POST with the request as the body.
+//   - admin/client/queues.go: a line per method.
+//   - node/queues.go or the like: the work. It checks what it is given (see
+//     Invalidf and its neighbours): what comes in over the socket was typed by
+//     somebody.
+//   - cli/ctl/queues.go: the verbs; see the comment of that package.
+//
+// What goes wrong is an *Error: its Kind survives the socket, so that the
+// command line can choose the exit code and the text that RabbitMQ's users know.
 package admin
-
-import (
-	"context"
-	"time"
-)
 
 // Operations is what a node answers.
 type Operations interface {
-	// Status describes the node as it is now. It takes no lock that traffic
-	// waits for, and answers in bounded time however busy the node is.
-	Status(ctx context.Context) (Status, error)
+	Statuses
 }
 
-// Status describes a node.
-type Status struct {
-	Node    string    `json:"node"`
-	Version string    `json:"version"`
-	Started time.Time `json:"started"`
-	// UptimeSeconds is counted by the node's own monotonic clock.
-	UptimeSeconds int64  `json:"uptime_seconds"`
-	DataDir       string `json:"data_dir"`
-	// Addresses are the open listeners by name.
-	Addresses map[string]string `json:"addresses"`
-	Counts    Counts            `json:"counts"`
-	Memory    Memory            `json:"memory"`
-	Disk      Disk              `json:"disk"`
-	Shards    []Shard           `json:"shards"`
-	// Limiting says in words what holds clients back now, the most pressing
-	// first, each with how to raise it. Empty: nothing does.
-	Limiting []string `json:"limiting"`
-}
-
-// Counts are how many of everything there are.
-type Counts struct {
-	VHosts      int64 `json:"vhosts"`
-	Exchanges   int64 `json:"exchanges"`
-	Bindings    int64 `json:"bindings"`
-	Queues      int64 `json:"queues"`
-	Connections int64 `json:"connections"`
-	Channels    int64 `json:"channels"`
-	Consumers   int64 `json:"consumers"`
-	Ready       int64 `json:"messages_ready"`
-	Unacked     int64 `json:"messages_unacked"`
-}
-
-// Memory is in bytes.
-type Memory struct {
-	Used   int64 `json:"used"`   // what Go holds
-	Budget int64 `json:"budget"` // memory.budget
-	// Entries are bodies of messages in queues in memory.
-	Entries int64 `json:"entries"`
-	// EntriesLimit is the half of memory.entries that is for queues in memory.
-	EntriesLimit int64 `json:"entries_limit"`
-}
-
-// Disk is in bytes.
-type Disk struct {
-	Log   int64 `json:"log"`
-	State int64 `json:"state"`
-	Free  int64 `json:"free"`
-	// Segments are the files of the log.
-	Segments int64 `json:"segments"`
-}
-
-// Shard is one shard that this node holds a replica of.
-type Shard struct {
-	ID       uint64   `json:"id"`
-	Kind     string   `json:"kind"` // "catalog" or "queues"
-	Leader   string   `json:"leader"`
-	Replicas []string `json:"replicas"`
-	Term     uint64   `json:"term"`
-	Commit   uint64   `json:"commit"`
-	Applied  uint64   `json:"applied"`
-	LogBytes int64    `json:"log_bytes"`
-	Queues   int64    `json:"queues"`
-	Messages int64    `json:"messages"`
-	// Refused says what acknowledged data the shard lost: it serves nothing.
-	// Empty: it is whole.
-	Refused string `json:"refused,omitempty"`
-}
+// Done is the answer of an order that has nothing to say.
+type Done struct{}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenmq/warren/cli/ctl"
 	"github.com/warrenmq/warren/config"
 	"github.com/warrenmq/warren/node"
 )
@@ -115,7 +116,11 @@ func (a *App) personality(argv0 string) (*cobra.Command, bool) {
 
 // personalities are the names the program answers to besides its own.
 func personalities() map[string]func(*App) *cobra.Command {
-	return map[string]func(*App) *cobra.Command{}
+	names := map[string]func(*App) *cobra.Command{}
+	for _, tool := range ctl.Tools() {
+		names[tool] = func(a *App) *cobra.Command { return a.ctlCmd(tool, tool) }
+	}
+	return names
 }
 
 func (a *App) root() *cobra.Command {
@@ -131,6 +136,7 @@ func (a *App) root() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &coded{exitUsage, err} })
+	root.AddCommand(a.ctlCmds()...)
 	root.AddCommand(a.serveCmd(), a.demoCmd(), a.producerCmd(), a.consumerCmd(), a.perfCmd(), a.statusCmd(), a.configCmd(), a.versionCmd())
 	return root
 }

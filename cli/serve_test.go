@@ -164,7 +164,10 @@ func TestConfigFile(t *testing.T) {
 	w.printed(w.out.String(), "name: a@b", "# "+file+":1")
 }
 
-type statusOf struct{ s admin.Status }
+type statusOf struct {
+	admin.Operations
+	s admin.Status
+}
 
 func (s statusOf) Status(context.Context) (admin.Status, error) { return s.s, nil }
 
@@ -190,7 +193,7 @@ func TestStatus(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- api.Serve(ctx, ln, api.Options{Operations: statusOf{s}}) }()
+	go func() { served <- api.Serve(ctx, ln, api.Options{Operations: statusOf{s: s}}) }()
 	defer func() { cancel(); <-served; cleanup() }()
 
 	w.wants(exitOK, w.run("status", "--data", dir))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"runtime/metrics"
 	"slices"
 	"sync"
@@ -15,7 +16,7 @@ import (
 	"github.com/warrenmq/warren/shard/replica"
 )
 
-// Status implements admin.Operations.
+// Status implements admin.Statuses.
 func (n *Node) Status(context.Context) (admin.Status, error) {
 	v := n.catalog.View()
 	st := admin.Status{
@@ -38,6 +39,11 @@ func (n *Node) Status(context.Context) (admin.Status, error) {
 	n.addShards(&st, v)
 	n.addLimiting(&st, b)
 	return st, nil
+}
+
+// Identity implements admin.Statuses.
+func (n *Node) Identity(context.Context) (admin.Identity, error) {
+	return admin.Identity{Node: n.o.Name, Version: n.o.Version, PID: os.Getpid()}, nil
 }
 
 // addShards describes the catalog's group and every shard, the refused ones too.

@@ -3,12 +3,11 @@
 // system's file permissions are its login.
 //
 // node runs Serve, which ends its goroutines before it returns. One resource is
-// one file.
+// one file; package admin says how it looks.
 package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,16 +29,16 @@ type Options struct {
 // Handler returns the resources.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/status", status(o.Operations))
+	status(mux, o.Operations)
 	profiles(mux)
-	return mux
+	return few(mux, mostRequests)
 }
 
-// Bounds of a request and of a stop.
+// Bounds of a connection and of a stop.
 const (
-	requestTime  = 30 * time.Second
+	idleTime     = 30 * time.Second
 	shutdownTime = 2 * time.Second
-	headerBytes  = 16 << 10
+	headerBytes  = 1 << 20 // a request of a list stands in its address
 )
 
 // Serve answers on ln until ctx ends.
@@ -48,8 +47,8 @@ func Serve(ctx context.Context, ln net.Listener, o Options) error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	srv := &http.Server{
-		Handler:           http.TimeoutHandler(Handler(o), requestTime, `{"error":"the node took too long to answer"}`),
-		ReadHeaderTimeout: requestTime, ReadTimeout: requestTime, IdleTimeout: requestTime,
+		Handler:           Handler(o),
+		ReadHeaderTimeout: idleTime, ReadTimeout: idleTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerBytes,
 		ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
@@ -70,21 +69,4 @@ func Serve(ctx context.Context, ln net.Listener, o Options) error {
 		return nil
 	}
 	return fmt.Errorf("serve the operations: %w", err)
-}
-
-// reply writes an answer.
-func reply(w http.ResponseWriter, code int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v) // the peer that cannot read it is gone
-}
-
-// failure writes an error.
-func failure(w http.ResponseWriter, err error) {
-	reply(w, http.StatusInternalServerError, Failure{err.Error()})
-}
-
-// Failure is the body of every answer that is not 2xx.
-type Failure struct {
-	Error string `json:"error"`
 }

@@ -6,13 +6,7 @@ import (
 	"github.com/warrenmq/warren/admin"
 )
 
-func status(ops admin.Operations) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		s, err := ops.Status(r.Context())
-		if err != nil {
-			failure(w, err)
-			return
-		}
-		reply(w, http.StatusOK, s)
-	}
+func status(mux *http.ServeMux, o admin.Statuses) {
+	mux.HandleFunc("GET /api/v1/status", asks(o.Status))
+	mux.HandleFunc("GET /api/v1/identity", asks(o.Identity))
 }

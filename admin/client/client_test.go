@@ -20,6 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type fake struct {
+	admin.Operations
 	status admin.Status
 	err    error
 }
