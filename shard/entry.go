@@ -57,7 +57,7 @@ const (
 
 // An Item of a batch is one publish for one queue:
 //
-//	queue u64 | offset u32 | length u32 | size u32 | ttl u32 | priority u8 | flags u8 | 0 × 6
+//	queue u64 | offset u32 | length u32 | size u32 | ttl u32 | priority u8 | flags u8 | acquired u16 | failed u16 | 0 u16
 //
 // Offset and length say where the stored message is; size is what it counts in
 // the queue's bytes.
@@ -68,6 +68,9 @@ type Item struct {
 	TTL      uint32 // milliseconds
 	Priority uint8
 	Flags    uint8
+	// Acquired and Failed are what the message's record begins with: it was
+	// delivered before, in another queue or another life of this one.
+	Acquired, Failed uint16
 }
 
 func appendItem(dst []byte, it Item) []byte {
@@ -76,7 +79,10 @@ func appendItem(dst []byte, it Item) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, it.Len)
 	dst = binary.LittleEndian.AppendUint32(dst, it.Size)
 	dst = binary.LittleEndian.AppendUint32(dst, it.TTL)
-	return append(dst, it.Priority, it.Flags, 0, 0, 0, 0, 0, 0)
+	dst = append(dst, it.Priority, it.Flags)
+	dst = binary.LittleEndian.AppendUint16(dst, it.Acquired)
+	dst = binary.LittleEndian.AppendUint16(dst, it.Failed)
+	return append(dst, 0, 0)
 }
 
 // An Entry is the parsed form of an entry's data; it aliases it.
@@ -168,6 +174,8 @@ func (e *Entry) Item(i int) Item {
 		TTL:      binary.LittleEndian.Uint32(b[20:]),
 		Priority: b[24],
 		Flags:    b[25],
+		Acquired: binary.LittleEndian.Uint16(b[26:]),
+		Failed:   binary.LittleEndian.Uint16(b[28:]),
 	}
 }
 
@@ -200,7 +208,7 @@ func (b *Builder) Items() int { return len(b.index) / itemSize }
 func (b *Builder) Add(p *Publish) {
 	off := uint32(len(b.data))
 	b.data = message.AppendTo(b.data, p.Message)
-	it := Item{Off: off, Len: uint32(len(b.data)) - off, Size: uint32(len(p.Message.Body)), TTL: p.TTL, Priority: p.Priority}
+	it := Item{Off: off, Len: uint32(len(b.data)) - off, Size: uint32(len(p.Message.Body)), TTL: p.TTL, Priority: p.Priority, Acquired: p.Acquired, Failed: p.Failed}
 	if p.HasTTL {
 		it.Flags = ItemHasTTL
 	}

@@ -39,6 +39,9 @@ type Publish struct {
 	TTL      uint32 // milliseconds
 	HasTTL   bool
 	Priority uint8
+	// Acquired and Failed count deliveries that the message had elsewhere; see
+	// Item. A publish of a client has none.
+	Acquired, Failed uint16
 	// To is told what became of it, by its Tag; may be nil. Publishes with
 	// consecutive tags are confirmed in one call.
 	To  Confirms

@@ -195,7 +195,7 @@ func (m *Queue) enqueue(b *shard.Builder) (refused []uint32) {
 		}
 		seq := m.q.Ledger.Enqueue(queue.Record{
 			Body: queue.Body{Index: m.index, Off: it.Off, Len: it.Len},
-			Size: it.Size, Priority: it.Priority, Expires: m.expiry(&it),
+			Size: it.Size, Priority: it.Priority, Expires: m.expiry(&it), Acquired: it.Acquired, Failed: it.Failed,
 		})
 		spans = extend(spans, seq)
 		live++

@@ -261,7 +261,7 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 		}
 		rec := queue.Record{
 			Body: queue.Body{Index: ent.Index, Off: it.Off, Len: it.Len},
-			Size: it.Size, Priority: it.Priority, Expires: s.expiry(q, &it),
+			Size: it.Size, Priority: it.Priority, Expires: s.expiry(q, &it), Acquired: it.Acquired, Failed: it.Failed,
 		}
 		if it.Flags&shard.ItemSame != 0 || i+1 < e.Items() && e.Item(i+1).Flags&shard.ItemSame != 0 {
 			rec.Flags = queue.Shared
