@@ -82,6 +82,7 @@ type Broker struct {
 
 	sessions atomic.Uint64 // number given last
 	seed     maphash.Seed  // of route caches
+	replies  replies
 
 	mu struct {
 		sync.RWMutex
@@ -100,6 +101,7 @@ func New(o Options) *Broker {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	b := &Broker{o: o, seed: maphash.MakeSeed()}
+	b.replies.seed = b.seed
 	b.memory.limit = o.QueueMemory
 	b.mu.queues = map[uint64]*memory.Queue{}
 	b.mu.open = map[*Session]struct{}{}

@@ -218,7 +218,7 @@ func (s *fakeSink) Blocked(b bool)                 { s.note("blocked %v", b) }
 // A bench is a broker on fakes: two shards, vhost "/", user "u". Durable queues
 // whose names end in 2 are in the second shard.
 type bench struct {
-	t        *testing.T
+	t        testing.TB
 	b        *Broker
 	c        *fakeCatalog
 	auth     *fakeAuth
@@ -226,7 +226,7 @@ type bench struct {
 	s        *Session
 }
 
-func newBench(t *testing.T, queueMemory int64) *bench {
+func newBench(t testing.TB, queueMemory int64) *bench {
 	t.Helper()
 	x := &bench{t: t, auth: &fakeAuth{deny: map[string]bool{}}, one: &fakeShard{}, two: &fakeShard{}}
 	x.c = &fakeCatalog{m: catalog.New()}

@@ -55,12 +55,16 @@ type Publisher struct {
 	told   told
 	silent silent
 	after  after
+
+	replyRoute route
+	mayReply   *catalog.View // under which replies were allowed
 }
 
 // A route is where one exchange sends one routing key.
 type route struct {
 	exchange, key string
 	targets       []target
+	replies       []*Reply // such a route is used once
 }
 
 // A target is the queues of a route that one shard holds.
@@ -109,8 +113,14 @@ func (p *Publisher) Publish(ctx context.Context, ps []Publication) (n int, err e
 
 func (p *Publisher) add(pub *Publication, r *route, i int) {
 	m := pub.Message
+	replied := len(r.replies) > 0
+	if replied {
+		r.replied(m)
+	}
 	if len(r.targets) == 0 {
-		p.sink.Unroutable(i)
+		if !replied {
+			p.sink.Unroutable(i)
+		}
 		if pub.Tag != 0 {
 			p.sink.Confirmed(pub.Tag, 1, false)
 		}
@@ -208,6 +218,9 @@ func (p *Publisher) route(pub *Publication) (*route, error) {
 	if len(pub.Keys) > 0 {
 		r, _, err := p.find(view, pub)
 		return r, err
+	}
+	if len(m.Exchange) == 0 && isReply(m.RoutingKey) {
+		return p.reply(view, m)
 	}
 	if p.cache == nil {
 		p.cache = make([]*route, routeSlots)

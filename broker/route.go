@@ -20,6 +20,9 @@ func (p *Publisher) find(view *catalog.View, pub *Publication) (r *route, cachea
 		p.dests = view.Route(&p.router, x, key, pub.Headers, p.dests)
 	}
 	r = &route{exchange: x.Name, key: string(m.RoutingKey)}
+	if x.Name == "" {
+		r.addReplies(s, pub)
+	}
 	for _, d := range p.dests {
 		q := view.QueueByID(d.ID())
 		if q == nil {

@@ -109,6 +109,9 @@ type QueueInfo struct {
 // DeclareQueue makes a queue, or checks that the one there is equal. With
 // Passive it only checks that there is one that the session may use.
 func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, error) {
+	if isReplyQueue(o.Name) {
+		return s.declareReply(o.Name)
+	}
 	named := o.Name != "" || o.Passive
 	if !named {
 		o.Name = "amq.gen-" + RandomName()
@@ -316,6 +319,12 @@ func (s *Session) mayBind(b *Binding, making bool) error {
 	}
 	if b.Source == "" || kind == exchange.Exchange && b.Destination == "" {
 		return &Error{Kind: Reserved, Resource: ExchangeResource, VHost: s.vhost, Detail: "operation not permitted on the default exchange"}
+	}
+	if kind == exchange.Queue && isReplyQueue(b.Destination) {
+		return &Error{
+			Kind: Reserved, Resource: QueueResource, Name: b.Destination, VHost: s.vhost,
+			Detail: fmt.Sprintf("operation not permitted on queue '%s' in vhost '%s'", b.Destination, s.vhost),
+		}
 	}
 	if err := s.check(opWrite, res, b.Destination); err != nil {
 		return err

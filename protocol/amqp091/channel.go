@@ -27,6 +27,7 @@ type channel struct {
 	getter    map[string]*consumer // of basic.get, by queue
 	prefetch  uint32               // of consumers to come
 	limit     *broker.Limit        // global prefetch
+	replies   *consumer            // of direct reply-to
 
 	confirms confirms // guarded by c.out
 
@@ -55,7 +56,8 @@ type consumer struct {
 	noAck    bool
 	from     broker.Shard
 	volatile bool             // what is settled at from is never logged
-	bc       *broker.Consumer // nil for basic.get
+	bc       *broker.Consumer // nil for basic.get and for replies
+	reply    *broker.Reply    // of direct reply-to: nothing is settled
 
 	starving, ended bool // guarded by ch.c.out
 }
@@ -233,9 +235,12 @@ func (ch *channel) closed() {
 // it does not write.
 func (ch *channel) giveUp() {
 	for _, k := range ch.consumers {
-		ch.c.touch(k)
-		k.bc.End(!k.noAck)
+		if k.reply == nil {
+			ch.c.touch(k)
+			k.bc.End(!k.noAck)
+		}
 	}
+	ch.endReply()
 	clear(ch.consumers)
 	clear(ch.getter)
 	var hs []held

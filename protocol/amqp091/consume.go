@@ -26,16 +26,12 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if err != nil {
 		return err
 	}
-	tag := m.ConsumerTag
-	if tag == "" {
-		tag = "amq.ctag-" + broker.RandomName()
+	tag, err := ch.newTag(m.ConsumerTag)
+	if err != nil {
+		return err
 	}
-	ch.c.forgetEnded()
-	if _, ok := ch.consumers[tag]; ok {
-		return errorf(wire.CodeNotAllowed, wire.IDBasicConsume, "attempt to reuse consumer tag '%s'", tag)
-	}
-	if most := ch.c.f.o.MaxConsumers; most > 0 && len(ch.consumers) >= most {
-		return errorf(wire.CodeNotAllowed, wire.IDBasicConsume, "reached maximum (%d) of consumers per channel", most)
+	if name == broker.ReplyQueue {
+		return ch.consumeReplies(m, tag)
 	}
 	if ch.limit == nil {
 		ch.limit = broker.NewLimit(0)
@@ -62,6 +58,21 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	return nil
 }
 
+// newTag returns the tag of a consumer to come.
+func (ch *channel) newTag(tag string) (string, error) {
+	if tag == "" {
+		tag = "amq.ctag-" + broker.RandomName()
+	}
+	ch.c.forgetEnded()
+	if _, ok := ch.consumers[tag]; ok {
+		return "", errorf(wire.CodeNotAllowed, wire.IDBasicConsume, "attempt to reuse consumer tag '%s'", tag)
+	}
+	if most := ch.c.f.o.MaxConsumers; most > 0 && len(ch.consumers) >= most {
+		return "", errorf(wire.CodeNotAllowed, wire.IDBasicConsume, "reached maximum (%d) of consumers per channel", most)
+	}
+	return tag, nil
+}
+
 func consumerPriority(args wire.Table) (int32, error) {
 	v, ok := args.Get("x-priority")
 	if !ok {
@@ -76,7 +87,10 @@ func consumerPriority(args wire.Table) (int32, error) {
 
 func (ch *channel) cancel(m *wire.BasicCancel) error {
 	ch.c.forgetEnded()
-	if k := ch.consumers[m.ConsumerTag]; k != nil {
+	if k := ch.consumers[m.ConsumerTag]; k != nil && k == ch.replies {
+		ch.endReply()
+		delete(ch.consumers, m.ConsumerTag)
+	} else if k != nil {
 		if err := k.bc.Cancel(ch.c.ctx); err != nil {
 			return brokerError(err, wire.IDBasicCancel)
 		}

@@ -34,6 +34,7 @@ func (c *conn) start() {
 		{Key: "consumer_priorities", Value: yes},
 		{Key: "authentication_failure_close", Value: yes},
 		{Key: "per_consumer_qos", Value: yes},
+		{Key: "direct_reply_to", Value: yes},
 	}
 	o := &c.f.o
 	c.send(&wire.ConnectionStart{

@@ -9,6 +9,14 @@ import (
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
+// withReplyTo returns properties with the address for replies in them. They
+// are valid until the flush.
+func (p *publishes) withReplyTo(props wire.Props, address string) wire.Props {
+	at := len(p.rewritten)
+	p.rewritten = props.AppendReplyTo(p.rewritten, address)
+	return wire.Props(p.rewritten[at:len(p.rewritten):len(p.rewritten)])
+}
+
 // inspect takes from a message's properties what the broker acts on. It finds
 // fault in RabbitMQ's order: with the exchange, then with the expiration, the
 // user, the headers.
@@ -26,6 +34,13 @@ func (ch *channel) inspect(pub *broker.Publication) error {
 func (ch *channel) properties(pub *broker.Publication) error {
 	m := pub.Message
 	props := wire.Props(m.Properties)
+	if string(props.ReplyTo()) == broker.ReplyQueue {
+		if ch.replies == nil {
+			return errorf(wire.CodePreconditionFailed, wire.IDBasicPublish, "fast reply consumer does not exist")
+		}
+		props = ch.c.pubs.withReplyTo(props, ch.replies.reply.Name())
+		m.Properties = props
+	}
 	if e := props.Expiration(); e != nil {
 		ttl, err := expiration(e)
 		if err != nil {

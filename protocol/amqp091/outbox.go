@@ -20,6 +20,8 @@ type outbox struct {
 	*pages   // nil while nothing waits
 	confirms []*channel
 	gets     int                // bytes of the items that answer basic.get
+	replies  int                // items for direct reply-to consumers
+	replied  int                // their bytes
 	ended    []*consumer        // by the broker; the reader forgets them
 	starving []*broker.Consumer // refused by full, to be kicked
 	writing  bool               // a writer runs
@@ -137,6 +139,28 @@ func (o *outbox) got(k *consumer, d broker.Delivery, remaining uint32) {
 	o.backlogBytes.Add(int64(len(d.Blob)))
 }
 
+// reply queues a message for a direct reply-to consumer and wakes the writer.
+// It reports false if the client does not read what it is sent: what it asked
+// others for has to be bounded here, nobody waits for it.
+func (o *outbox) reply(k *consumer, blob []byte) bool {
+	o.Lock()
+	defer o.Unlock()
+	if k.ch.gone.Load() || o.dead {
+		return true // as if it had been sent just before
+	}
+	if o.replies >= maxBacklog || o.replied >= maxBacklogBytes {
+		return false
+	}
+	o.open()
+	o.items = append(o.items, outItem{to: k, d: broker.Delivery{Blob: blob}})
+	o.replies++
+	o.replied += len(blob)
+	o.backlog.Add(1)
+	o.backlogBytes.Add(int64(len(blob)))
+	o.start(k.ch.c)
+	return true
+}
+
 // confirmed tells a channel's confirms in their place among the items instead
 // of behind them, with o locked: nothing of a channel follows its close.
 func (o *outbox) confirmed(ch *channel) {
@@ -201,7 +225,12 @@ func (o *outbox) written(n, bytes int) {
 // wake starts a writer if there is something to write and none runs.
 func (o *outbox) wake(c *conn) {
 	o.Lock()
-	defer o.Unlock()
+	o.start(c)
+	o.Unlock()
+}
+
+// start is wake with o locked.
+func (o *outbox) start(c *conn) {
 	if o.writing || o.shut || !o.waits() {
 		return
 	}

@@ -20,6 +20,7 @@ type publishes struct {
 	mandatory []bool
 	open      []*channel // whose content may be a view of the read buffer
 	partial   int        // bytes copied of contents that are not whole
+	rewritten []byte     // properties of messages in list
 }
 
 // flush hands over what this read published and settled. An error of a publish
@@ -41,6 +42,7 @@ func (c *conn) flush() error {
 	clear(p.messages)
 	clear(p.headers)
 	p.list, p.messages, p.headers, p.mandatory, p.ch = p.list[:0], p.messages[:0], p.headers[:0], p.mandatory[:0], nil
+	p.rewritten = p.rewritten[:0]
 	if err == nil {
 		return nil
 	}

@@ -77,7 +77,7 @@ func (w *writer) take() bool {
 	}
 	o.open()
 	w.pages, o.pages = o.pages, w.pages
-	o.gets = 0
+	o.gets, o.replies, o.replied = 0, 0, 0
 	for i, ch := range o.confirms {
 		w.acks = ch.confirms.append(w.acks, ch.id)
 		ch.confirms.listed = false
@@ -154,6 +154,9 @@ func (w *writer) settle() {
 
 // settled has a delivery settled after the next write.
 func (w *writer) settled(it *outItem, outcome broker.Outcome) {
+	if it.to.reply != nil {
+		return // it is in no queue
+	}
 	if n := len(w.runs); n == 0 || w.runs[n-1].to != it.to.from {
 		w.runs = append(w.runs, settleRun{to: it.to.from})
 	}

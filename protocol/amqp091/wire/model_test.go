@@ -114,6 +114,15 @@ func TestPropertiesRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		compareAccessors(t, raw, &p)
+		if name := rapid.StringN(0, 10, 255).Draw(t, "reply-to"); raw.Has(HasReplyTo) {
+			moved := p
+			moved.ReplyTo, moved.Present = name, moved.Present|HasReplyTo
+			if a, b := raw.AppendReplyTo(nil, name), moved.Append(nil); !bytes.Equal(a, b) {
+				t.Fatalf("with another reply-to: %q, want %q", a, b)
+			}
+		} else if a := raw.AppendReplyTo(nil, name); !bytes.Equal(a, raw) {
+			t.Fatalf("without reply-to: %q, want %q", a, raw)
+		}
 		gone := Flags(rapid.Uint16().Draw(t, "gone"))
 		got.Clear(gone)
 		less, err := Props(got.Append(nil)).Decode()

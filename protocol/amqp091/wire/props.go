@@ -79,25 +79,35 @@ func (p Props) valueLen(f Flags, at int) int {
 
 // value returns the encoded property, nil when it is absent.
 func (p Props) value(want Flags) []byte {
-	flags := p.flags()
-	if flags&want == 0 {
+	at, n := p.span(want)
+	if n == 0 {
 		return nil
 	}
-	at := 2
+	return p[at : at+n : at+n]
+}
+
+// span returns where the encoded property is and its length, 0 when it is
+// absent.
+func (p Props) span(want Flags) (at, n int) {
+	flags := p.flags()
+	if flags&want == 0 {
+		return 0, 0
+	}
+	at = 2
 	for f := HasContentType; f >= want; f >>= 1 {
 		if flags&f == 0 {
 			continue
 		}
 		n := p.valueLen(f, at)
 		if n < 0 || n > len(p)-at {
-			return nil // never validated
+			return 0, 0 // never validated
 		}
 		if f == want {
-			return p[at : at+n : at+n]
+			return at, n
 		}
 		at += n
 	}
-	return nil
+	return 0, 0
 }
 
 // text returns a short string property.
@@ -169,6 +179,18 @@ func (p Props) UserID() []byte { return p.text(HasUserID) }
 
 // AppID returns the property, nil when absent.
 func (p Props) AppID() []byte { return p.text(HasAppID) }
+
+// AppendReplyTo appends the properties with another reply-to, which takes the
+// place of the one they have. It panics when the name is longer than 255 bytes.
+func (p Props) AppendReplyTo(dst []byte, name string) []byte {
+	at, n := p.span(HasReplyTo)
+	if n == 0 {
+		return append(dst, p...)
+	}
+	dst = append(dst, p[:at]...)
+	dst = appendShort(dst, name)
+	return append(dst, p[at+n:]...)
+}
 
 // ClusterID returns the reserved property, nil when absent.
 func (p Props) ClusterID() []byte { return p.text(HasClusterID) }
