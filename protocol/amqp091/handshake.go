@@ -67,7 +67,7 @@ func (c *conn) connectionMethod(payload []byte) error {
 	case id == wire.IDConnectionOpen && c.state == wantOpen:
 		return c.open(args)
 	case id == wire.IDConnectionUpdateSecret && c.state == running:
-		return &wire.Error{Code: wire.CodeNotAllowed, Text: "the secret of this connection can not be updated", Method: id}
+		return c.updateSecret(args)
 	case !id.Known():
 		return &wire.Error{Code: wire.CodeCommandInvalid, Text: "unimplemented method", Method: id}
 	}
@@ -138,6 +138,23 @@ func (c *conn) startOK(args []byte) error {
 	c.closeBy(openTimeout) // the budget before login is lifted, the handshake goes on
 	c.state = wantTuneOK
 	c.send(&wire.ConnectionTune{ChannelMax: c.f.o.ChannelMax, FrameMax: c.f.o.FrameMax, Heartbeat: uint16(c.f.o.Heartbeat / time.Second)})
+	return nil
+}
+
+// updateSecret logs the user in again. What was published before goes first.
+func (c *conn) updateSecret(args []byte) error {
+	var m wire.ConnectionUpdateSecret
+	if err := m.Decode(args); err != nil {
+		return err
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	if err := c.session.UpdateSecret(c.ctx, "update-secret", secret.New(string(m.NewSecret))); err != nil {
+		c.log.Warn("new secret refused", "conn", c.in.Peer.String(), "user", c.session.User(), "err", err)
+		return errorf(wire.CodeNotAllowed, wire.IDConnectionUpdateSecret, "New secret was refused by one of the backends")
+	}
+	c.send(&wire.ConnectionUpdateSecretOK{})
 	return nil
 }
 

@@ -277,8 +277,20 @@ func TestHeartbeatTraffic(t *testing.T) {
 
 func TestUpdateSecret(t *testing.T) {
 	p := connect(t, broker(t))
-	p.send(0, &wire.ConnectionUpdateSecret{NewSecret: "s", Reason: "r"})
-	if got := p.closed(); !strings.HasPrefix(got, "connection 530 10.70 NOT_ALLOWED - ") {
-		t.Error(got)
+	p.channel(1)
+	q := p.queue(1, "")
+	p.to(1, q, "before")
+	p.send(0, &wire.ConnectionUpdateSecret{NewSecret: "guest", Reason: "r"})
+	expect[*wire.ConnectionUpdateSecretOK](p, 0)
+	if got := p.drain(1, q); got != "before" {
+		t.Errorf("the queue holds %s", got)
+	}
+	for _, wrong := range []wire.Secret{"s", ""} {
+		p := connect(t, broker(t))
+		p.send(0, &wire.ConnectionUpdateSecret{NewSecret: wrong, Reason: "r"})
+		if got := p.closed(); got != "connection 530 10.70 NOT_ALLOWED - New secret was refused by one of the backends" {
+			t.Error(got)
+		}
+		p.eof()
 	}
 }
