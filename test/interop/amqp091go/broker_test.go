@@ -53,12 +53,12 @@ func runWithBroker(m *testing.M) int {
 	return code
 }
 
-func (b *broker) run(verb string) error {
+func (b *broker) run(verb string, args ...string) error {
 	starter := os.Getenv("BROKER_CMD")
 	if starter == "" {
 		starter = "../brokers/warren.sh"
 	}
-	out, err := exec.Command(starter, verb, b.dir).CombinedOutput()
+	out, err := exec.Command(starter, append([]string{verb, b.dir}, args...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w: %s", starter, verb, err, out)
 	}

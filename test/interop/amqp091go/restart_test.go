@@ -117,3 +117,43 @@ func TestStopAndStart(t *testing.T) {
 	must(t, b.run("start"))
 	wantBodies(t, contents(t, channelOf(t, b.redial(t)), "q"), "c")
 }
+
+// The client's own recovery: it finds its way back after kill -9, declares anew what
+// was transient, and its consumer goes on with what was durable.
+func TestAutomaticRecovery(t *testing.T) {
+	b := &broker{dir: t.TempDir()}
+	must(t, b.run("start"))
+	t.Cleanup(func() { must(t, b.run("stop")) })
+	conn, err := amqp.DialConfig("amqp://guest:guest@"+b.address(t, "amqp")+"/", amqp.Config{
+		Dial:     amqp.DefaultDial(2 * time.Second),
+		Recovery: &amqp.Recovery{ReconnectionConfig: &amqp.ReconnectionConfig{MaxRetryCount: 400, RetryInterval: 50 * time.Millisecond}},
+	})
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	states := make(chan *amqp.StateChanged, 100)
+	conn.NotifyStateChange(states)
+	ch := channelOf(t, conn)
+	_, err = ch.QueueDeclare("kept", true, false, false, false, nil)
+	must(t, err)
+	must(t, ch.ExchangeDeclare("routes", "topic", false, false, false, false, nil)) // transient
+	must(t, ch.QueueBind("kept", "k.#", "routes", false, nil))
+	must(t, ch.Qos(1, 0, false))
+	deliveries := consume(t, ch, "kept", false)
+	publisher := channelOf(t, b.dial(t))
+	put(t, publisher, "kept", "held", "waiting")
+	take(t, deliveries, "held")
+
+	must(t, b.run("kill"))
+	must(t, b.run("start"))
+	for change := next(t, states, "a change of state"); change.To != amqp.StateOpen; change = next(t, states, "recovered") {
+	}
+	publisher = channelOf(t, b.redial(t))
+	must(t, publisher.Confirm(false))
+	d, err := publisher.PublishWithDeferredConfirm("routes", "k.x", true, false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte("after")})
+	must(t, err)
+	want(t, "confirmed", d.Wait(), true)
+	for _, body := range []string{"held", "waiting", "after"} {
+		d := take(t, deliveries, body)[0]
+		must(t, d.Ack(false))
+	}
+}

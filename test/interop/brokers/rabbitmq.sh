@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# rabbitmq.sh start DIR | kill DIR | stop DIR: the peer, Debian's RabbitMQ, as a node of its own
+# rabbitmq.sh start|kill|stop DIR | ctl DIR ARG...: the peer, Debian's RabbitMQ, as a node of its own
 # below DIR, with its own epmd and free loopback ports. The contract is in warren.sh.
 set -euo pipefail
 verb=$1 dir=$2
+shift 2
 
 end() { # PIDFILE SIGNAL SECONDS
 	[ -f "$1" ] || return 0
@@ -63,14 +64,24 @@ start)
 	tail -20 "$dir/out" >&2
 	exit 1
 	;;
-kill) end "$dir/pid" KILL 10 ;;
+kill) # what was declared within the last two seconds is in Erlang's memory only
+	"$0" ctl "$dir" eval 'mnesia:sync_log().' >/dev/null
+	end "$dir/pid" KILL 10
+	;;
 stop)
 	end "$dir/pid" TERM 30 || end "$dir/pid" KILL 10
 	end "$dir/epmd.pid" TERM 5
 	rm -f "$dir/epmd.pid"
 	;;
+ctl)
+	read -r _ _ dist epmd <"$dir/free"
+	env -i HOME="$dir" PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 ERL_EPMD_PORT="$epmd" ERL_EPMD_ADDRESS=127.0.0.1 \
+		RABBITMQ_NODENAME="interop@localhost" RABBITMQ_CTL_DIST_PORT_MIN=$((dist + 1)) RABBITMQ_CTL_DIST_PORT_MAX=$((dist + 50)) \
+		RABBITMQ_CTL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}" \
+		/usr/lib/rabbitmq/bin/rabbitmqctl --node interop@localhost "$@"
+	;;
 *)
-	echo "usage: rabbitmq.sh start|kill|stop DIR" >&2
+	echo "usage: rabbitmq.sh start|kill|stop DIR | ctl DIR ARG..." >&2
 	exit 2
 	;;
 esac

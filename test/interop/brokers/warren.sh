@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# warren.sh start DIR | kill DIR | stop DIR: runs the program $WARREN for the interop suites.
+# warren.sh start|kill|stop DIR | ctl DIR ARG...: runs the program $WARREN for the interop suites.
 # Contract of every starter: `start` returns when the broker serves; DIR/ports.json then says
 # where ({"amqp":"127.0.0.1:…","amqps":…}); a second start on the same DIR is a restart on the
-# same data and addresses; `kill` is SIGKILL, `stop` is asking nicely. If DIR/tls exists when it
+# same data and addresses; `kill` is SIGKILL, `stop` is asking nicely, and `ctl` is what
+# rabbitmqctl is to an operator of RabbitMQ, with its verbs. If DIR/tls exists when it
 # first starts, it holds ca.pem, cert.pem and key.pem, and there is a TLS listener.
 set -euo pipefail
 verb=$1 dir=$2
+shift 2
 WARREN=${WARREN:-$(dirname "$0")/../../../bin/warren}
 
 alive() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
@@ -54,8 +56,9 @@ stop)
 	kill -TERM "$(cat "$dir/pid")"
 	gone 20 || { kill -KILL "$(cat "$dir/pid")"; echo "it did not stop within 20 s and was killed" >&2; exit 1; }
 	;;
+ctl) exec "$WARREN" rabbitmqctl --data "$dir/data" "$@" ;;
 *)
-	echo "usage: warren.sh start|kill|stop DIR" >&2
+	echo "usage: warren.sh start|kill|stop DIR | ctl DIR ARG..." >&2
 	exit 2
 	;;
 esac

@@ -2,35 +2,16 @@
 script runs on loopback (see ../brokers): Warren, or with BROKER=rabbitmq the peer."""
 
 import itertools
-import json
-import os
 import pathlib
 import subprocess
 import tempfile
-import time
 
 import pika
 import pytest
+import starter
+from starter import PATIENCE, eventually
 
-HERE = pathlib.Path(__file__).parent
-PATIENCE = 20  # seconds that a scenario waits for what must come
-
-
-class Broker:
-    """A broker below a folder; the starter named by BROKER_CMD knows how."""
-
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-
-    def run(self, verb):
-        starter = os.environ.get("BROKER_CMD", str(HERE.parent / "brokers" / "warren.sh"))
-        done = subprocess.run([starter, verb, str(self.folder)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{starter} {verb}: {done.stdout}{done.stderr}"
-
-    def address(self, proto):
-        host, port = json.loads((self.folder / "ports.json").read_text())[proto].rsplit(":", 1)
-        return host, int(port)
-
+class Broker(starter.Broker):
     def parameters(self, **more):
         host, port = self.address("amqp")
         return pika.ConnectionParameters(host=host, port=port, blocked_connection_timeout=PATIENCE, **more)
@@ -47,17 +28,6 @@ class Broker:
             return self.dial()
         except pika.exceptions.AMQPConnectionError:
             return None
-
-
-def eventually(what, ask):
-    """Asks until the answer is true, as fast as the broker answers."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        answer = ask()
-        if answer:
-            return answer
-        time.sleep(0.01)
-    raise AssertionError(f"{what}: not within {PATIENCE} s")
 
 
 def certificates(folder):
@@ -164,3 +134,8 @@ def contents(channel, queue):
 
 def depth(channel, queue):
     return channel.queue_declare(queue, passive=True).method.message_count
+
+
+def arrives(channel, queue):
+    """Waits for the next message of a queue."""
+    return eventually(f"a message in {queue}", lambda: [got for got in [channel.basic_get(queue, auto_ack=True)] if got[0]])[0]

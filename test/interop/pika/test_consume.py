@@ -1,7 +1,8 @@
 import time
 
 import pytest
-from conftest import PATIENCE, contents, depth, eventually, put, take
+from conftest import contents, depth, put, take
+from starter import eventually
 
 
 def test_order_and_manual_ack(channel, connection, durable):
