@@ -31,6 +31,7 @@ type Status struct {
 	DataDir       string `json:"data_dir"`
 	// Addresses are the open listeners by name.
 	Addresses map[string]string `json:"addresses"`
+	Listeners []Listener        `json:"listeners"`
 	Counts    Counts            `json:"counts"`
 	Memory    Memory            `json:"memory"`
 	Disk      Disk              `json:"disk"`

@@ -48,8 +48,11 @@ type Credentials struct {
 	User     string
 	Password secret.String
 	Peer     netip.AddrPort
-	// Mechanism is the SASL mechanism, for the log.
+	// Mechanism is the SASL mechanism.
 	Mechanism string
+	// Proven says that no password is asked for: User is whom the listener says
+	// the peer is, by its certificate (EXTERNAL), or lets anybody be (ANONYMOUS).
+	Proven bool
 }
 
 // An Identity is a user that logged in.

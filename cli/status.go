@@ -53,7 +53,7 @@ func printStatus(w io.Writer, s client.Status) error {
 	row("up", "%s", time.Duration(s.UptimeSeconds)*time.Second)
 	row("data", "%s", s.DataDir)
 	for _, proto := range slices.Sorted(maps.Keys(s.Addresses)) {
-		row(proto, "%s", s.Addresses[proto])
+		row(proto, "%s%s", s.Addresses[proto], refusedText(s, proto))
 	}
 	c := s.Counts
 	row("connections", "%d, with %d channels and %d consumers", c.Connections, c.Channels, c.Consumers)
@@ -77,6 +77,22 @@ func printStatus(w io.Writer, s client.Status) error {
 			sh.Term, sh.Commit, sh.Applied, bytesText(sh.LogBytes), sh.Queues, sh.Messages)
 	}
 	return t.Flush()
+}
+
+// refusedText says how many connections a listener refused, and why.
+func refusedText(s client.Status, listener string) string {
+	var why []string
+	for _, l := range s.Listeners {
+		if l.Name == listener {
+			for _, reason := range slices.Sorted(maps.Keys(l.Refused)) {
+				why = append(why, fmt.Sprintf("%s %d", reason, l.Refused[reason]))
+			}
+		}
+	}
+	if len(why) == 0 {
+		return ""
+	}
+	return ", refused: " + strings.Join(why, ", ")
 }
 
 // leaderText names the leader of a shard. What a refused one lost stands in

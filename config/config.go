@@ -146,13 +146,13 @@ func (c *Config) resolve() error {
 			c.NotServed = append(c.NotServed, p.Name)
 			continue
 		}
-		addr, err := c.address(p, value)
+		l, err := c.listen(p, value)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: listen.%s: %w", c.origins["listen."+p.Name], p.Name, err))
 			continue
 		}
-		c.Listen[p.Name] = addr
-		c.Node.Listen = append(c.Node.Listen, node.Listen{Protocol: p.Name, Addr: addr})
+		c.Listen[p.Name] = listenText(l)
+		c.Node.Listen = append(c.Node.Listen, l)
 	}
 	return errors.Join(faults...)
 }
@@ -165,6 +165,17 @@ func tolerated(protocol string) bool {
 		return true
 	}
 	return false
+}
+
+// listen reads an address with its options behind a question mark.
+func (c *Config) listen(p node.Protocol, value string) (l node.Listen, err error) {
+	addr, options, _ := strings.Cut(value, "?")
+	if l, err = parseListenOptions(options); err != nil {
+		return l, err
+	}
+	l.Protocol = p.Name
+	l.Addr, err = c.address(p, addr)
+	return l, err
 }
 
 // address completes what a listen setting says.

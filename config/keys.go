@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ const (
 	kindDuration = "duration"
 	kindAddress  = "address"
 	kindSecret   = "secret"
+	kindNetworks = "networks"
 )
 
 // keys is the table of everything that can be configured, in the order of the
@@ -59,6 +61,11 @@ func keys() []Key {
 		text("tls.ca", "", "", "PEM file of the authorities whose client certificates count.", func(c *Config) *string { return &c.Node.TLS.CA }),
 		choice("tls.client_auth", "Whether clients must show a certificate.", func(c *Config) *string { return (*string)(&c.Node.TLS.ClientAuth) },
 			string(listener.ClientAuthNone), string(listener.ClientAuthOffer), string(listener.ClientAuthRequire)),
+		choice("tls.client_user", "Which part of a client's certificate is the user, for those who log in by it (SASL EXTERNAL). A distinguished name is written as `O=client,CN=app`; of several alternative names the first counts.", func(c *Config) *string { return (*string)(&c.Node.CertUser) },
+			words(listener.CertUsers())...),
+		choice("proxy_protocol.mode", "Whether load balancers begin each connection with a header of the PROXY protocol, version 1 or 2. With `optional`, trusted ones may; with `required`, they must, and nobody else can connect. A listener's own `proxyProtocol` wins.", func(c *Config) *string { return (*string)(&c.Node.Proxy.Mode) },
+			string(listener.ProxyOff), string(listener.ProxyOptional), string(listener.ProxyRequired)),
+		trusted("proxy_protocol.trusted", "Addresses and networks of these load balancers. A header from anybody else is refused.", func(c *Config) *[]netip.Prefix { return &c.Node.Proxy.Trusted }),
 		size("memory.budget", "", "40 % of the smaller of RAM and the memory limit of the control group", "What the node aims to hold in memory. Go's memory limit is 7/4 of it (GOMEMLIMIT, if that is not set).", func(c *Config) *int64 { return &c.Node.Memory.Budget }),
 		size("memory.entries", "", "half of `memory.budget`", "Message bodies held in memory. Half of it are those of durable queues, read from disk beyond; half those of queues in memory, whose publishers wait beyond.", func(c *Config) *int64 { return &c.Node.Memory.Entries }),
 		size("memory.memtable", "", "1/16 of `memory.budget`, 4 MiB to 64 MiB", "Changes gathered in memory before they are written as a sorted file.", func(c *Config) *int64 { return &c.Node.Memory.Memtable }),
@@ -134,6 +141,41 @@ func choice(name, doc string, at func(*Config) *string, words ...string) Key {
 		return nil
 	}
 	return k
+}
+
+func words[T ~string](all []T) (out []string) {
+	for _, w := range all {
+		out = append(out, string(w))
+	}
+	return out
+}
+
+// trusted takes addresses and networks, with commas.
+func trusted(name, doc string, at func(*Config) *[]netip.Prefix) Key {
+	return Key{
+		Name: name, Kind: kindNetworks, Doc: doc,
+		set: func(c *Config, v string) error {
+			*at(c) = nil
+			for one := range strings.SplitSeq(v, ",") {
+				if one = strings.TrimSpace(one); one == "" {
+					continue
+				}
+				p, err := node.ParseTrusted(one)
+				if err != nil {
+					return err
+				}
+				*at(c) = append(*at(c), p)
+			}
+			return nil
+		},
+		get: func(c *Config) string {
+			var all []string
+			for _, p := range *at(c) {
+				all = append(all, p.String())
+			}
+			return strings.Join(all, ",")
+		},
+	}
 }
 
 func number(name, def, derived, doc string, at func(*Config) *int) Key {

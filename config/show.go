@@ -99,5 +99,6 @@ limits:
 
 Sizes are written as 64KiB, 256MiB or 2GiB, durations as 500ms, 10s or 2m. The address of a
 listener is HOST:PORT, a port alone (the host is then that of ` + "`bind`" + `), ` + "`on`" + ` or ` + "`off`" + `;
-port 0 takes a free one, and ` + "`DIR/ports.json`" + ` tells which.
+port 0 takes a free one, and ` + "`DIR/ports.json`" + ` tells which. Options of the listener may follow,
+as ` + "`0.0.0.0:5672?maximumConnections=1000`" + ` ([listeners](listeners.md)).
 `

@@ -112,6 +112,3 @@ func (b *budget) earlier(t time.Time) time.Time {
 	}
 	return t
 }
-
-// untouched tells whether nothing was ever read of the bytes granted.
-func (b *budget) untouched(granted int) bool { return b.left.Load() == int64(granted) }

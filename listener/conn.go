@@ -26,6 +26,13 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// unread puts back what was read too far.
+func (c *conn) unread(b []byte) {
+	if c.prefix = append(b[:len(b):len(b)], c.prefix...); len(c.prefix) == 0 {
+		c.prefix = nil
+	}
+}
+
 // Authenticated lifts the budget; see protocol.Authenticated.
 func (c *conn) Authenticated() {
 	if c.base.lift() {

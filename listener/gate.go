@@ -94,6 +94,7 @@ func (g *Gate) Stats() GateStats {
 
 // limitError says which limit turned a connection away, and how to raise it.
 type limitError struct {
+	reason  reason
 	setting string
 	limit   int
 }
@@ -107,7 +108,7 @@ func (g *Gate) enter(b *budget, from netip.Addr) error {
 	if n := g.conns.Add(1); n > int64(g.maxConns) {
 		g.conns.Add(-1)
 		g.refused.Add(1)
-		return &limitError{"limits.max_connections", g.maxConns}
+		return &limitError{overNode, "limits.max_connections", g.maxConns}
 	}
 	victim, err := g.link(b, sourceOf(from))
 	if err != nil {
@@ -132,16 +133,22 @@ func (g *Gate) link(b *budget, source netip.Prefix) (victim *budget, err error) 
 	if g.mu.half >= g.maxHalf {
 		victim = g.greediest().oldest
 		if now.Sub(victim.half.since) < courtesy && victim.half.peer.source == source {
-			return nil, &limitError{"limits.max_half_open", g.maxHalf}
+			return nil, &limitError{overHalfOpen, "limits.max_half_open", g.maxHalf}
 		}
 		g.unlink(victim)
 	}
+	g.append(b, source, now)
+	return victim, nil
+}
+
+// append puts b at the end of its source's list. The lock is held.
+func (g *Gate) append(b *budget, source netip.Prefix, since time.Time) {
 	p := g.mu.peers[source]
 	if p == nil {
 		p = &peer{source: source}
 		g.mu.peers[source] = p
 	}
-	b.half = halfOpen{peer: p, prev: p.last, since: now}
+	b.half = halfOpen{peer: p, prev: p.last, since: since}
 	if p.last == nil {
 		p.oldest = b
 	} else {
@@ -150,7 +157,19 @@ func (g *Gate) link(b *budget, source netip.Prefix) (victim *budget, err error) 
 	p.last = b
 	p.n++
 	g.mu.half++
-	return victim, nil
+}
+
+// rehome counts b as one of the client's that a proxy speaks for, so that who
+// comes through one proxy is not one source.
+func (g *Gate) rehome(b *budget, from netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b.half.peer == nil {
+		return
+	}
+	since := b.half.since
+	g.unlink(b)
+	g.append(b, sourceOf(from), since)
 }
 
 // greediest returns the peer with most half-open connections, among equals the

@@ -40,15 +40,15 @@ func (l *limiter) allow() (suppressed int64, ok bool) {
 	return suppressed, true
 }
 
-// loudly returns the logger for one line of a kind that peers can cause as often
-// as they like: it writes nothing when there have been too many.
-func (l *Listener) loudly() *slog.Logger {
+// loudly returns log for one line of a kind that peers can cause as often as they
+// like, or one that writes nothing when there have been too many.
+func (l *Listener) loudly(log *slog.Logger) *slog.Logger {
 	suppressed, ok := l.loud.allow()
 	switch {
 	case !ok:
 		return l.silent
 	case suppressed > 0:
-		return l.log.With("suppressed", suppressed)
+		return log.With("suppressed", suppressed)
 	}
-	return l.log
+	return log
 }

@@ -42,6 +42,7 @@ type Listener struct {
 	failures  atomic.Int64 // failed accepts
 	active    atomic.Int64
 	overspent atomic.Int64 // budgets used up, in bytes or time
+	reasons   tally
 
 	mu struct {
 		sync.Mutex
@@ -56,6 +57,8 @@ type Stats struct {
 	Refused        int64 // turned away by a limit
 	AcceptFailures int64 // failed accepts, as for want of descriptors
 	Overspent      int64 // closed because their budget before login was used up
+	// Reasons counts those that were not served to their end by why not.
+	Reasons map[string]int64
 }
 
 // New opens the socket. Connections wait in the system's queue until Run.
@@ -83,6 +86,9 @@ func (l *Listener) Name() string { return l.o.Name }
 // Addr returns the bound address.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
+// MaxConnections is the listener's own limit, 0 if it has none.
+func (l *Listener) MaxConnections() int { return l.o.MaxConnections }
+
 // Close closes the socket of a listener that was never run.
 func (l *Listener) Close() error { return l.ln.Close() }
 
@@ -90,7 +96,7 @@ func (l *Listener) Close() error { return l.ln.Close() }
 func (l *Listener) Stats() Stats {
 	return Stats{
 		Accepted: l.accepted.Load(), Active: l.active.Load(), Refused: l.refused.Load(),
-		AcceptFailures: l.failures.Load(), Overspent: l.overspent.Load(),
+		AcceptFailures: l.failures.Load(), Overspent: l.overspent.Load(), Reasons: l.reasons.counts(),
 	}
 }
 
@@ -136,7 +142,7 @@ func (l *Listener) accept(ctx, serving context.Context, conns *sync.WaitGroup) e
 			return fmt.Errorf("accept on %s %s: %w", l.o.Name, l.Addr(), err)
 		default:
 			l.failures.Add(1)
-			l.loudly().Warn("accepting failed and is tried again", "err", err, "dur", pause,
+			l.loudly(l.log).Warn("accepting failed and is tried again", "err", err, "dur", pause,
 				"hint", "if descriptors ran out, raise the limit of open files (ulimit -n, LimitNOFILE=)")
 			select {
 			case <-ctx.Done():
@@ -173,14 +179,18 @@ func (l *Listener) admit(serving context.Context, c net.Conn, conns *sync.WaitGr
 	if err != nil {
 		_ = c.Close()
 		l.refused.Add(1)
-		l.loudly().Warn("connection refused", "peer", in.Peer, "err", err)
+		if limit, ok := errors.AsType[*limitError](err); ok {
+			l.reasons.add(limit.reason)
+		}
+		l.loudly(l.log).Warn("connection refused", "peer", in.Peer, "err", err)
 		return
 	}
 	l.mu.Lock()
 	l.mu.conns[b] = struct{}{}
 	l.mu.Unlock()
 	conns.Go(func() {
-		l.report(b, in, l.serve(serving, b, in))
+		in, err := l.serve(serving, b, in)
+		l.report(b, in, err)
 		_ = c.Close()
 		l.mu.Lock()
 		delete(l.mu.conns, b)
@@ -194,7 +204,7 @@ func (l *Listener) admit(serving context.Context, c net.Conn, conns *sync.WaitGr
 func (l *Listener) enter(b *budget, from netip.Addr) error {
 	if n := l.active.Add(1); l.o.MaxConnections > 0 && n > int64(l.o.MaxConnections) {
 		l.active.Add(-1)
-		return &limitError{"limits.max_connections_per_listener", l.o.MaxConnections}
+		return &limitError{overListener, "limits.max_connections_per_listener", l.o.MaxConnections}
 	}
 	if err := l.o.Gate.enter(b, from); err != nil {
 		l.active.Add(-1)
@@ -203,23 +213,42 @@ func (l *Listener) enter(b *budget, from netip.Addr) error {
 	return nil
 }
 
-// serve finds out what the peer speaks and hands the connection over.
-func (l *Listener) serve(ctx context.Context, b *budget, in protocol.Info) error {
+// serve finds out who the peer is and what it speaks and hands the connection
+// over. It returns what it found out.
+func (l *Listener) serve(ctx context.Context, b *budget, in protocol.Info) (protocol.Info, error) {
 	c := &conn{Conn: b, base: b, gate: l.o.Gate}
+	in.Anonymous = l.o.Anonymous
+	if l.o.Proxy.on() {
+		if err := l.lookThrough(c, &in); err != nil {
+			return in, err
+		}
+	}
 	if l.o.TLS != nil {
 		var err error
 		if c, in.TLS, err = l.secure(ctx, c); err != nil {
-			return err
+			return in, err
+		}
+		if in.TLS != nil && len(in.TLS.VerifiedChains) > 0 {
+			in.CertUser = userOf(in.TLS.PeerCertificates[0], l.o.CertUser)
 		}
 	}
 	f, prefix, err := sniff(c, l.o.Frontends)
 	if err != nil {
-		return err
+		return in, l.explained(err)
 	}
-	c.prefix = prefix
+	c.unread(prefix)
 	b.served.Store(true)
 	l.log.Debug("connection opened", "peer", in.Peer, "proto", f.Name())
-	return f.Serve(ctx, c, in)
+	return in, f.Serve(ctx, c, in)
+}
+
+// explained says of a header of the PROXY protocol why it is not believed, where
+// others are.
+func (l *Listener) explained(err error) error {
+	if alien, ok := errors.AsType[*errForeign](err); ok && alien.proxy && l.o.Proxy.on() {
+		return errUntrusted
+	}
+	return err
 }
 
 // secure speaks TLS, or, on a listener that takes plain connections too, only if
@@ -227,20 +256,20 @@ func (l *Listener) serve(ctx context.Context, b *budget, in protocol.Info) error
 func (l *Listener) secure(ctx context.Context, c *conn) (*conn, *tls.ConnectionState, error) {
 	if l.o.PlainToo {
 		secured, prefix, err := sniffTLS(c)
-		if c.prefix = prefix; err != nil || !secured {
+		if c.unread(prefix); err != nil || !secured {
 			return c, nil, err
 		}
 	}
+	before, silent := c.base.left.Load(), len(c.prefix) == 0
 	t := tls.Server(c, l.o.TLS)
 	if err := t.HandshakeContext(ctx); err != nil {
-		if c.base.untouched(l.o.LoginBytes) && quiet(err) {
+		if silent && c.base.left.Load() == before && quiet(err) {
 			return nil, nil, errSilent
 		}
-		var header tls.RecordHeaderError
-		if errors.As(err, &header) {
-			return nil, nil, &errForeign{"a plain protocol", "this listener expects TLS"}
+		if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+			return nil, nil, l.explained(notTLS(header.RecordHeader[:]))
 		}
-		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, nil, &tlsError{err}
 	}
 	state := t.ConnectionState()
 	return &conn{Conn: t, base: c.base, gate: c.gate}, &state, nil
@@ -249,26 +278,63 @@ func (l *Listener) secure(ctx context.Context, c *conn) (*conn, *tls.ConnectionS
 // report logs how a connection ended, each kind at the level at which somebody
 // wants to read it.
 func (l *Listener) report(b *budget, in protocol.Info, err error) {
-	var alien *errForeign
-	loggedIn := b.lifted.Load()
+	why, loggedIn := l.reason(b, err), b.lifted.Load()
+	if why != noReason {
+		l.reasons.add(why)
+	}
+	log := l.log
+	if in.Proxy.IsValid() {
+		log = log.With("proxy", in.Proxy)
+	}
+	switch why {
+	case evictedHalfOpen:
+		l.loudly(log).Warn("connection closed before login to make room for others", "peer", in.Peer,
+			"hint", "raise the limit with --set limits.max_half_open=N")
+		return
+	case foreignProtocol:
+		l.loudly(log).Info("connection closed, it speaks another protocol", "peer", in.Peer, "err", err)
+		return
+	case untrustedProxy, wrongProxyHeader:
+		l.loudly(log).Warn("connection closed, the PROXY protocol is not used as agreed", "peer", in.Peer, "err", err)
+		return
+	case overBudget:
+		l.overspent.Add(1)
+		l.loudly(log).Info("connection closed before login, its budget is used up", "peer", in.Peer, "err", err)
+		return
+	}
 	switch {
 	case err == nil:
-		l.log.Debug("connection ended", "peer", in.Peer)
+		log.Debug("connection ended", "peer", in.Peer)
 	case errors.Is(err, errSilent):
-		l.log.Debug("connection closed by the peer before it said anything", "peer", in.Peer)
-	case b.evicted.Load():
-		l.loudly().Warn("connection closed before login to make room for others", "peer", in.Peer,
-			"hint", "raise the limit with --set limits.max_half_open=N")
-	case errors.As(err, &alien):
-		l.loudly().Info("connection closed, it speaks another protocol", "peer", in.Peer, "err", alien)
-	case !loggedIn && (errors.Is(err, errBudget) || errors.Is(err, os.ErrDeadlineExceeded)):
-		l.overspent.Add(1)
-		l.loudly().Info("connection closed before login, its budget is used up", "peer", in.Peer, "err", err)
+		log.Debug("connection closed by the peer before it said anything", "peer", in.Peer)
 	case !loggedIn:
-		l.loudly().Info("connection ended before login", "peer", in.Peer, "err", err)
+		l.loudly(log).Info("connection ended before login", "peer", in.Peer, "err", err)
 	default:
-		l.log.Info("connection ended", "peer", in.Peer, "err", err)
+		log.Info("connection ended", "peer", in.Peer, "err", err)
 	}
+}
+
+// reason tells why a connection ended, as far as it is this package's doing.
+func (l *Listener) reason(b *budget, err error) reason {
+	switch {
+	case err == nil:
+		return noReason
+	case b.evicted.Load():
+		return evictedHalfOpen
+	case !b.lifted.Load() && (errors.Is(err, errBudget) || errors.Is(err, os.ErrDeadlineExceeded)):
+		return overBudget
+	case errors.Is(err, errUntrusted):
+		return untrustedProxy
+	case errors.Is(err, errNoProxy), errors.Is(err, errBadProxy):
+		return wrongProxyHeader
+	}
+	if _, ok := errors.AsType[*errForeign](err); ok {
+		return foreignProtocol
+	}
+	if _, ok := errors.AsType[*tlsError](err); ok {
+		return failedTLS
+	}
+	return noReason
 }
 
 // closeConns closes the connections; with onlyUnserved those that no frontend

@@ -47,6 +47,15 @@ type Options struct {
 	TLS *tls.Config
 	// PlainToo lets connections in that do not speak TLS.
 	PlainToo bool
+	// CertUser says which part of a client's certificate names the user.
+	// Default: the distinguished name.
+	CertUser CertUser
+	// Anonymous, when set, is the user that a client may be without showing
+	// anything (SASL ANONYMOUS).
+	Anonymous string
+	// Proxy says whose headers of the PROXY protocol are believed. Default:
+	// nobody's.
+	Proxy Proxy
 	// Gate holds the limits this listener shares with the node's others.
 	Gate *Gate
 	// MaxConnections bounds the connections of this listener alone.
@@ -99,6 +108,9 @@ func (o Options) Validate() error {
 	fault(o.Name == "", "has no name")
 	fault(len(o.Frontends) == 0, "serves no protocol")
 	fault(o.Gate == nil, "has no gate")
+	if err := o.Proxy.Validate(); err != nil {
+		fault(true, "%w", err)
+	}
 	fault(o.MaxConnections < 0, "max connections is %d, must not be negative", o.MaxConnections)
 	fault(o.LoginBytes < 0, "login bytes is %d, must not be negative", o.LoginBytes)
 	fault(o.LoginTime < 0, "login time is %s, must not be negative", o.LoginTime)

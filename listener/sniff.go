@@ -11,7 +11,10 @@ import (
 )
 
 // errForeign says that a peer spoke something this listener does not serve.
-type errForeign struct{ what, hint string }
+type errForeign struct {
+	what, hint string
+	proxy      bool // it is a header of the PROXY protocol
+}
 
 func (e *errForeign) Error() string { return fmt.Sprintf("the peer speaks %s: %s", e.what, e.hint) }
 
@@ -37,7 +40,7 @@ func (f foreign) magic() []string {
 	case foreignHTTP:
 		return []string{"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "CONNECT ", "PRI * HTTP/2"}
 	default:
-		return []string{"PROXY ", "\r\n\r\n\x00\r\nQUIT\n"}
+		return []string{proxyV1, proxyV2}
 	}
 }
 
@@ -45,12 +48,21 @@ func (f foreign) magic() []string {
 func (f foreign) refusal() *errForeign {
 	switch f {
 	case foreignTLS:
-		return &errForeign{"TLS", "this listener is plain; connect without TLS, or to the TLS listener"}
+		return &errForeign{what: "TLS", hint: "this listener is plain; connect without TLS, or to the TLS listener"}
 	case foreignHTTP:
-		return &errForeign{"HTTP", "this is a messaging port; the management address is another one"}
+		return &errForeign{what: "HTTP", hint: "this is a messaging port; the management address is another one"}
 	default:
-		return &errForeign{"the PROXY protocol", "this listener does not expect it; turn it off in the load balancer"}
+		return &errForeign{what: "the PROXY protocol", hint: "this listener does not expect it; turn it off in the load balancer, or set proxy_protocol.mode", proxy: true}
 	}
+}
+
+// notTLS says what came where TLS was expected, of whose first bytes header is
+// what TLS took for a header.
+func notTLS(header []byte) error {
+	if foreignProxy.match(header) != protocol.No {
+		return foreignProxy.refusal()
+	}
+	return &errForeign{what: "a plain protocol", hint: "this listener expects TLS"}
 }
 
 // match tells whether prefix is this foreign protocol.
@@ -95,7 +107,7 @@ func choose(fronts []protocol.Frontend, prefix []byte) (f protocol.Frontend, und
 		// version it does speak.
 		return fronts[0], false, nil
 	}
-	return nil, false, &errForeign{"an unknown protocol", "none of those served here begins with these bytes"}
+	return nil, false, &errForeign{what: "an unknown protocol", hint: "none of those served here begins with these bytes"}
 }
 
 // sniff reads from c until it is clear who gets it, and returns what it read.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -31,36 +32,27 @@ type TLS struct {
 	ClientAuth ClientAuth
 }
 
-// recheck is how long a certificate read from its files is taken as fresh.
+// recheck is how long what was read from the files is taken as fresh.
 const recheck = 10 * time.Second
 
+// tlsError is why a handshake failed.
+type tlsError struct{ err error }
+
+func (e *tlsError) Error() string { return "TLS handshake: " + e.err.Error() }
+func (e *tlsError) Unwrap() error { return e.err }
+
 // Config reads the files and returns what Options.TLS wants: at least TLS 1.2,
-// Go's choice of suites, no renegotiation. A certificate that changes on disk is
-// taken up within seconds, without a restart; a broken one is logged and the old
-// one kept.
+// Go's choice of suites, no renegotiation. Files that change on disk, the
+// authorities too, are taken up within seconds, without a restart; broken ones
+// are logged and the old ones kept. Who is connected stays connected.
 func (t TLS) Config(clock Clock, log *slog.Logger) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch t.ClientAuth {
-	case ClientAuthNone, "":
-	case ClientAuthOffer:
-		c.ClientAuth = tls.VerifyClientCertIfGiven
-	case ClientAuthRequire:
-		c.ClientAuth = tls.RequireAndVerifyClientCert
+	case ClientAuthNone, "", ClientAuthOffer, ClientAuthRequire:
 	default:
 		return nil, fmt.Errorf("client auth is %q, must be none, offer or require", t.ClientAuth)
 	}
-	if c.ClientAuth != tls.NoClientCert {
-		if t.CA == "" {
-			return nil, fmt.Errorf("client auth is %q, which needs a CA file", t.ClientAuth)
-		}
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read CA file: %w", err)
-		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file %s holds no certificate", t.CA)
-		}
+	if t.asks() && t.CA == "" {
+		return nil, fmt.Errorf("client auth is %q, which needs a CA file", t.ClientAuth)
 	}
 	if clock == nil {
 		clock = machineClock{}
@@ -69,14 +61,55 @@ func (t TLS) Config(clock Clock, log *slog.Logger) (*tls.Config, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	k := &keeper{files: t, clock: clock, log: log}
-	if err := k.load(); err != nil {
+	first, err := k.load()
+	if err != nil {
 		return nil, err
 	}
-	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.current(), nil }
+	outer := first.Clone()
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return k.current(), nil }
+	return outer, nil
+}
+
+// asks tells whether clients are asked for a certificate.
+func (t TLS) asks() bool { return t.ClientAuth == ClientAuthOffer || t.ClientAuth == ClientAuthRequire }
+
+// paths are the files that matter.
+func (t TLS) paths() []string {
+	if t.asks() {
+		return []string{t.Cert, t.Key, t.CA}
+	}
+	return []string{t.Cert, t.Key}
+}
+
+// read makes a configuration of what the files hold now.
+func (t TLS) read() (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+	if !t.asks() {
+		return c, nil
+	}
+	// A session resumed later would skip the look at the client's certificate,
+	// also when its authority has gone.
+	c.SessionTicketsDisabled = true
+	c.ClientAuth = tls.VerifyClientCertIfGiven
+	if t.ClientAuth == ClientAuthRequire {
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	pem, err := os.ReadFile(t.CA)
+	if err != nil {
+		return nil, fmt.Errorf("read CA file: %w", err)
+	}
+	c.ClientCAs = x509.NewCertPool()
+	if !c.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("CA file %s holds no certificate", t.CA)
+	}
 	return c, nil
 }
 
-// A keeper holds a certificate and follows its files.
+// A keeper holds what was read from the files and follows them.
 type keeper struct {
 	files TLS
 	clock Clock
@@ -84,61 +117,65 @@ type keeper struct {
 
 	mu struct {
 		sync.Mutex
-		cert    *tls.Certificate
-		written [2]time.Time // of the files, when they were read
+		config  *tls.Config
+		written []time.Time // of the files, when they were read
 		checked time.Time
 	}
 }
 
-// current returns the certificate, read anew if its files changed.
-func (k *keeper) current() *tls.Certificate {
+// current returns the configuration, read anew if its files changed.
+func (k *keeper) current() *tls.Config {
 	now := k.clock.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now.Sub(k.mu.checked) >= recheck {
-		k.mu.checked = now
-		if written, err := k.written(); err != nil || written != k.mu.written {
-			if err == nil {
-				err = k.loadLocked(written)
-			}
-			if err != nil {
-				k.log.Warn("the changed certificate is not usable, the old one is kept", "err", err)
-			} else {
-				k.log.Info("certificate read anew", "path", k.files.Cert)
-			}
-		}
+	if now.Sub(k.mu.checked) < recheck {
+		return k.mu.config
 	}
-	return k.mu.cert
+	k.mu.checked = now
+	written, err := k.written()
+	if err == nil && slices.Equal(written, k.mu.written) {
+		return k.mu.config
+	}
+	if err == nil {
+		err = k.loadLocked(written)
+	}
+	if err != nil {
+		k.log.Warn("the changed certificate is not usable, the old one is kept", "err", err)
+	} else {
+		k.log.Info("certificate read anew", "path", k.files.Cert)
+	}
+	return k.mu.config
 }
 
-func (k *keeper) load() error {
+func (k *keeper) load() (*tls.Config, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	written, err := k.written()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	k.mu.checked = k.clock.Now()
-	return k.loadLocked(written)
+	err = k.loadLocked(written)
+	return k.mu.config, err
 }
 
-func (k *keeper) loadLocked(written [2]time.Time) error {
-	cert, err := tls.LoadX509KeyPair(k.files.Cert, k.files.Key)
+func (k *keeper) loadLocked(written []time.Time) error {
+	config, err := k.files.read()
 	if err != nil {
-		return fmt.Errorf("read certificate: %w", err)
+		return err
 	}
-	k.mu.cert, k.mu.written = &cert, written
+	k.mu.config, k.mu.written = config, written
 	return nil
 }
 
-func (k *keeper) written() (w [2]time.Time, err error) {
-	for i, name := range []string{k.files.Cert, k.files.Key} {
+func (k *keeper) written() (w []time.Time, err error) {
+	for _, name := range k.files.paths() {
 		st, serr := os.Stat(name)
 		if serr != nil {
 			err = errors.Join(err, fmt.Errorf("certificate file: %w", serr))
 			continue
 		}
-		w[i] = st.ModTime()
+		w = append(w, st.ModTime())
 	}
 	return w, err
 }

@@ -7,9 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -178,11 +181,11 @@ func TestTLSReload(t *testing.T) {
 	}
 	name := func() string {
 		t.Helper()
-		c, err := config.GetCertificate(nil)
+		c, err := config.GetConfigForClient(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.Leaf.Subject.CommonName
+		return c.Certificates[0].Leaf.Subject.CommonName
 	}
 	touch := func(when time.Time) {
 		for _, f := range []string{files.Cert, files.Key} {
@@ -206,6 +209,110 @@ func TestTLSReload(t *testing.T) {
 	clock.now = clock.now.Add(recheck)
 	if got := name(); got != "second" {
 		t.Errorf("served %s after the certificate broke", got)
+	}
+}
+
+// An authority changed on disk decides about the next client; who is connected
+// stays.
+func TestTLSReloadOfAuthorities(t *testing.T) {
+	dirs := [2]string{t.TempDir(), t.TempDir()}
+	files := writeCert(t, dirs[0], "server")
+	var pairs [2]tls.Certificate
+	for i, dir := range dirs {
+		if i == 1 {
+			writeCert(t, dir, "other")
+		}
+		var err error
+		if pairs[i], err = tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files.CA, files.ClientAuth = filepath.Join(t.TempDir(), "ca.pem"), ClientAuthRequire
+	trust := func(i int, when time.Time) {
+		t.Helper()
+		pem, err := os.ReadFile(filepath.Join(dirs[i], "cert.pem"))
+		if err == nil {
+			err = errors.Join(os.WriteFile(files.CA, pem, 0o600), os.Chtimes(files.CA, when, when))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	trust(0, time.Unix(1000, 0))
+	clock := &manual{now: time.Unix(1000, 0)}
+	config, err := files.Config(clock, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos := make(chan protocol.Info, 2)
+	r := start(t, Options{TLS: config, CertUser: CertUserCN, Frontends: []protocol.Frontend{&echo{magic: "ECHO", infos: infos}}})
+	cache := tls.NewLRUClientSessionCache(1)
+	as := func(i int) *client {
+		return r.dialTLS(&tls.Config{InsecureSkipVerify: true, Certificates: pairs[i : i+1], ClientSessionCache: cache, ServerName: "s"})
+	}
+	before := as(0)
+	before.say("ECHO")
+	if in := <-infos; in.CertUser != "server" {
+		t.Errorf("certificate of %q", in.CertUser)
+	}
+	as(1).closed()
+
+	trust(1, time.Unix(2000, 0))
+	clock.now = clock.now.Add(recheck)
+	after := as(1)
+	after.say("ECHO")
+	if in := <-infos; in.CertUser != "other" {
+		t.Errorf("certificate of %q", in.CertUser)
+	}
+	as(0).closed()
+	before.say("still here")
+	eventually(t, "counted", func() bool { return r.Stats().Reasons["tls"] == 2 })
+}
+
+// Which user a certificate names. It names none where it is ambiguous.
+func TestCertUser(t *testing.T) {
+	uri, err := url.Parse("spiffe://org/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := func(parts ...string) (s pkix.RDNSequence) {
+		oids := map[string]asn1.ObjectIdentifier{"CN": {2, 5, 4, 3}, "O": {2, 5, 4, 10}}
+		for _, p := range parts {
+			kind, value, _ := strings.Cut(p, "=")
+			s = append(s, pkix.RelativeDistinguishedNameSET{{Type: oids[kind], Value: value}})
+		}
+		return s
+	}
+	for _, tc := range []struct {
+		subject pkix.RDNSequence
+		want    map[CertUser]string
+	}{
+		{subject("CN=app", "O=client"), map[CertUser]string{CertUserDN: "O=client,CN=app", CertUserCN: "app", "": "O=client,CN=app"}},
+		{subject("O=client", "CN=app"), map[CertUser]string{CertUserDN: "CN=app,O=client"}},
+		{subject("CN=app,O=admin"), map[CertUser]string{CertUserDN: `CN=app\,O=admin`, CertUserCN: "app,O=admin"}},
+		{subject("CN=a", "CN=b"), map[CertUser]string{CertUserDN: "CN=b,CN=a", CertUserCN: ""}},
+		{subject("CN=a\x00b"), map[CertUser]string{CertUserCN: ""}},
+		{subject(), map[CertUser]string{
+			CertUserDN: "", CertUserCN: "", CertUserSANDNS: "app.example.org", CertUserSANEmail: "app@example.org", CertUserSANURI: "spiffe://org/app",
+		}},
+	} {
+		raw, err := asn1.Marshal(tc.subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert := &x509.Certificate{
+			RawSubject: raw, DNSNames: []string{"app.example.org", "b"}, EmailAddresses: []string{"app@example.org"}, URIs: []*url.URL{uri},
+		}
+		for from, want := range tc.want {
+			if got := userOf(cert, from); got != want {
+				t.Errorf("%s of %s: %q, want %q", from, tc.subject, got, want)
+			}
+		}
+	}
+	for _, from := range CertUsers() {
+		if got := userOf(&x509.Certificate{}, from); got != "" {
+			t.Errorf("%s of nothing: %q", from, got)
+		}
 	}
 }
 

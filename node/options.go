@@ -35,6 +35,11 @@ type Options struct {
 	Listen []Listen
 	// TLS is the certificate of the listeners that speak TLS.
 	TLS listener.TLS
+	// CertUser is which part of a client's certificate names the user. Default:
+	// the distinguished name.
+	CertUser listener.CertUser
+	// Proxy says whose headers of the PROXY protocol are believed.
+	Proxy listener.Proxy
 	// Shards is how many shards the node's durable queues are spread over.
 	// Default: 2.
 	Shards int
@@ -75,6 +80,14 @@ type Listen struct {
 	Protocol string
 	// Addr is host:port; port 0 takes a free one.
 	Addr string
+	// MaxConnections bounds this listener's connections. Default:
+	// Limits.MaxConnectionsPerListener.
+	MaxConnections int
+	// Anonymous, when set, is the user that clients of this listener may be
+	// without showing anything.
+	Anonymous string
+	// Proxy is whether clients come through proxies. Default: Options.Proxy.Mode.
+	Proxy listener.ProxyMode
 }
 
 // Memory divides a node's memory.
@@ -264,6 +277,9 @@ func (o Options) listenFaults() (faults []error) {
 		}
 		seen[l.Protocol] = true
 		if _, err := SplitAddr(l.Addr); err != nil {
+			faults = append(faults, fmt.Errorf("listen: %s: %w", p.Name, err))
+		}
+		if _, err := o.listenerOptions(l); err != nil {
 			faults = append(faults, fmt.Errorf("listen: %s: %w", p.Name, err))
 		}
 		if p.TLS && (o.TLS.Cert == "" || o.TLS.Key == "") {

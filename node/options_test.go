@@ -9,7 +9,7 @@ func good() Options {
 	return Options{
 		Name: "rabbit@node-01", DataDir: "d", SegmentBytes: 64 << 20,
 		Memory: Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 32 << 20, Cache: 32 << 20},
-		Listen: []Listen{{"amqp", "127.0.0.1:0"}},
+		Listen: []Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
 	}
 }
 

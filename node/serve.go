@@ -41,14 +41,14 @@ func (n *Node) listen(ctx context.Context) error {
 	}
 	for _, want := range n.o.Listen {
 		p, _ := LookupProtocol(want.Protocol)
-		o := listener.Options{
-			Name: p.Name, Addr: want.Addr, Frontends: fronts, Gate: gate, MaxConnections: l.MaxConnectionsPerListener,
-			LoginBytes: l.LoginBytes, LoginTime: l.LoginTime, Grace: n.o.Grace,
-			Network: n.o.Network, Clock: n.o.Clock, Logger: n.log,
+		o, err := n.o.listenerOptions(want)
+		if err != nil {
+			closeAll()
+			return err
 		}
+		o.Frontends, o.Gate, o.Logger = fronts, gate, n.log
 		if p.TLS || p.Name == "auto" && n.o.TLS.Cert != "" {
 			if config == nil {
-				var err error
 				if config, err = n.o.TLS.Config(n.o.Clock, n.log); err != nil {
 					closeAll()
 					return err

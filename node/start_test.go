@@ -40,10 +40,10 @@ func TestFailingStarts(t *testing.T) {
 			}
 		}, ErrDataDir, "file"},
 		{"address in use", func(_ *testing.T, o *Options) {
-			o.Listen = append(o.Listen, Listen{"auto", taken.Addr().String()})
+			o.Listen = append(o.Listen, Listen{Protocol: "auto", Addr: taken.Addr().String()})
 		}, ErrAddress, "address already in use"},
 		{"certificate missing", func(_ *testing.T, o *Options) {
-			o.Listen, o.TLS = []Listen{{"amqps", "127.0.0.1:0"}}, listener.TLS{Cert: "no-such-cert.pem", Key: "no-such-key.pem"}
+			o.Listen, o.TLS = []Listen{{Protocol: "amqps", Addr: "127.0.0.1:0"}}, listener.TLS{Cert: "no-such-cert.pem", Key: "no-such-key.pem"}
 		}, os.ErrNotExist, "no-such-cert.pem"},
 		{"socket", func(t *testing.T, o *Options) { // its name is taken by a directory that is not empty
 			if err := os.MkdirAll(filepath.Join(o.DataDir, "warren.sock", "x"), 0o700); err != nil {
@@ -252,7 +252,7 @@ func TestListenerEnds(t *testing.T) {
 	broken := make(chan struct{})
 	o := testOptions(t, t.TempDir(), vfs.NewMem())
 	o.Network = brokenNetwork{broken}
-	o.Listen = append(o.Listen, Listen{"auto", "127.0.0.1:0"})
+	o.Listen = append(o.Listen, Listen{Protocol: "auto", Addr: "127.0.0.1:0"})
 	r := start(t, o)
 	r.cancel = nil // it ends by itself
 	close(broken)

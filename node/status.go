@@ -38,6 +38,7 @@ func (n *Node) Status(context.Context) (admin.Status, error) {
 	st.Disk = admin.Disk{Log: int64(log.Bytes), Segments: int64(log.Segments + log.Free), State: int64(kept.DiskBytes)}
 	n.addShards(&st, v)
 	n.addLimiting(&st, b)
+	n.addListeners(&st)
 	return st, nil
 }
 

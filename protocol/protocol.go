@@ -38,6 +38,14 @@ type Info struct {
 	Listener    string // the name of the listener, as "amqp"
 	Peer, Local netip.AddrPort
 	TLS         *tls.ConnectionState // nil without TLS; the handshake is complete
+	// Proxy is the trusted proxy through which the peer came, if it did.
+	Proxy netip.AddrPort
+	// CertUser is the user whom the peer's verified certificate names, "" if
+	// there is none: SASL EXTERNAL logs in as that user.
+	CertUser string
+	// Anonymous is the user that this listener lets anybody be, "" if none: SASL
+	// ANONYMOUS logs in as that user.
+	Anonymous string
 }
 
 // A Frontend speaks one wire protocol.

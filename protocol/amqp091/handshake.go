@@ -21,7 +21,37 @@ const (
 	compatVersion = "4.0.5"
 )
 
-const mechanisms = "PLAIN AMQPLAIN"
+// mechanisms are those that this peer may log in by.
+func (c *conn) mechanisms() string {
+	m := "PLAIN AMQPLAIN"
+	if c.in.CertUser != "" {
+		m += " EXTERNAL"
+	}
+	if c.in.Anonymous != "" {
+		m += " ANONYMOUS"
+	}
+	return m
+}
+
+// credentials reads what a peer shows by a mechanism that it was offered.
+func (c *conn) credentials(m *wire.ConnectionStartOK) (cred wire.Credentials, proven bool, err error) {
+	switch {
+	case m.Mechanism == "PLAIN":
+		cred, err = wire.ParsePlain([]byte(m.Response))
+	case m.Mechanism == "AMQPLAIN":
+		cred, err = wire.ParseAMQPlain([]byte(m.Response))
+	case m.Mechanism == "EXTERNAL" && c.in.CertUser != "":
+		return wire.Credentials{User: c.in.CertUser}, true, nil
+	case m.Mechanism == "ANONYMOUS" && c.in.Anonymous != "":
+		return wire.Credentials{User: c.in.Anonymous}, true, nil
+	default:
+		err = &wire.Error{
+			Code: wire.CodeCommandInvalid, Method: wire.IDConnectionStartOK,
+			Text: fmt.Sprintf("unknown authentication mechanism '%.64s'", m.Mechanism),
+		}
+	}
+	return cred, false, err
+}
 
 func (c *conn) start() {
 	yes := wire.Bool(true)
@@ -38,7 +68,7 @@ func (c *conn) start() {
 	}
 	o := &c.f.o
 	c.send(&wire.ConnectionStart{
-		VersionMajor: 0, VersionMinor: 9, Mechanisms: mechanisms, Locales: "en_US",
+		VersionMajor: 0, VersionMinor: 9, Mechanisms: c.mechanisms(), Locales: "en_US",
 		ServerProperties: wire.Table{
 			{Key: "capabilities", Value: wire.TableOf(caps)},
 			{Key: "cluster_name", Value: wire.String(o.ClusterName)},
@@ -102,19 +132,7 @@ func (c *conn) startOK(args []byte) error {
 	if err := m.Decode(args); err != nil {
 		return err
 	}
-	var cred wire.Credentials
-	var err error
-	switch m.Mechanism {
-	case "PLAIN":
-		cred, err = wire.ParsePlain([]byte(m.Response))
-	case "AMQPLAIN":
-		cred, err = wire.ParseAMQPlain([]byte(m.Response))
-	default:
-		return &wire.Error{
-			Code: wire.CodeCommandInvalid, Method: wire.IDConnectionStartOK,
-			Text: fmt.Sprintf("unknown authentication mechanism '%.64s'", m.Mechanism),
-		}
-	}
+	cred, proven, err := c.credentials(&m)
 	if err != nil {
 		return err
 	}
@@ -129,7 +147,7 @@ func (c *conn) startOK(args []byte) error {
 	if v, ok := m.ClientProperties.Get("connection_name"); ok {
 		name, _ = v.Text()
 	}
-	ident, err := c.f.o.Broker.Login(c.ctx, broker.Credentials{User: cred.User, Password: secret.New(string(cred.Password)), Peer: c.in.Peer, Mechanism: m.Mechanism})
+	ident, err := c.f.o.Broker.Login(c.ctx, broker.Credentials{User: cred.User, Password: secret.New(string(cred.Password)), Peer: c.in.Peer, Mechanism: m.Mechanism, Proven: proven})
 	if err != nil {
 		return c.refuse(m.Mechanism, cred.User, err)
 	}
