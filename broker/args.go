@@ -10,30 +10,28 @@ import (
 	"github.com/warrenmq/warren/shard"
 )
 
-// Settings returns what a queue's arguments mean to its shard. The arguments
-// were checked when the queue was declared.
+// Settings returns what a queue's arguments and policies mean to its shard. Both
+// were checked when they were set.
 func Settings(q *catalog.Queue) shard.Settings {
 	var s shard.Settings
 	s.AutoDelete = q.AutoDelete
-	if n, ok := intArg(q.Args, "x-message-ttl"); ok {
+	if n, ok := intSetting(q, "x-message-ttl"); ok {
 		s.TTL, s.HasTTL = uint32(n), true
 	}
-	if n, ok := intArg(q.Args, "x-max-length"); ok {
+	if n, ok := intSetting(q, "x-max-length"); ok {
 		s.MaxLength = queue.AtMost(uint64(n))
 	}
-	if n, ok := intArg(q.Args, "x-max-length-bytes"); ok {
+	if n, ok := intSetting(q, "x-max-length-bytes"); ok {
 		s.MaxBytes = queue.AtMost(uint64(n))
 	}
 	if n, ok := intArg(q.Args, "x-max-priority"); ok {
 		s.MaxPriority = uint8(n)
 	}
-	if n, ok := intArg(q.Args, "x-delivery-limit"); ok && n >= 0 {
+	if n, ok := intSetting(q, "x-delivery-limit"); ok && n >= 0 {
 		s.DeliveryLimit = queue.AtMost(uint64(n))
 	}
-	if v, ok := q.Args.Lookup("x-overflow"); ok {
-		if t, _ := v.Text(); t == "reject-publish" {
-			s.Overflow = queue.RejectPublish
-		}
+	if t, _ := textSetting(q, "x-overflow"); t == "reject-publish" {
+		s.Overflow = queue.RejectPublish
 	}
 	if v, ok := q.Args.Lookup("x-single-active-consumer"); ok {
 		s.SingleActive = v.Kind() == message.Bool && v.Bool()

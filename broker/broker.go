@@ -161,6 +161,9 @@ func (b *Broker) Changed(_ *catalog.View, results []catalog.Result) {
 				b.tell(q)
 			}
 		}
+		for _, q := range r.Governed.Queues {
+			b.tell(q)
+		}
 		for _, q := range r.Removed.Queues {
 			b.tell(q)
 		}

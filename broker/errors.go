@@ -55,6 +55,10 @@ const (
 	VHostResource    Resource = "vhost"
 	ExchangeResource Resource = "exchange"
 	QueueResource    Resource = "queue"
+
+	PolicyResource    Resource = "policy"
+	ParameterResource Resource = "parameter"
+	UserResource      Resource = "user"
 )
 
 // An Error is what a broker operation fails with. Protocols translate Kind by

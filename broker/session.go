@@ -2,11 +2,14 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/shard"
 )
@@ -181,6 +184,9 @@ func (s *Session) queue(name string) (*catalog.Queue, error) {
 // do performs a command of the catalog.
 func (s *Session) do(ctx context.Context, cmd catalog.Command, r Resource, name string) (catalog.Result, error) {
 	res, err := s.b.o.Catalog.Do(ctx, cmd)
+	if errors.Is(err, cluster.ErrPolicy) {
+		return res, &Error{Kind: Invalid, Resource: r, Name: name, VHost: s.vhost, Detail: err.Error()}
+	}
 	if err != nil {
 		return res, &Error{Kind: Unavailable, Resource: r, Name: name, VHost: s.vhost, Err: err}
 	}
@@ -202,6 +208,9 @@ func (s *Session) resultError(res *catalog.Result, r Resource, name string) erro
 		e.Kind = Locked
 	case catalog.InUse:
 		e.Kind = InUse
+	case catalog.OverLimit:
+		e.Kind = OverLimit
+		e.Detail = fmt.Sprintf("cannot declare queue '%s': queue limit in vhost '%s' (%d) is reached", name, s.vhost, res.Limit)
 	case catalog.Refused:
 		e.Kind, e.Detail = Reserved, "operation not permitted on "+string(r)+" '"+name+"' in vhost '"+s.vhost+"'"
 	default:
