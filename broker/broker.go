@@ -73,6 +73,7 @@ type Options struct {
 	Incarnation uint64
 	// QueueMemory bounds what memory queues hold; default 256 MiB.
 	QueueMemory int64
+	Limits      NodeLimits
 	// Now returns the wall clock in milliseconds.
 	Now    func() int64
 	Logger *slog.Logger
@@ -84,7 +85,9 @@ type Broker struct {
 	memory memoryGate
 
 	sessions atomic.Uint64 // number given last
-	seed     maphash.Seed  // of route caches
+	census   census
+	limiting sync.Mutex   // a change of a user's limits is under way
+	seed     maphash.Seed // of route caches
 	replies  replies
 
 	mu struct {
@@ -167,6 +170,7 @@ func (b *Broker) Changed(_ *catalog.View, results []catalog.Result) {
 		for _, q := range r.Removed.Queues {
 			b.tell(q)
 		}
+		b.evict(&r.Removed)
 	}
 }
 

@@ -27,6 +27,10 @@ type SessionInfo struct {
 	Protocol string
 	Name     string // as the client calls itself
 	Listener string
+	// End asks the connection to end: its client is told why, where the
+	// protocol can. It is called from any goroutine, also more than once, and
+	// must not block. It may be nil.
+	End func(reason string)
 }
 
 // A Session is one authenticated connection. Its methods may be used by one
@@ -38,6 +42,10 @@ type Session struct {
 	number uint64
 	vhost  string
 	owner  catalog.Session
+
+	// seat is the id of the vhost under which the session is counted, 0 if it
+	// is not, channels how many it opened; the census guards both.
+	seat, channels uint64
 
 	closed  bool
 	orphans []orphan
@@ -88,12 +96,27 @@ func (b *Broker) NewSession(ident Identity, info SessionInfo) *Session {
 // Open has the session use a vhost.
 func (s *Session) Open(_ context.Context, vhost string) error {
 	e := &Error{Resource: VHostResource, Name: vhost, VHost: vhost, User: s.ident.User}
-	if s.b.View().VHost(vhost) == nil {
+	v := s.b.View()
+	h := v.VHost(vhost)
+	if h == nil {
 		e.Kind = NotFound
 		return e
 	}
+	var limits catalog.Limits
+	if u := v.User(s.ident.User); u != nil {
+		limits = u.Limits
+	}
+	if err := s.b.enter(s, h, limits); err != nil {
+		return err
+	}
 	if err := s.b.o.Auth.Access(s.ident.User, vhost); err != nil {
+		s.b.leave(s)
 		e.Kind, e.Err = Denied, err
+		return e
+	}
+	if s.b.View().VHostByID(h.ID) == nil { // deleted before this session could be told
+		s.b.leave(s)
+		e.Kind = NotFound
 		return e
 	}
 	s.vhost = vhost
@@ -124,6 +147,7 @@ func (s *Session) Close() {
 		return
 	}
 	s.closed = true
+	s.b.leave(s)
 	s.b.mu.Lock()
 	delete(s.b.mu.open, s)
 	s.b.mu.Unlock()
@@ -210,7 +234,11 @@ func (s *Session) resultError(res *catalog.Result, r Resource, name string) erro
 		e.Kind = InUse
 	case catalog.OverLimit:
 		e.Kind = OverLimit
-		e.Detail = fmt.Sprintf("cannot declare queue '%s': queue limit in vhost '%s' (%d) is reached", name, s.vhost, res.Limit)
+		where := "vhost '" + s.vhost + "'"
+		if res.Overall {
+			where = "cluster"
+		}
+		e.Detail = fmt.Sprintf("cannot declare queue '%s': queue limit in %s (%d) is reached", name, where, res.Limit)
 	case catalog.Refused:
 		e.Kind, e.Detail = Reserved, "operation not permitted on "+string(r)+" '"+name+"' in vhost '"+s.vhost+"'"
 	default:

@@ -160,7 +160,7 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 		spec.Incarnation = s.b.o.Incarnation
 	}
 	spec.Node = s.b.o.Node
-	res, err := s.do(ctx, &catalog.DeclareQueue{VHost: s.vhost, QueueSpec: spec}, QueueResource, o.Name)
+	res, err := s.do(ctx, &catalog.DeclareQueue{VHost: s.vhost, QueueSpec: spec, Most: s.b.o.Limits.Queues}, QueueResource, o.Name)
 	if err != nil {
 		return QueueInfo{}, err
 	}

@@ -97,6 +97,8 @@ func limitKeys() []Key {
 		sizeInt("limits.frame_size", node.DefaultFrameBytes, "Largest frame agreed with a client.", func(c *Config) *int { return &limits(c).FrameBytes }),
 		size("limits.message_size", formatSize(node.DefaultMessageBytes), "", "Largest message body; at most 128MiB.", func(c *Config) *int64 { return &limits(c).MessageBytes }),
 		number("limits.channels_per_connection", strconv.Itoa(node.DefaultChannels), "", "Channels of one connection.", func(c *Config) *int { return &limits(c).ChannelsPerConnection }),
+		number("limits.max_channels", "0", "", "Channels of all connections together; 0 leaves only the limit of each connection.", func(c *Config) *int { return &limits(c).MaxChannels }),
+		number("limits.max_queues", "0", "", "Queues of the cluster; 0 is no limit.", func(c *Config) *int { return &limits(c).MaxQueues }),
 		duration("limits.heartbeat", node.DefaultHeartbeat, "Heartbeat suggested to clients. Keep it below half of what a load balancer allows an idle connection.", func(c *Config) *time.Duration { return &limits(c).Heartbeat }),
 	}
 }

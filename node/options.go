@@ -112,6 +112,8 @@ type Limits struct {
 	FrameBytes                int           // of a protocol frame; default 128 KiB
 	MessageBytes              int64         // of a message body; default 16 MiB, at most 128 MiB
 	ChannelsPerConnection     int           // default 2,047
+	MaxChannels               int           // of all connections; default: no bound
+	MaxQueues                 int           // of the cluster; default: no bound
 	Heartbeat                 time.Duration // suggested to clients; default 40 s
 }
 
@@ -258,6 +260,8 @@ func (l Limits) faults() (faults []error) {
 	within("frame bytes", int64(l.FrameBytes), 4096, 16<<20)
 	within("message bytes", l.MessageBytes, 1024, MaxMessageBytes)
 	within("channels per connection", int64(l.ChannelsPerConnection), 1, 65535)
+	within("max channels", int64(l.MaxChannels), 1, 1<<31-1)
+	within("max queues", int64(l.MaxQueues), 1, 1<<31-1)
 	within("heartbeat (s)", int64(l.Heartbeat/time.Second), 1, 65535)
 	return faults
 }

@@ -163,7 +163,8 @@ func (n *Node) startBroker() *broker.Broker {
 	b := broker.New(broker.Options{
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
 		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.shares.queueMemory,
-		Now: n.wall, Logger: n.log,
+		Limits: broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
+		Now:    n.wall, Logger: n.log,
 	})
 	n.broker.Store(b)
 	return b

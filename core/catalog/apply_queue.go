@@ -19,6 +19,9 @@ func (x *DeclareQueue) apply(m *Machine) Result {
 	if most, ok := h.Limits.Queues.Set(); ok && uint64(h.QueueCount()) >= most {
 		return Result{Code: OverLimit, Limit: most}
 	}
+	if x.Most != 0 && uint64(m.v.QueueCount()) >= x.Most {
+		return Result{Code: OverLimit, Limit: x.Most, Overall: true}
+	}
 	if lack := m.place(&x.QueueSpec); lack != NoThing {
 		return missing(lack)
 	}

@@ -125,7 +125,8 @@ func (x *SetLimits) apply(m *Machine) Result {
 }
 
 func (x *RemoveUser) apply(m *Machine) Result {
-	if m.v.User(x.Name) == nil {
+	u := m.v.User(x.Name)
+	if u == nil {
 		return missing(AUser)
 	}
 	mine := string(appendText(nil, x.Name))
@@ -139,7 +140,7 @@ func (x *RemoveUser) apply(m *Machine) Result {
 	}
 	m.v.users = m.v.users.delete(x.Name)
 	m.gone(byName(spaceUser, x.Name))
-	return Result{}
+	return Result{Removed: Removed{Users: []*User{u}}}
 }
 
 // find returns the vhost of a permission and the key under which it stands.

@@ -275,6 +275,8 @@ type (
 		VHost string
 		QueueSpec
 		Match
+		// Most is how many queues the cluster may have, 0 for any number.
+		Most uint64
 	}
 	// Match names the policies that govern a new object, as the proposer found
 	// them, or is empty.

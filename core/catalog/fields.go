@@ -182,6 +182,7 @@ func (x *DeclareQueue) fields(c *coder) {
 	c.str(&x.VHost)
 	x.QueueSpec.fields(c)
 	x.Match.fields(c)
+	c.uint(&x.Most)
 }
 
 func (x *UpdateQueue) fields(c *coder) {

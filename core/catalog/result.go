@@ -56,6 +56,7 @@ type Result struct {
 	Exchange *Exchange // made or found
 	Mismatch *Mismatch
 	Limit    uint64 // that is reached
+	Overall  bool   // Limit is the cluster's, not the vhost's
 	Governed Affected
 	Removed  Removed
 }
@@ -74,4 +75,5 @@ type Removed struct {
 	Bindings     []Bound
 	Incarnations []*Incarnation
 	VHosts       []*VHost // with their permissions, policies and parameters
+	Users        []*User  // with their permissions
 }

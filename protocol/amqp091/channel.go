@@ -189,6 +189,7 @@ func (ch *channel) closingFrame(f wire.Frame) error {
 func (ch *channel) remove() {
 	ch.content.drop()
 	delete(ch.c.channels, ch.id)
+	ch.c.session.CloseChannel()
 	if ch.c.last == ch {
 		ch.c.last = nil
 	}

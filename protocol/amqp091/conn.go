@@ -24,7 +24,7 @@ type conn struct {
 	nc     net.Conn
 	in     protocol.Info
 	ctx    context.Context // ends with the connection
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	log    *slog.Logger
 
 	state    state
@@ -110,7 +110,7 @@ func (c *conn) serve() error {
 		c.beat.Stop()
 	}
 	c.finish()
-	c.cancel()
+	c.cancel(nil)
 	if errors.Is(err, errPeerGone) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return nil
@@ -121,12 +121,26 @@ func (c *conn) serve() error {
 // past is a deadline that is over.
 func past() time.Time { return time.Unix(1, 0) }
 
-// goodbye tells the client that the broker stops, and waits for its answer.
+// An endedError is why a connection was asked to end.
+type endedError struct{ reason string }
+
+func (e *endedError) Error() string { return "amqp091: " + e.reason }
+
+// end asks the connection to end, from any goroutine.
+func (c *conn) end(reason string) { c.cancel(&endedError{reason}) }
+
+// goodbye tells the client that the broker stops, or ends this connection, and
+// waits for its answer.
 func (c *conn) goodbye() error {
 	c.dropChannels()
+	reason := "broker forced connection closure with reason 'shutdown'"
+	var ended *endedError
+	if errors.As(context.Cause(c.ctx), &ended) {
+		reason = ended.reason
+	}
 	c.send(&wire.ConnectionClose{
 		ReplyCode: wire.CodeConnectionForced,
-		ReplyText: wire.ReplyText(wire.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'"),
+		ReplyText: wire.ReplyText(wire.CodeConnectionForced, reason),
 	})
 	c.state = closing
 	c.out.wake(c)
@@ -382,6 +396,11 @@ func (c *conn) openChannel(f wire.Frame) error {
 			Code: wire.CodeNotAllowed,
 			Text: fmt.Sprintf("number of channels opened (%d) has reached the negotiated channel_max (%d)", len(c.channels), c.chanMax),
 		}
+	}
+	if err := c.session.OpenChannel(); err != nil {
+		we := hardError(err, id)
+		we.Code = wire.CodeNotAllowed
+		return we
 	}
 	ch := newChannel(c, f.Channel)
 	c.channels[f.Channel] = ch

@@ -92,8 +92,8 @@ func (f *Frontend) Sniff(prefix []byte) protocol.Verdict {
 
 // Serve implements protocol.Frontend.
 func (f *Frontend) Serve(ctx context.Context, nc net.Conn, in protocol.Info) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	c := &conn{f: f, nc: nc, in: in, ctx: ctx, cancel: cancel, frameMax: wire.FrameMinSize, log: f.o.Logger}
 	c.out.drained.L = &c.out.Mutex
 	c.out.pool = &f.pages

@@ -151,7 +151,7 @@ func (c *conn) startOK(args []byte) error {
 	if err != nil {
 		return c.refuse(m.Mechanism, cred.User, err)
 	}
-	c.session = c.f.o.Broker.NewSession(ident, broker.SessionInfo{Peer: c.in.Peer, Protocol: "AMQP 0-9-1", Name: name, Listener: c.in.Listener})
+	c.session = c.f.o.Broker.NewSession(ident, broker.SessionInfo{Peer: c.in.Peer, Protocol: "AMQP 0-9-1", Name: name, Listener: c.in.Listener, End: c.end})
 	protocol.Authenticated(c.nc)
 	c.closeBy(openTimeout) // the budget before login is lifted, the handshake goes on
 	c.state = wantTuneOK
@@ -250,6 +250,8 @@ func (c *conn) open(args []byte) error {
 		var be *broker.Error
 		if errors.As(err, &be) {
 			switch be.Kind {
+			case broker.OverLimit:
+				we.Code = wire.CodeNotAllowed
 			case broker.NotFound:
 				we.Code, we.Text = wire.CodeNotAllowed, fmt.Sprintf("vhost %s not found", m.VirtualHost)
 			case broker.Denied:
