@@ -12,8 +12,9 @@ import (
 //
 //	bodies…                 the stored messages of the batch, one behind the other
 //	index                   of the batch, if there is one:
-//	  node u64 | incarnation u64 | number u64 | floor u64 | revision u64 | count u32 | 0 u32
-//	  count × item          32 bytes each, see Item
+//	  node u64 | incarnation u64 | number u64 | floor u64 | revision u64 | items u32 | origins u32
+//	  items × item          32 bytes each, see Item
+//	  origins × origin      32 bytes each, see letters.go
 //	section                 of the leader, if there is one:
 //	  term u64 | stamp i64 | commands… (see section.go)
 //	footer                  12 bytes
@@ -52,15 +53,17 @@ const (
 	ItemSame
 	// ItemRefused says that the leader refused the publish for this queue.
 	ItemRefused
-	itemFlags = ItemHasTTL | ItemSame | ItemRefused
+	// ItemPosted says that what was refused goes to the queue's outbox.
+	ItemPosted
+	itemFlags = ItemHasTTL | ItemSame | ItemRefused | ItemPosted
 )
 
 // An Item of a batch is one publish for one queue:
 //
-//	queue u64 | offset u32 | length u32 | size u32 | ttl u32 | priority u8 | flags u8 | acquired u16 | failed u16 | 0 u16
+//	queue u64 | offset u32 | length u32 | size u32 | ttl u32 | priority u8 | flags u8 | acquired u16 | failed u16 | origin u16
 //
 // Offset and length say where the stored message is; size is what it counts in
-// the queue's bytes.
+// the queue's bytes; origin counts the batch's origins from 1, 0 is none.
 type Item struct {
 	Queue    uint64
 	Off, Len uint32
@@ -71,6 +74,7 @@ type Item struct {
 	// Acquired and Failed are what the message's record begins with: it was
 	// delivered before, in another queue or another life of this one.
 	Acquired, Failed uint16
+	Origin           uint16
 }
 
 func appendItem(dst []byte, it Item) []byte {
@@ -82,7 +86,7 @@ func appendItem(dst []byte, it Item) []byte {
 	dst = append(dst, it.Priority, it.Flags)
 	dst = binary.LittleEndian.AppendUint16(dst, it.Acquired)
 	dst = binary.LittleEndian.AppendUint16(dst, it.Failed)
-	return append(dst, 0, 0)
+	return binary.LittleEndian.AppendUint16(dst, it.Origin)
 }
 
 // An Entry is the parsed form of an entry's data; it aliases it.
@@ -90,6 +94,7 @@ type Entry struct {
 	Batch    BatchID
 	HasBatch bool
 	items    []byte
+	origins  []byte
 	Term     uint64 // of the section, if HasLead
 	Stamp    int64  // log time in milliseconds, if HasLead
 	HasLead  bool
@@ -133,18 +138,22 @@ func ParseEntry(data []byte) (Entry, error) {
 	x := data[indexOff:end]
 	u := binary.LittleEndian.Uint64
 	e.Batch = BatchID{u(x), u(x[8:]), u(x[16:]), u(x[24:]), u(x[32:])}
-	n := binary.LittleEndian.Uint32(x[40:])
-	if uint64(len(x)) != batchHeadSize+uint64(n)*itemSize {
-		return e, fmt.Errorf("%w: %d items in %d bytes", ErrFormat, n, len(x))
+	origins := binary.LittleEndian.Uint32(x[44:])
+	var err error
+	if e.items, e.origins, err = splitIndex(x[batchHeadSize:], binary.LittleEndian.Uint32(x[40:]), origins); err != nil {
+		return e, err
 	}
-	e.items, e.HasBatch = x[batchHeadSize:], true
+	e.HasBatch = true
 	for i := range e.Items() {
 		it := e.Item(i)
 		if it.Off > indexOff || it.Len > indexOff-it.Off {
 			return e, fmt.Errorf("%w: item %d at %d+%d of %d", ErrFormat, i, it.Off, it.Len, indexOff)
 		}
-		if it.Flags&^itemFlags != 0 || i == 0 && it.Flags&ItemSame != 0 {
+		if it.Flags&^itemFlags != 0 || i == 0 && it.Flags&ItemSame != 0 || it.Flags&(ItemRefused|ItemPosted) == ItemPosted {
 			return e, fmt.Errorf("%w: flags %#x of item %d", ErrFormat, it.Flags, i)
+		}
+		if uint32(it.Origin) > origins {
+			return e, fmt.Errorf("%w: origin %d of item %d", ErrFormat, it.Origin, i)
 		}
 	}
 	return e, nil
@@ -176,6 +185,7 @@ func (e *Entry) Item(i int) Item {
 		Flags:    b[25],
 		Acquired: binary.LittleEndian.Uint16(b[26:]),
 		Failed:   binary.LittleEndian.Uint16(b[28:]),
+		Origin:   binary.LittleEndian.Uint16(b[30:]),
 	}
 }
 
@@ -188,6 +198,8 @@ type Builder struct {
 	data  []byte
 	index []byte // items
 	pubs  int
+
+	origins []byte
 }
 
 // NewBuilder returns a builder whose buffers have the given capacities.
@@ -204,6 +216,9 @@ func (b *Builder) Publishes() int { return b.pubs }
 // Items returns how many items they have.
 func (b *Builder) Items() int { return len(b.index) / itemSize }
 
+// Origins returns how many of the publishes have one.
+func (b *Builder) Origins() int { return len(b.origins) / originSize }
+
 // Add appends a publish.
 func (b *Builder) Add(p *Publish) {
 	off := uint32(len(b.data))
@@ -211,6 +226,10 @@ func (b *Builder) Add(p *Publish) {
 	it := Item{Off: off, Len: uint32(len(b.data)) - off, Size: uint32(len(p.Message.Body)), TTL: p.TTL, Priority: p.Priority, Acquired: p.Acquired, Failed: p.Failed}
 	if p.HasTTL {
 		it.Flags = ItemHasTTL
+	}
+	if p.Origin != nil {
+		b.origins = appendOrigin(b.origins, p.Origin)
+		it.Origin = uint16(b.Origins())
 	}
 	for _, q := range p.Queues {
 		it.Queue = q
@@ -229,6 +248,9 @@ func (b *Builder) Item(i int) Item {
 // Refuse marks the i-th item as refused by the leader.
 func (b *Builder) Refuse(i int) { b.index[i*itemSize+25] |= ItemRefused }
 
+// Post marks the i-th item as refused by the leader and to be posted.
+func (b *Builder) Post(i int) { b.index[i*itemSize+25] |= ItemRefused | ItemPosted }
+
 // Reopen returns a builder with a copy of the batch of a sealed entry, for it to
 // be sealed again with another section, and the batch's id. Nothing in it is
 // marked as refused any more.
@@ -241,7 +263,7 @@ func Reopen(data []byte) (*Builder, BatchID, error) {
 		return nil, BatchID{}, fmt.Errorf("%w: no batch", ErrFormat)
 	}
 	bodies := binary.LittleEndian.Uint32(data[len(data)-footerSize:])
-	b := &Builder{data: append(make([]byte, 0, len(data)), data[:bodies]...), index: append([]byte(nil), e.items...)}
+	b := &Builder{data: append(make([]byte, 0, len(data)), data[:bodies]...), index: append([]byte(nil), e.items...), origins: append([]byte(nil), e.origins...)}
 	for i := range b.Items() {
 		if b.Item(i).Flags&ItemSame == 0 {
 			b.pubs++
@@ -251,10 +273,10 @@ func Reopen(data []byte) (*Builder, BatchID, error) {
 	return b, e.Batch, nil
 }
 
-// Admit takes back all marks of Refuse.
+// Admit takes back all marks of Refuse and Post.
 func (b *Builder) Admit() {
 	for i := 25; i < len(b.index); i += itemSize {
-		b.index[i] &^= ItemRefused
+		b.index[i] &^= ItemRefused | ItemPosted
 	}
 }
 
@@ -292,8 +314,8 @@ func (b *Builder) Seal(id BatchID, section *Section) []byte {
 			d = le.AppendUint64(d, v)
 		}
 		d = le.AppendUint32(d, uint32(len(b.index)/itemSize))
-		d = le.AppendUint32(d, 0)
-		d = append(d, b.index...)
+		d = le.AppendUint32(d, uint32(len(b.origins)/originSize))
+		d = append(append(d, b.index...), b.origins...)
 	}
 	if section != nil {
 		sectionOff = uint32(len(d))
@@ -309,5 +331,5 @@ func (b *Builder) Seal(id BatchID, section *Section) []byte {
 // SealedSize returns how long the data will be when it is sealed with a
 // section of so many bytes of commands.
 func (b *Builder) SealedSize(section int) int {
-	return len(b.data) + batchHeadSize + len(b.index) + 16 + section + footerSize
+	return len(b.data) + batchHeadSize + len(b.index) + len(b.origins) + 16 + section + footerSize
 }

@@ -14,7 +14,9 @@ func sample() (*shard.Builder, *shard.Section) {
 	b := shard.NewBuilder(0, 0)
 	b.Add(&shard.Publish{Message: &message.Message{Body: []byte("one")}, Queues: []shard.QueueID{1, 2}, TTL: 7, HasTTL: true, Priority: 3})
 	b.Add(&shard.Publish{Message: &message.Message{Body: []byte("two"), RoutingKey: []byte("k")}, Queues: []shard.QueueID{2}})
+	b.Add(&shard.Publish{Message: &message.Message{Body: []byte("three")}, Queues: []shard.QueueID{1, 3}, Origin: &origin})
 	b.Refuse(1)
+	b.Post(2)
 	s := &shard.Section{Term: 5, Stamp: -1}
 	run := queue.Run{Seq: 10, Span: 3, N: 2, Bytes: 99}
 	for _, c := range []shard.Command{
@@ -26,12 +28,16 @@ func sample() (*shard.Builder, *shard.Section) {
 		{Kind: shard.CmdHorizon, Queue: 1, Seq: 1 << 60, Arg: 255},
 		{Kind: shard.CmdLost, Queue: 1},
 		{Kind: shard.CmdEnd, Queue: 3, Seq: 4},
+		{Kind: shard.CmdPost, Queue: 1, Run: run, Arg: uint64(queue.Spent)},
+		{Kind: shard.CmdLeft, Queue: 1, Run: run},
 		{Kind: shard.CmdSet, Queue: 1, Seq: 9, Settings: shard.AppendSettings(nil, shard.Settings{AutoDelete: true})},
 	} {
 		s.Add(c)
 	}
 	return b, s
 }
+
+var origin = queue.Origin{Source: queue.Source{Space: queue.OutboxSpace, ID: 9}, Seq: 1 << 40, Floor: 77}
 
 var id = shard.BatchID{Node: 1, Incarnation: 2, Number: 3, Floor: 2, Revision: 8}
 
@@ -45,23 +51,26 @@ func TestEntryRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Batch != id || !e.HasBatch || !e.HasLead || e.Term != 5 || e.Stamp != -1 || e.Items() != 3 || !e.Refused() {
+	if e.Batch != id || !e.HasBatch || !e.HasLead || e.Term != 5 || e.Stamp != -1 || e.Items() != 5 || !e.Refused() {
 		t.Errorf("parsed %+v", e)
 	}
-	for i, want := range []string{"one", "one", "two"} {
+	for i, want := range []string{"one", "one", "two", "three", "three"} {
 		it := e.Item(i)
 		m, err := message.Parse(data[it.Off : it.Off+it.Len])
 		if err != nil || string(m.Body) != want {
 			t.Errorf("item %d is %q, %v", i, m.Body, err)
 		}
+		if it.Origin != 0 != (want == "three") || it.Origin != 0 && e.Origin(it.Origin) != origin {
+			t.Errorf("item %d has origin %d", i, it.Origin)
+		}
 	}
 	// Sealed again it is the same but for the section and the marks.
 	again, got, err := shard.Reopen(data)
-	if err != nil || got != id || again.Publishes() != 2 {
+	if err != nil || got != id || again.Publishes() != 3 || again.Origin(again.Item(4).Origin) != origin {
 		t.Fatalf("reopened %+v with %d publishes: %v", got, again.Publishes(), err)
 	}
 	e2, err := shard.ParseEntry(again.Seal(id, nil))
-	if err != nil || e2.HasLead || e2.Refused() || e2.Items() != 3 {
+	if err != nil || e2.HasLead || e2.Refused() || e2.Items() != 5 {
 		t.Errorf("sealed again: %+v, %v", e2, err)
 	}
 	d := e.Commands()
@@ -98,6 +107,9 @@ func FuzzEntry(f *testing.F) {
 		for i := range e.Items() {
 			it := e.Item(i)
 			_ = data[it.Off : it.Off+it.Len]
+			if it.Origin != 0 {
+				e.Origin(it.Origin)
+			}
 		}
 		if e.HasBatch {
 			again, got, err := shard.Reopen(data)
@@ -155,7 +167,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add(shard.AppendSettings(nil, shard.Settings{}))
 	f.Add(shard.AppendSettings(nil, shard.Settings{
 		Settings: queue.Settings{MaxPriority: 9, MaxLength: queue.AtMost(0), Overflow: queue.RejectPublish, SingleActive: true, DeliveryLimit: 3},
-		TTL:      1 << 31, HasTTL: true, AutoDelete: true,
+		TTL:      1 << 31, HasTTL: true, AutoDelete: true, Letters: shard.AtMostOnce,
 	}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := shard.ParseSettings(data)

@@ -1,6 +1,10 @@
 package shard
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/warrenmq/warren/core/queue"
+)
 
 // A Run is a row of publishes of one confirm stream that stand one behind the
 // other in a batch.
@@ -22,6 +26,9 @@ type Request struct {
 	DoneGet  func(GetResult, error)
 	Counts   func(Counts, error)
 	Run      func()
+	// For ReqLetters and ReqLeft.
+	DoneLetters func(LettersResult, error)
+	Letters     queue.Run
 	// Behind says that the request has waited for the publishes before it, N
 	// what a purge has removed so far.
 	Behind bool
@@ -42,6 +49,8 @@ const (
 	ReqCounts
 	ReqChanged
 	ReqRun
+	ReqLetters
+	ReqLeft
 )
 
 // DefaultParking is how many bytes of publishes may wait for a turn before the
@@ -53,6 +62,8 @@ const DefaultParking = 1 << 20
 const (
 	fullBatch = 4 << 20
 	fullIndex = 1 << 16
+	// An item has 16 bits for its origin.
+	fullOrigins = 1<<16 - 1
 )
 
 // An Inbox collects calls until the turn takes them: publishes in the open
@@ -96,7 +107,7 @@ func (in *Inbox) Publish(ps []Publish) (size int, ok bool) {
 // add appends one publish; in.mu is held.
 func (in *Inbox) add(p *Publish) {
 	n := len(in.mu.batches)
-	if n == 0 || in.mu.batches[n-1].b.Size() >= fullBatch || in.mu.batches[n-1].b.Items() >= fullIndex {
+	if n == 0 || in.mu.batches[n-1].b.Size() >= fullBatch || in.mu.batches[n-1].b.Items() >= fullIndex || in.mu.batches[n-1].b.Origins() >= fullOrigins {
 		in.mu.batches = append(in.mu.batches, openBatch{
 			NewBuilder(max(4<<10, in.mu.sizeHint), max(16, in.mu.itemHint)), in.mu.spare,
 		})

@@ -34,6 +34,10 @@ const (
 	CmdEnd
 	// CmdSet: queue, revision, then the length and bytes of its settings.
 	CmdSet
+	// CmdPost: queue, run, reason. What it names died and goes to the outbox.
+	CmdPost
+	// CmdLeft: queue, run of letters' numbers. What it names left the outbox.
+	CmdLeft
 	cmdLimit
 )
 
@@ -52,10 +56,11 @@ type Section struct {
 	Term  uint64
 	Stamp int64
 	buf   []byte
-	other bool // there is a command beside CmdSettle
+	other bool // there is a command beside CmdSettle and CmdLeft
 }
 
-// OnlySettles reports whether all commands are settlements.
+// OnlySettles reports whether all commands end messages that reached where they
+// were to go: they can wait for company.
 func (s *Section) OnlySettles() bool { return !s.other }
 
 // Reset empties the section for reuse.
@@ -74,14 +79,14 @@ func (s *Section) Bytes() []byte { return s.buf }
 func (s *Section) Add(c Command) {
 	u := binary.AppendUvarint
 	b := u(append(s.buf, byte(c.Kind)), c.Queue)
-	s.other = s.other || c.Kind != CmdSettle
+	s.other = s.other || c.Kind != CmdSettle && c.Kind != CmdLeft
 	switch c.Kind {
 	case CmdMake, CmdSet:
 		b = u(u(b, c.Seq), uint64(len(c.Settings)))
 		b = append(b, c.Settings...)
-	case CmdSettle:
+	case CmdSettle, CmdLeft:
 		b = appendRun(b, c.Run)
-	case CmdReturn, CmdRemove:
+	case CmdReturn, CmdRemove, CmdPost:
 		b = u(appendRun(b, c.Run), c.Arg)
 	case CmdHorizon:
 		b = u(u(b, c.Arg), c.Seq)
@@ -146,12 +151,12 @@ func (d *CommandDecoder) Next(c *Command) (bool, error) {
 			break
 		}
 		c.Settings, d.rest = d.rest[:n:n], d.rest[n:]
-	case CmdSettle:
+	case CmdSettle, CmdLeft:
 		c.Run = d.run()
 	case CmdReturn:
 		c.Run, c.Arg = d.run(), d.uvarint()
 		d.bad = d.bad || c.Arg >= uint64(queue.ToTail)<<1
-	case CmdRemove:
+	case CmdRemove, CmdPost:
 		c.Run, c.Arg = d.run(), d.uvarint()
 		d.bad = d.bad || c.Arg < uint64(queue.Expired) || c.Arg > uint64(queue.Spent)
 	case CmdHorizon:

@@ -16,6 +16,8 @@ type Settings struct {
 	HasTTL bool
 	// AutoDelete ends the queue when its last consumer goes.
 	AutoDelete bool
+	// Letters says what becomes of messages that die.
+	Letters LetterRule
 }
 
 // Expiry returns how long a message may stay in a queue with these settings.
@@ -27,7 +29,10 @@ func (s *Settings) Expiry(it *Item) (ttl uint32, ok bool) {
 	return ttl, ok
 }
 
-const settingsVersion = 1
+const (
+	settingsVersion = 1
+	lettersShift    = 4 // two bits of the flags
+)
 
 // AppendSettings encodes settings for CmdMake, CmdSet and a checkpoint: a
 // version, a byte of flags, and varints.
@@ -38,6 +43,7 @@ func AppendSettings(dst []byte, s Settings) []byte {
 			flags |= 1 << i
 		}
 	}
+	flags |= byte(s.Letters) << lettersShift
 	dst = append(dst, settingsVersion, flags, s.MaxPriority, byte(s.Overflow))
 	for _, v := range [...]uint64{uint64(s.MaxLength), uint64(s.MaxBytes), uint64(s.DeliveryLimit), uint64(s.TTL)} {
 		dst = binary.AppendUvarint(dst, v)
@@ -48,10 +54,11 @@ func AppendSettings(dst []byte, s Settings) []byte {
 // ParseSettings decodes what AppendSettings encoded, and nothing else: what
 // this build does not know it must not take for something it knows.
 func ParseSettings(b []byte) (s Settings, err error) {
-	if len(b) < 4 || b[0] != settingsVersion || b[1]>>4 != 0 || b[3] > byte(queue.RejectPublish) {
+	if len(b) < 4 || b[0] != settingsVersion || b[1]>>lettersShift >= byte(letterRules) || b[3] > byte(queue.PostPublish) {
 		return s, fmt.Errorf("%w: queue settings", ErrFormat)
 	}
 	s.Memory, s.SingleActive, s.HasTTL, s.AutoDelete = b[1]&1 != 0, b[1]&2 != 0, b[1]&4 != 0, b[1]&8 != 0
+	s.Letters = LetterRule(b[1] >> lettersShift)
 	s.MaxPriority, s.Overflow = b[2], queue.Overflow(b[3])
 	b = b[4:]
 	var v [4]uint64

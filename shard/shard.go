@@ -42,6 +42,9 @@ type Publish struct {
 	// Acquired and Failed count deliveries that the message had elsewhere; see
 	// Item. A publish of a client has none.
 	Acquired, Failed uint16
+	// Origin makes the publish recognisable when it is sent again; nil: it is
+	// not. A queue that has it already answers as if it took it now.
+	Origin *queue.Origin
 	// To is told what became of it, by its Tag; may be nil. Publishes with
 	// consecutive tags are confirmed in one call.
 	To  Confirms
@@ -125,6 +128,8 @@ type Counts struct {
 	Ready, Unacked    uint64
 	ReadyBytes, Bytes uint64
 	Consumers         int
+	// Letters died here and are on their way; no other count has them.
+	Letters uint64
 }
 
 // GetResult is the answer to a Get.

@@ -129,16 +129,21 @@ func (d *Dispatcher) purgePage(ln *lane, p *page, at int, out []Run) ([]Run, Pau
 // the queue is full and rejects it (nothing is accounted then).
 func (d *Dispatcher) Admit(priority uint8, size uint32) bool {
 	s := &d.l.settings
-	if s.Overflow == RejectPublish {
+	if s.Overflow != DropHead {
 		r := d.Ready()
 		if s.MaxLength.exceeded(r.Messages+d.inflight.Messages+1) ||
 			s.MaxBytes.exceeded(r.Bytes+d.inflight.Bytes+uint64(size)) {
 			return false
 		}
 	}
-	d.l.lanes.make(min(priority, s.MaxPriority)).ready.inflight++
-	d.inflight.add(1, uint64(size))
+	d.Expect(priority, size)
 	return true
+}
+
+// Expect accounts for a publish that is proposed whatever the limits say.
+func (d *Dispatcher) Expect(priority uint8, size uint32) {
+	d.l.lanes.make(min(priority, d.l.settings.MaxPriority)).ready.inflight++
+	d.inflight.add(1, uint64(size))
 }
 
 // Withdraw takes back what Admit accounted and will not be applied.

@@ -20,6 +20,8 @@ const (
 	DropHead Overflow = iota
 	// RejectPublish refuses publishes while the queue is full.
 	RejectPublish
+	// PostPublish refuses publishes and puts them into the outbox.
+	PostPublish
 )
 
 // Settings are the queue's arguments as far as the machine knows them. They

@@ -35,6 +35,8 @@ func (e *Engine) Dispatch() {
 
 func (e *Engine) dispatch(q *Queue) {
 	e.Ask(q)
+	e.flushLate(q)
+	defer e.offer(q) // what dies here at once, in the memory of a node
 	if q.Returning > 0 {
 		return
 	}
@@ -73,7 +75,7 @@ func (e *Engine) expire(q *Queue) bool {
 	for {
 		runs, p := q.Disp.Expired(e.Now, perCall, e.runs[:0])
 		for _, r := range runs {
-			e.Log.Remove(q, r, queue.Expired)
+			e.die(q, r, queue.Expired)
 		}
 		any = any || len(runs) > 0
 		e.runs = runs[:0]
@@ -92,7 +94,7 @@ func (e *Engine) overflow(q *Queue) {
 	for {
 		runs, p := q.Disp.Overflow(perCall, e.runs[:0])
 		for _, r := range runs {
-			e.Log.Remove(q, r, queue.Dropped)
+			e.die(q, r, queue.Dropped)
 		}
 		e.runs = runs[:0]
 		if p.Why == queue.NeedPage {
@@ -207,6 +209,9 @@ func (e *Engine) forward(c *Consumer) {
 // Loaded takes the bodies that Load was asked for; nil is one that was not
 // found. It returns a message that is in its queue and whose body is lost.
 func (e *Engine) Loaded(c *Consumer, blobs [][]byte) (lost *queue.Delivery) {
+	if c.post != nil {
+		return e.lettersLoaded(c, blobs)
+	}
 	if c.gone || c.q.Disp == nil || c.q.Disp != c.disp {
 		// The message was never handed over, and is ready again for others.
 		if c.get != nil {

@@ -21,6 +21,8 @@ type Log interface {
 	Settle(q *Queue, r queue.Run)
 	Return(q *Queue, r queue.Run, raise queue.Raise)
 	Remove(q *Queue, r queue.Run, why queue.Reason)
+	Post(q *Queue, r queue.Run, why queue.Reason)
+	Left(q *Queue, r queue.Run)
 	// Lead gives q a dispatcher, if this node may dispatch it.
 	Lead(q *Queue)
 	// Find returns the queue, making it from the catalog if it is known there.
@@ -62,6 +64,8 @@ type Queue struct {
 	// against the delivery limit.
 	accepts, failed, returns, releases, rejects, spent []queue.Run
 
+	mail mail
+
 	touched bool
 	asked   bool
 	closing bool  // Unused was called
@@ -81,6 +85,7 @@ type Consumer struct {
 	id      queue.ConsumerID
 	gone    bool
 	get     func(shard.GetResult, error) // for a get that waits for its body
+	post    *posting                     // for letters that wait for theirs
 	waiting []queue.Delivery             // in order; the first of them miss their bodies
 }
 
@@ -89,6 +94,9 @@ type Engine struct {
 	Log         Log
 	Incarnation queue.Incarnation
 	Residents   Residents
+	// Mail is told of letters, which Self gives away; nil: nothing is posted.
+	Mail shard.Mail
+	Self shard.Outbox
 	// Now is log time in milliseconds, set by the shard before it calls.
 	Now int64
 
@@ -163,6 +171,7 @@ func (e *Engine) Drop(q *Queue) {
 			e.release(e.bodiesOf(q, queue.Run{Seq: p.ID * queue.PageSize, Span: queue.PageSize}))
 		}
 	}
+	e.release(e.lettersOf(q, 0, ^uint64(0)))
 	e.Remove(q)
 }
 
@@ -192,6 +201,7 @@ func (e *Engine) Unlead(q *Queue, err error) {
 	q.accepts, q.failed, q.returns = q.accepts[:0], q.failed[:0], q.returns[:0]
 	q.releases, q.rejects, q.spent = q.releases[:0], q.rejects[:0], q.spent[:0]
 	q.due, q.closing, q.GetWaits, q.Returning = 0, false, false, 0
+	q.mail = mail{}
 	if q.Disp != nil {
 		q.Disp.Close()
 		q.Disp = nil
@@ -209,19 +219,21 @@ type bodyRun struct {
 func (e *Engine) bodiesOf(q *Queue, r queue.Run) []bodyRun {
 	out := e.bodies[:0]
 	for i := range uint64(r.Span) {
-		rec, hot := q.Ledger.Record(r.Seq + i)
-		if !hot {
-			continue
+		if rec, hot := q.Ledger.Record(r.Seq + i); hot {
+			out = addBody(out, rec.Body)
 		}
-		if n := len(out); n > 0 && out[n-1].index == rec.Body.Index {
-			out[n-1].n++
-			out[n-1].bytes += int(rec.Body.Len)
-			continue
-		}
-		out = append(out, bodyRun{rec.Body.Index, 1, int(rec.Body.Len)})
 	}
 	e.bodies = out[:0]
 	return out
+}
+
+func addBody(out []bodyRun, b queue.Body) []bodyRun {
+	if n := len(out); n > 0 && out[n-1].index == b.Index {
+		out[n-1].n++
+		out[n-1].bytes += int(b.Len)
+		return out
+	}
+	return append(out, bodyRun{b.Index, 1, int(b.Len)})
 }
 
 func (e *Engine) release(bs []bodyRun) {
@@ -363,10 +375,10 @@ func (e *Engine) flush(q *Queue) {
 		e.Log.Return(q, r, 0)
 	}
 	for _, r := range q.rejects {
-		e.Log.Remove(q, r, queue.Rejected)
+		e.die(q, r, queue.Rejected)
 	}
 	for _, r := range q.spent {
-		e.Log.Remove(q, r, queue.Spent)
+		e.die(q, r, queue.Spent)
 	}
 	q.accepts, q.failed, q.returns = q.accepts[:0], q.failed[:0], q.returns[:0]
 	q.releases, q.rejects, q.spent = q.releases[:0], q.rejects[:0], q.spent[:0]

@@ -34,6 +34,10 @@ func (e *Engine) Requests(rs []shard.Request) {
 			e.counts(r)
 		case shard.ReqRun:
 			r.Run()
+		case shard.ReqLetters:
+			e.letters(r)
+		case shard.ReqLeft:
+			e.left(r)
 		}
 		*r = shard.Request{}
 	}
@@ -57,6 +61,8 @@ func (e *Engine) Refuse(rs []shard.Request) {
 			r.Counts(shard.Counts{}, shard.ErrUnavailable)
 		case shard.ReqRun:
 			r.Run()
+		case shard.ReqLetters:
+			r.DoneLetters(shard.LettersResult{}, shard.ErrUnavailable)
 		}
 		*r = shard.Request{}
 	}
@@ -239,6 +245,8 @@ func (q *Queue) abandon(err error) {
 			r.Counts(shard.Counts{}, err)
 		case shard.ReqPurge:
 			r.DoneN(r.N, err)
+		case shard.ReqLetters:
+			r.DoneLetters(shard.LettersResult{}, err)
 		}
 	}
 	q.waits = nil
@@ -290,5 +298,6 @@ func (e *Engine) counts(r *shard.Request) {
 	r.Counts(shard.Counts{
 		Ready: ready.Messages, ReadyBytes: ready.Bytes, Unacked: held.Messages,
 		Bytes: ready.Bytes + held.Bytes, Consumers: q.Disp.Consumers(),
+		Letters: q.Ledger.Outbox().Messages + q.mail.posting + q.mail.lateN,
 	}, nil)
 }

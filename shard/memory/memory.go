@@ -31,6 +31,8 @@ type Options struct {
 	// Unused is told when the last consumer of an auto-delete queue went; it
 	// must not block.
 	Unused func(shard.QueueID)
+	// Mail is told of letters; nil: what dies is gone.
+	Mail shard.Mail
 	// Expiring is told when the queue begins to need Tick.
 	Expiring func(q *Queue)
 }
@@ -73,6 +75,7 @@ func New(o Options) *Queue {
 	m.in.Parking = shard.DefaultParking
 	m.e = engine.New(log{m}, o.Incarnation, noBudget)
 	m.e.Residents.Keep = true
+	m.e.Mail, m.e.Self = o.Mail, m
 	o.Settings.Memory = true
 	m.q = &engine.Queue{ID: o.ID, Ledger: queue.NewLedger(o.Settings.Settings), Settings: o.Settings, Fresh: true}
 	m.e.Add(m.q)
@@ -144,11 +147,15 @@ func (m *Queue) tidy() {
 	}
 }
 
-// survivors lists the bodies of a batch whose messages live.
+// survivors lists the bodies of a batch whose messages live, or are letters.
 func (m *Queue) survivors(index uint64) (out []queue.Body) {
 	for _, sp := range m.spans[index] {
 		for i := range uint64(sp.n) {
-			if r, ok := m.q.Ledger.Record(sp.first + i); ok && r.Body.Index == index {
+			r, ok := m.q.Ledger.Record(sp.first + i)
+			if !ok {
+				r, ok = m.q.Ledger.LetterRecord(sp.first + i)
+			}
+			if ok && r.Body.Index == index {
 				out = append(out, r.Body)
 			}
 		}
@@ -189,14 +196,20 @@ func (m *Queue) enqueue(b *shard.Builder) (refused []uint32) {
 	var spans []span
 	for i := range b.Items() {
 		it := b.Item(i)
-		if !m.q.Disp.Admit(it.Priority, it.Size) {
+		verdict := m.e.Admit(m.q, &it, nil)
+		if verdict != engine.Enter && !(verdict == engine.RefuseDie && it.Origin != 0) {
 			refused = append(refused, uint32(i))
+		}
+		if verdict == engine.Refuse {
 			continue
 		}
 		seq := m.q.Ledger.Enqueue(queue.Record{
 			Body: queue.Body{Index: m.index, Off: it.Off, Len: it.Len},
 			Size: it.Size, Priority: it.Priority, Expires: m.expiry(&it), Acquired: it.Acquired, Failed: it.Failed,
 		})
+		if verdict == engine.RefuseDie {
+			m.e.PostRun(m.q, queue.Run{Seq: seq, Span: 1, N: 1, Bytes: uint64(it.Size)}, queue.Dropped, m.e.Now)
+		}
 		spans = extend(spans, seq)
 		live++
 		used += int(it.Len)
@@ -251,6 +264,15 @@ func (l log) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
 
 func (l log) Remove(q *engine.Queue, r queue.Run, why queue.Reason) {
 	l.m.e.RemoveRun(q, r, why)
+}
+
+func (l log) Post(q *engine.Queue, r queue.Run, why queue.Reason) {
+	l.m.e.PostRun(q, r, why, l.m.e.Now)
+}
+
+func (l log) Left(q *engine.Queue, r queue.Run) {
+	l.m.e.LeftRun(q, r)
+	l.m.e.Touch(q)
 }
 
 func (l log) Lead(*engine.Queue)                  {}
@@ -311,6 +333,16 @@ func (m *Queue) Purge(q shard.QueueID, done func(uint64, error)) {
 // Counts implements shard.Shard.
 func (m *Queue) Counts(q shard.QueueID, done func(shard.Counts, error)) {
 	m.request(shard.Request{Kind: shard.ReqCounts, Queue: q, Counts: done})
+}
+
+// Letters implements shard.Outbox.
+func (m *Queue) Letters(q shard.QueueID, done func(shard.LettersResult, error)) {
+	m.request(shard.Request{Kind: shard.ReqLetters, Queue: q, DoneLetters: done})
+}
+
+// Left implements shard.Outbox.
+func (m *Queue) Left(q shard.QueueID, r queue.Run) {
+	m.request(shard.Request{Kind: shard.ReqLeft, Queue: q, Letters: r})
 }
 
 // Changed implements shard.Shard.

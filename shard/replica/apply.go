@@ -114,6 +114,12 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 	case shard.CmdRemove:
 		s.e.RemoveRun(q, c.Run, queue.Reason(c.Arg))
 		s.e.Touch(q)
+	case shard.CmdPost:
+		s.e.PostRun(q, c.Run, queue.Reason(c.Arg), s.stamp)
+		s.e.Touch(q)
+	case shard.CmdLeft:
+		s.e.LeftRun(q, c.Run)
+		s.e.Touch(q)
 	case shard.CmdHorizon:
 		q.Ledger.SetHorizon(uint8(c.Arg), c.Seq)
 		s.e.Touch(q)
@@ -239,6 +245,14 @@ func (s *Shard) withdraw(ent *commitlog.Entry, e *shard.Entry) {
 	}
 }
 
+// took takes back what this leader admitted of a message that the queue took
+// before.
+func (s *Shard) took(ent *commitlog.Entry, q *engine.Queue, it *shard.Item) {
+	if s.leading && ent.Term == s.term && q.Disp != nil {
+		q.Disp.Withdraw(it.Priority, it.Size)
+	}
+}
+
 // enqueue puts the items of a batch into their queues. It returns which
 // publishes were refused by at least one queue.
 func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32) {
@@ -249,15 +263,23 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 		if it.Flags&shard.ItemSame == 0 && i > 0 {
 			publish++
 		}
-		if it.Flags&shard.ItemRefused != 0 {
+		posted := it.Flags&shard.ItemPosted != 0
+		if it.Flags&shard.ItemRefused != 0 && !(posted && it.Origin != 0) {
 			if n := len(refused); n == 0 || refused[n-1] != publish {
 				refused = append(refused, publish)
 			}
+		}
+		if it.Flags&shard.ItemRefused != 0 && !posted {
 			continue
 		}
 		q := s.e.Queue(it.Queue)
 		if q == nil || !q.Logged {
 			continue // gone: it was never routed there
+		}
+		if it.Origin != 0 && !q.Ledger.Take(e.Origin(it.Origin), s.stamp) {
+			s.touchDirty(q)
+			s.took(ent, q, &it)
+			continue
 		}
 		rec := queue.Record{
 			Body: queue.Body{Index: ent.Index, Off: it.Off, Len: it.Len},
@@ -266,7 +288,10 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 		if it.Flags&shard.ItemSame != 0 || i+1 < e.Items() && e.Item(i+1).Flags&shard.ItemSame != 0 {
 			rec.Flags = queue.Shared
 		}
-		q.Ledger.Enqueue(rec)
+		seq := q.Ledger.Enqueue(rec)
+		if posted {
+			s.e.PostRun(q, queue.Run{Seq: seq, Span: 1, N: 1, Bytes: uint64(rec.Size)}, queue.Dropped, s.stamp)
+		}
 		live++
 		if rec.Flags&queue.Shared == 0 || it.Flags&shard.ItemSame == 0 {
 			used += int(it.Len)

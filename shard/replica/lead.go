@@ -26,7 +26,7 @@ func (s *Shard) Lead(term uint64) {
 	s.inflight.Store(0)
 	for _, q := range s.e.Queues() {
 		q.Fresh = false
-		if q.Ledger.Total().Messages > 0 {
+		if q.Ledger.Total().Messages+q.Ledger.Outbox().Messages > 0 {
 			s.dispatch(q)
 		}
 		s.changed(q.ID)
@@ -148,6 +148,14 @@ func (d decisions) Remove(q *engine.Queue, r queue.Run, why queue.Reason) {
 	d.s.section.Add(shard.Command{Kind: shard.CmdRemove, Queue: q.ID, Run: r, Arg: uint64(why)})
 }
 
+func (d decisions) Post(q *engine.Queue, r queue.Run, why queue.Reason) {
+	d.s.section.Add(shard.Command{Kind: shard.CmdPost, Queue: q.ID, Run: r, Arg: uint64(why)})
+}
+
+func (d decisions) Left(q *engine.Queue, r queue.Run) {
+	d.s.section.Add(shard.Command{Kind: shard.CmdLeft, Queue: q.ID, Run: r})
+}
+
 func (d decisions) Lead(q *engine.Queue) { d.s.dispatch(q) }
 
 func (d decisions) Find(id shard.QueueID) *engine.Queue { return d.s.Find(id) }
@@ -211,7 +219,7 @@ func (s *Shard) pageLoaded(q *engine.Queue, page uint64, v []byte, err error) {
 func (s *Shard) livePage(q *engine.Queue, page uint64) bool {
 	for p := range q.Ledger.Pages() {
 		if p.ID == page {
-			return p.Live.Messages > 0 && !p.Hot
+			return (p.Live.Messages > 0 || p.Out > 0) && !p.Hot
 		}
 	}
 	return false

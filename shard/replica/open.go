@@ -32,6 +32,7 @@ func Open(o Options) (*Shard, Opened, error) {
 	s := &Shard{o: o, streams: map[uint64]*stream{}}
 	s.in.Parking = shard.DefaultParking
 	s.e = engine.New(decisions{s}, o.Incarnation, o.Budget)
+	s.e.Mail, s.e.Self = o.Mail, s
 	at, err := s.restore()
 	if err != nil {
 		return nil, at, fmt.Errorf("open shard %d: %w", o.Group, err)

@@ -54,6 +54,8 @@ type Options struct {
 	// Unused is told of auto-delete queues whose last consumer went; it must
 	// not block.
 	Unused func(shard.QueueID)
+	// Mail is told of letters; nil: what dies is gone.
+	Mail shard.Mail
 	// After calls f after a while, for settlements that wait; nil: they are
 	// looked at with every turn, a tick's at the latest.
 	After func(d time.Duration, f func())
@@ -222,6 +224,16 @@ func (s *Shard) Purge(q shard.QueueID, done func(uint64, error)) {
 // Counts implements shard.Shard.
 func (s *Shard) Counts(q shard.QueueID, done func(shard.Counts, error)) {
 	s.request(shard.Request{Kind: shard.ReqCounts, Queue: q, Counts: done})
+}
+
+// Letters implements shard.Outbox.
+func (s *Shard) Letters(q shard.QueueID, done func(shard.LettersResult, error)) {
+	s.request(shard.Request{Kind: shard.ReqLetters, Queue: q, DoneLetters: done})
+}
+
+// Left implements shard.Outbox.
+func (s *Shard) Left(q shard.QueueID, r queue.Run) {
+	s.request(shard.Request{Kind: shard.ReqLeft, Queue: q, Letters: r})
 }
 
 // Changed implements shard.Shard.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/commitlog"
+	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 )
@@ -278,11 +279,23 @@ func (s *Shard) admit(b *shard.Builder) {
 		if q.Disp == nil {
 			s.dispatch(q)
 		}
-		if !q.Disp.Admit(it.Priority, it.Size) {
+		switch s.e.Admit(q, &it, origin(b, &it)) {
+		case engine.Refuse:
 			b.Refuse(i)
+		case engine.RefuseDie:
+			b.Post(i)
 		}
 		s.e.Ask(q)
 	}
+}
+
+// origin returns where an item comes from; nil if it does not say.
+func origin(b *shard.Builder, it *shard.Item) *queue.Origin {
+	if it.Origin == 0 {
+		return nil
+	}
+	o := b.Origin(it.Origin)
+	return &o
 }
 
 // ask collects what dispatchers want logged.
