@@ -88,9 +88,6 @@ func (h *headers) AppendFields(dst []message.Field) []message.Field {
 	return dst
 }
 
-// properties returns the properties of a stored message as they are delivered.
-func properties(m *message.Message) wire.Props { return wire.Props(m.Properties) }
-
 // stripped removes the line ends that RabbitMQ removes from queue names.
 func stripped(name string) string {
 	if !strings.ContainsAny(name, "\r\n") {

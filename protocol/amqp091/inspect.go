@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
@@ -56,8 +57,11 @@ func (ch *channel) properties(pub *broker.Publication) error {
 	if !props.Has(wire.HasHeaders) {
 		return nil
 	}
-	keys, shown, err := copies(props)
+	keys, blind, shown, err := copies(props)
 	pub.Keys, m.Properties = keys, shown
+	if len(keys) > 0 {
+		m.Overlay = message.AppendCopies(nil, keys[:len(keys)-blind], keys[len(keys)-blind:])
+	}
 	return err
 }
 
