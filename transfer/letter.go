@@ -1,0 +1,233 @@
+package transfer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/shard"
+)
+
+// reason is the word for why a message died, as its readers know it.
+func reason(why queue.Reason) string {
+	switch why {
+	case queue.Dropped:
+		return "maxlen"
+	case queue.Spent:
+		return "delivery_limit"
+	default:
+		return why.String() // expired, rejected
+	}
+}
+
+// rejected is the reason that ends a cycle.
+const rejected = "rejected"
+
+// A dead message is a letter as it is to be published.
+type dead struct {
+	message.Message
+	keys   [][]byte // beside the message's own
+	deaths message.Deaths
+}
+
+// bury makes of a letter the message to be published: it tells of its death, is
+// as old as it is new, and goes to where the address says.
+func bury(l *letter, a *Address) (d dead, err error) {
+	if d.Message, err = message.Parse(l.blob); err != nil {
+		return d, err
+	}
+	m := &d.Message
+	if d.deaths, err = m.Deaths(); err != nil {
+		return d, err
+	}
+	shown, hidden, copied := m.Copies()
+	x := message.Death{
+		Queue: a.Queue, Reason: reason(l.why), Exchange: string(m.Exchange), Keys: []string{string(m.RoutingKey)},
+		Time: l.at, TTL: m.TTL, HasTTL: m.HasTTL,
+	}
+	for _, k := range shown {
+		x.Keys = append(x.Keys, string(k))
+	}
+	d.deaths = d.deaths.Add(x)
+
+	o := m.AppendKept(nil, message.OverlayDeaths, message.OverlayNoTTL, message.OverlayRoute)
+	o = message.AppendOverlay(o, message.OverlayDeaths, message.AppendDeaths(nil, d.deaths))
+	o = message.AppendOverlay(o, message.OverlayNoTTL, nil)
+	m.Exchange, m.TTL, m.HasTTL = []byte(a.Exchange), 0, false
+	if a.HasKey {
+		m.RoutingKey = a.Key
+		if copied {
+			m.Overlay = o
+			o = message.AppendCopies(m.AppendKept(nil, message.OverlayCopies), nil, nil)
+		}
+	} else {
+		d.keys = append(shown, hidden...)
+	}
+	m.Overlay = o
+	return d, nil
+}
+
+// send sends a letter to every queue that has not got it.
+func (t *Transfer) send(l *letter, a *Address) {
+	l.refused, l.failed, l.unknown = false, false, false
+	d, err := bury(l, a)
+	if err != nil {
+		t.log.Error("a dead letter can not be read and is dropped", "vhost", a.VHost, "queue", a.Queue, "err", err)
+		t.drop(l.src.queue, unreadable, 1)
+		t.end(l)
+		return
+	}
+	ts, ok := t.o.Router.Route(a, &d.Message, d.keys, t.targets[:0])
+	switch {
+	case !ok:
+		t.drop(l.src.queue, noExchange, 1)
+	case len(ts) == 0:
+		t.drop(l.src.queue, noRoute, 1)
+	}
+	for i := range ts {
+		t.sendTo(l, &ts[i], &d)
+	}
+	clear(ts)
+	t.targets = ts[:0]
+	if l.left == 0 {
+		t.attempted(l)
+	}
+}
+
+// sendTo adds one target's publish to the row of its shard.
+func (t *Transfer) sendTo(l *letter, to *Target, d *dead) {
+	switch {
+	case slices.Contains(l.took, to.Queue):
+		return
+	case l.why != queue.Rejected && d.deaths.Cycle(to.Name, rejected):
+		t.drop(l.src.queue, cycle, 1)
+		return
+	case to.To == nil:
+		l.failed = true
+		return
+	}
+	r := t.row(to.To)
+	// One publish with all queues of the shard: their records share its body.
+	if n := len(r.ps); n > 0 {
+		if p, ok := t.parts[r.ps[n-1].Tag]; ok && p.l == l {
+			p.queues = append(p.queues, to.Queue)
+			t.parts[r.ps[n-1].Tag] = p
+			r.ps[n-1].Queues = p.queues
+			return
+		}
+	}
+	t.tag++
+	l.left++
+	p := part{l: l, queues: []shard.QueueID{to.Queue}}
+	t.parts[t.tag] = p
+	m := d.Message
+	x := shard.Publish{Message: &m, Queues: p.queues, Origin: l.origin, To: t, Tag: t.tag}
+	if m.HasPriority {
+		x.Priority = m.Priority
+	}
+	r.ps = append(r.ps, x)
+}
+
+func (t *Transfer) row(to shard.Shard) *row {
+	for i := range t.rows {
+		if t.rows[i].to == to {
+			return &t.rows[i]
+		}
+	}
+	t.rows = append(t.rows, row{to: to})
+	return &t.rows[len(t.rows)-1]
+}
+
+// publish hands the rows to their shards. A shard that takes no more has all
+// sources wait.
+func (t *Transfer) publish() {
+	for i := range t.rows {
+		r := &t.rows[i]
+		if !r.to.Publish(r.ps) {
+			t.parked++
+			r.to.Ready(func() { t.note(event{kind: resumed}) })
+		}
+		t.rows[i] = row{}
+	}
+	t.rows = t.rows[:0]
+}
+
+// attempted decides what follows from an attempt whose answers are all there.
+func (t *Transfer) attempted(l *letter) {
+	switch {
+	case !l.failed:
+		t.counts.Moved++
+		t.end(l)
+	case l.src.gone:
+		t.end(l)
+	case l.origin == nil && (l.refused || l.unknown):
+		// Best effort: sent again, it might be there twice.
+		t.drop(l.src.queue, notTaken, 1)
+		t.end(l)
+	default:
+		if a, ok := t.o.Router.Address(l.src.queue); ok && a.AtMostOnce {
+			t.drop(l.src.queue, notTaken, 1)
+			t.end(l)
+			return
+		}
+		l.retry = t.o.Clock.Mono() + min(minRetry<<min(l.tries, 10), maxRetry)
+		l.tries++
+		t.retries.push(l)
+	}
+}
+
+// resend sends the letters again whose time has come. Where they go is asked
+// anew: it may have been mended.
+func (t *Transfer) resend(now time.Duration) {
+	for len(t.retries) > 0 && t.retries[0].retry <= now {
+		l := t.retries.pop()
+		if l.src.gone {
+			t.end(l)
+			continue
+		}
+		t.counts.Retried++
+		a, ok := t.o.Router.Address(l.src.queue)
+		if !ok {
+			t.drop(l.src.queue, noTarget, 1)
+			t.end(l)
+			continue
+		}
+		t.send(l, &a)
+	}
+}
+
+// end is the end of a letter here: it leaves its outbox.
+func (t *Transfer) end(l *letter) {
+	t.bytes -= len(l.blob)
+	l.blob = nil
+	src := l.src
+	src.open--
+	if src.gone {
+		return
+	}
+	if len(src.done) == 0 {
+		t.touched = append(t.touched, src)
+	}
+	src.done = append(src.done, ended{l.number, l.size})
+}
+
+// leave tells the shards which letters have left.
+func (t *Transfer) leave() {
+	for i, src := range t.touched {
+		t.touched[i] = nil
+		slices.SortFunc(src.done, func(a, b ended) int { return cmp.Compare(a.number, b.number) })
+		var runs []queue.Run
+		for _, x := range src.done {
+			runs = queue.AppendRun(runs, x.number, x.size)
+		}
+		src.done = src.done[:0]
+		for _, r := range runs {
+			src.from.Left(src.queue, r)
+		}
+		t.list(src)
+		t.settleDown(src)
+	}
+	t.touched = t.touched[:0]
+}
