@@ -37,6 +37,9 @@ package admin
 // Operations is what a node answers.
 type Operations interface {
 	Statuses
+	UserOrders
+	PermissionOrders
+	VHostOrders
 }
 
 // Done is the answer of an order that has nothing to say.

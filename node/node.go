@@ -48,6 +48,8 @@ type Node struct {
 	loader *replica.Loader
 	rounds *checkpoint.Rounds
 
+	orders sync.Mutex // one change of a user or vhost, made of what it was, at a time
+
 	// Set once while the node starts, before what reads them without atomics.
 	auth    *authority
 	catalog *cluster.Catalog

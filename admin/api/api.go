@@ -30,6 +30,9 @@ type Options struct {
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	status(mux, o.Operations)
+	userOrders(mux, o.Operations)
+	permissionOrders(mux, o.Operations)
+	vhostOrders(mux, o.Operations)
 	profiles(mux)
 	return few(mux, mostRequests)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/admin/client"
+	"github.com/warrenmq/warren/internal/secret"
 )
 
 // Exit codes, those of RabbitMQ's tools.
@@ -38,8 +40,23 @@ func (c *call) failed(code int, format string, args ...any) error {
 // given, and how it is right.
 func (c *call) invalid(code int, format string, args ...any) error {
 	text := fmt.Sprintf("Error (argument validation): %s\nArguments given:\n\t%s\n\nUsage\n\n%s",
-		fmt.Sprintf(format, args...), strings.Join(c.line, " "), c.usage())
+		fmt.Sprintf(format, args...), strings.Join(c.shown(), " "), c.usage())
 	return &failure{code, text}
+}
+
+// shown is the command line as it may be repeated: without a password.
+func (c *call) shown() []string {
+	if c.verb == nil || !c.verb.secret {
+		return c.line
+	}
+	line := slices.Clone(c.line)
+	behind := slices.Index(line, c.verb.name) + 2
+	for i := behind; i < len(line); i++ {
+		if !strings.HasPrefix(line[i], "-") || strings.Contains(line[i], "=") {
+			line[i] = secret.Mask
+		}
+	}
+	return line
 }
 
 // explain makes a failure of what the client returned.

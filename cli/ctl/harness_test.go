@@ -33,6 +33,7 @@ type desk struct {
 	out, errs bytes.Buffer
 	env       map[string]string
 	dir       string
+	stdin     string
 }
 
 // newDesk serves ops, if there are any, for a directory until the test ends.
@@ -59,7 +60,7 @@ func (d *desk) runAs(tool string, line ...string) int {
 	d.out.Reset()
 	d.errs.Reset()
 	return Main(d.t.Context(), World{
-		Stdin: strings.NewReader(""), Stdout: &d.out, Stderr: &d.errs, Version: "test", DataDir: d.dir,
+		Stdin: strings.NewReader(d.stdin), Stdout: &d.out, Stderr: &d.errs, Version: "test", DataDir: d.dir,
 		Getenv: func(name string) string { return d.env[name] }, Now: time.Now,
 	}, tool, line)
 }

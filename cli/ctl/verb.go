@@ -45,6 +45,7 @@ type verb struct {
 	options  []option
 	timeout  time.Duration // unless given; 0 is none
 	local    bool          // asks no node
+	secret   bool          // what follows the first argument is not repeated in errors
 	// check looks at the arguments before the node is asked; may be nil.
 	check func(c *call) error
 	// banner announces the work; may be nil.
@@ -60,6 +61,7 @@ type verb struct {
 func verbs() []verb {
 	return slices.Concat(
 		helpVerbs(), statusVerbs(),
+		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(),
 	)
 }
 

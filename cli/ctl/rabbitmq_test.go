@@ -1,0 +1,176 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/warrenmq/warren/node"
+)
+
+// A liveNode is a node of this process, with its log.
+type liveNode struct {
+	*node.Node
+	dir string
+	log *strings.Builder
+}
+
+// newNode runs a node until the test ends.
+func newNode(t *testing.T) *liveNode {
+	t.Helper()
+	n := &liveNode{dir: t.TempDir(), log: new(strings.Builder)}
+	var err error
+	n.Node, err = node.New(node.Options{
+		Name: "rabbit@node-01", DataDir: n.dir, SegmentBytes: 1 << 20, Grace: 100 * time.Millisecond,
+		Memory: node.Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 16 << 20, Cache: 16 << 20},
+		Listen: []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
+		Logger: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Exit:   func(status int) { panic(fmt.Sprintf("the node ends with status %d\n%s", status, n.log)) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the node ended: %v", err)
+		}
+	})
+	select {
+	case <-n.Ready():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the node does not serve")
+	}
+	return n
+}
+
+// An exchange is a command line and what RabbitMQ answered to it.
+type exchange struct {
+	at        int // line in the file
+	tool      string
+	line      []string
+	stdin     string
+	out, errs string
+	exit      int
+}
+
+// transcript reads a file of what RabbitMQ's own tools printed.
+func transcript(t *testing.T, file string) (all []exchange) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "rabbitmq-3.10.8", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		mark, rest, _ := strings.Cut(line, " ")
+		switch x := len(all) - 1; mark {
+		case "$":
+			e := exchange{at: i + 1}
+			if strings.HasPrefix(rest, "(stdin ") {
+				e.stdin = strings.ReplaceAll(words(rest[len("(stdin "):strings.Index(rest, ") rabbitmq")])[0], `\n`, "\n")
+				rest = rest[strings.Index(rest, ") rabbitmq")+2:]
+			}
+			e.line = words(rest)
+			e.tool, e.line = e.line[0], e.line[1:]
+			all = append(all, e)
+		case "1>":
+			all[x].out += rest + "\n"
+		case "2>":
+			all[x].errs += rest + "\n"
+		case "exit":
+			if _, err := fmt.Sscan(rest, &all[x].exit); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return all
+}
+
+// words takes a line apart as bash's %q put it together.
+func words(line string) (out []string) {
+	word, begun := "", false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\\':
+			i++
+			word, begun = word+line[i:i+1], true
+		case c == '\'':
+			begun = true
+		case c == ' ':
+			out = append(out, word)
+			word, begun = "", false
+		default:
+			word, begun = word+line[i:i+1], true
+		}
+	}
+	if begun || word != "" {
+		out = append(out, word)
+	}
+	return out
+}
+
+// replay gives a node the command lines of a transcript and compares what comes
+// of them. What is meant to differ stands in other, by the command line, with
+// what is printed instead.
+func replay(t *testing.T, file string, other map[string]exchange) {
+	n := newNode(t)
+	d := &desk{t: t, env: map[string]string{}, dir: n.dir}
+	for _, e := range transcript(t, file) {
+		d.stdin = e.stdin
+		got := exchange{exit: d.runAs(e.tool, e.line...), out: d.out.String()}
+		got.errs, _, _ = strings.Cut(d.errs.String(), "\nUsage\n")
+		want := e
+		line := strings.Join(e.line, " ")
+		if o, ok := other[line]; ok {
+			want.exit, want.out, want.errs = o.exit, o.out, o.errs
+			delete(other, line)
+		}
+		if got.exit != want.exit || strings.TrimSpace(got.out) != strings.TrimSpace(want.out) || strings.TrimSpace(got.errs) != strings.TrimSpace(want.errs) {
+			t.Errorf("%s:%d: %s: exit code %d, want %d\nprinted %q\nwant    %q\nerrors %q\nwant   %q",
+				file, e.at, line, got.exit, want.exit, got.out, want.out, got.errs, want.errs)
+		}
+	}
+	for line := range other {
+		t.Errorf("%s has no %q", file, line)
+	}
+}
+
+// What RabbitMQ's own tools answer, these do: output, errors and exit codes. The
+// transcripts are of RabbitMQ 3.10.8.
+func TestAsRabbitMQ(t *testing.T) {
+	badPattern := "Error:\n{:invalid_regexp, '*'}: invalid permission: pattern: \"*\": error parsing regexp: missing argument to repetition operator in `*`"
+	t.Run("users", func(t *testing.T) {
+		replay(t, "users.txt", map[string]exchange{
+			// What may be a password is not repeated.
+			"add_user a b c": {exit: exitUsage, errs: "Error (argument validation): too many arguments.\nArguments given:\n\tadd_user a *** ***"},
+			"add_user  x":    {exit: exitData, errs: "Error (argument validation): Bad argument: user cannot be an empty string\nArguments given:\n\tadd_user  ***"},
+			// RabbitMQ's text speaks of its plugins.
+			"authenticate_user alice ": {exit: exitData, out: "Authenticating user \"alice\" ...", errs: "Error:\nError: failed to authenticate user \"alice\"\n" +
+				"user 'alice' attempted to log in with a blank password, which is prohibited. Change the password of the user to be non-blank."},
+		})
+	})
+	t.Run("permissions", func(t *testing.T) {
+		replay(t, "permissions.txt", map[string]exchange{
+			// The reason is in our words.
+			"set_permissions alice * .* .*":              {exit: exitUnavailable, out: `Setting permissions for user "alice" in vhost "/" ...`, errs: badPattern},
+			"set_topic_permissions alice amq.topic * ^y": {exit: exitUnavailable, out: `Setting topic permissions on "amq.topic" for user "alice" in vhost "/" ...`, errs: badPattern},
+		})
+	})
+	t.Run("vhosts", func(t *testing.T) {
+		replay(t, "vhosts.txt", map[string]exchange{
+			// We say which there are.
+			"add_vhost v3 --default-queue-type nonsense": {exit: exitUnavailable, out: `Adding vhost "v3" ...`,
+				errs: "Error:\ninvalid_queue_type: the default queue type must be one of classic, quorum"},
+			// RabbitMQ makes a vhost that no client can name.
+			"add_vhost ": {exit: exitData, out: `Adding vhost "" ...`, errs: "Error:\nauth: the name is empty"},
+		})
+	})
+}
