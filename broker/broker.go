@@ -41,6 +41,10 @@ type Auth interface {
 	// Check reports whether a user may do op (configure, write, read) with a
 	// resource of that name.
 	Check(user, vhost, op string, r Resource, name string) error
+	// CheckTopic reports whether a user may do op (write, read) with a routing
+	// key of a topic exchange on which op itself is allowed. It is asked only
+	// where the catalog has a topic permission.
+	CheckTopic(user, vhost, op, exchange, key string) error
 }
 
 // Credentials are what a client logs in with.

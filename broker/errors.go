@@ -79,8 +79,11 @@ type Error struct {
 	// QueueType that queues of this type have no such argument.
 	Property  bool
 	QueueType string
-	Detail    string
-	Err       error
+	// Topic is the routing key that was refused, if OnTopic.
+	Topic   string
+	OnTopic bool
+	Detail  string
+	Err     error
 }
 
 func (e *Error) Error() string {

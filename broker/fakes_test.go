@@ -76,6 +76,13 @@ func (a *fakeAuth) Check(_, _, op string, r Resource, name string) error {
 	return nil
 }
 
+func (a *fakeAuth) CheckTopic(_, _, op, exchange, key string) error {
+	if a.deny[op+" topic "+exchange+" "+key] {
+		return errors.New("no")
+	}
+	return nil
+}
+
 // A fakeShard keeps what it is given. Its answers come when the test says so.
 type fakeShard struct {
 	shard.Shard // what a test does not need

@@ -15,6 +15,14 @@ func (p *Publisher) find(view *catalog.View, pub *Publication) (r *route, cachea
 	if err != nil {
 		return nil, false, err
 	}
+	if err := s.checkTopic(view, opWrite, x, m.RoutingKey); err != nil {
+		return nil, false, err
+	}
+	for _, key := range pub.Keys {
+		if err := s.checkTopic(view, opWrite, x, key); err != nil {
+			return nil, false, err
+		}
+	}
 	p.dests = view.Route(&p.router, x, m.RoutingKey, pub.Headers, p.dests[:0])
 	for _, key := range pub.Keys {
 		p.dests = view.Route(&p.router, x, key, pub.Headers, p.dests)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/exchange"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -189,6 +190,21 @@ func (s *Session) check(op string, r Resource, name string) error {
 	}
 	if err := s.b.o.Auth.Check(s.ident.User, s.vhost, op, r, asked); err != nil {
 		return &Error{Kind: Denied, Resource: r, Name: name, VHost: s.vhost, User: s.ident.User, Op: op, Err: err}
+	}
+	return nil
+}
+
+// checkTopic asks about a routing key, or a binding's, of a topic exchange.
+func (s *Session) checkTopic(v *catalog.View, op string, x *catalog.Exchange, key []byte) error {
+	if x.Type != exchange.Topic || v.TopicPermission(s.ident.User, x) == nil {
+		return nil
+	}
+	topic := string(key)
+	if err := s.b.o.Auth.CheckTopic(s.ident.User, s.vhost, op, x.Name, topic); err != nil {
+		return &Error{
+			Kind: Denied, Resource: ExchangeResource, Name: x.Name, VHost: s.vhost, User: s.ident.User,
+			Op: op, OnTopic: true, Topic: topic, Err: err,
+		}
 	}
 	return nil
 }

@@ -343,6 +343,9 @@ func (s *Session) mayBind(b *Binding, making bool) error {
 	if x == nil {
 		return &Error{Kind: NotFound, Resource: ExchangeResource, Name: b.Source, VHost: s.vhost}
 	}
+	if err := s.checkTopic(s.b.View(), opRead, x, []byte(b.Key)); err != nil {
+		return err
+	}
 	if making {
 		if err := exchange.CheckArgs(x.Type, b.Args); err != nil {
 			return s.matchError(err, b.Source)

@@ -95,18 +95,25 @@ func (a *authority) Access(user, vhost string) error { return a.authorizer.CanAc
 
 // Check implements broker.Auth.
 func (a *authority) Check(user, vhost, op string, r broker.Resource, name string) error {
-	var o auth.Operation
-	switch op {
-	case auth.Configure.String():
-		o = auth.Configure
-	case auth.Write.String():
-		o = auth.Write
-	default:
-		o = auth.Read
-	}
 	kind := auth.Queue
 	if r == broker.ExchangeResource {
 		kind = auth.Exchange
 	}
-	return a.authorizer.Check(user, vhost, o, kind, name)
+	return a.authorizer.Check(user, vhost, operation(op), kind, name)
+}
+
+// CheckTopic implements broker.Auth.
+func (a *authority) CheckTopic(user, vhost, op, exchange, key string) error {
+	return a.authorizer.Session(auth.SessionOptions{User: user, VHost: vhost}).CheckTopic(operation(op), exchange, key)
+}
+
+func operation(op string) auth.Operation {
+	switch op {
+	case auth.Configure.String():
+		return auth.Configure
+	case auth.Write.String():
+		return auth.Write
+	default:
+		return auth.Read
+	}
 }

@@ -23,7 +23,9 @@ import (
 	"github.com/warrenmq/warren/admin/client"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dlclark/regexp2.runClock")) // ends a second after the last match
+}
 
 // A logBuffer takes the log lines of a node.
 type logBuffer struct {

@@ -79,6 +79,9 @@ func text(e *broker.Error) string {
 		}
 		return e.Detail
 	case broker.Denied:
+		if e.OnTopic {
+			return fmt.Sprintf("%s access to topic '%s' in %s refused for user '%s'", e.Op, e.Topic, rs, e.User)
+		}
 		return fmt.Sprintf("%s access to %s refused for user '%s'", e.Op, rs, e.User)
 	case broker.Locked:
 		return fmt.Sprintf("cannot obtain exclusive access to locked %s. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.", rs)
