@@ -30,9 +30,10 @@ func Settings(q *catalog.Queue) shard.Settings {
 	if n, ok := intSetting(q, "x-delivery-limit"); ok && n >= 0 {
 		s.DeliveryLimit = queue.AtMost(uint64(n))
 	}
-	if t, _ := textSetting(q, "x-overflow"); t == "reject-publish" {
-		s.Overflow = queue.RejectPublish
+	if t, ok := textSetting(q, "x-overflow"); ok {
+		s.Overflow, _ = overflow(t)
 	}
+	s.Letters = LettersOf(q).Rule
 	if v, ok := q.Args.Lookup("x-single-active-consumer"); ok {
 		s.SingleActive = v.Kind() == message.Bool && v.Bool()
 	}
@@ -76,7 +77,7 @@ type intBounds struct {
 // laterArgs are arguments whose meaning this release does not have yet: taking
 // them silently would break their promise.
 func laterArgs() []string {
-	return []string{"x-expires", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"}
+	return []string{"x-expires"}
 }
 
 // checkQueueArgs checks the arguments of a queue that is to be made.
@@ -102,14 +103,16 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 		}
 	}
 	if v, ok := spec.Args.Lookup("x-overflow"); ok {
-		switch t, isText := v.Text(); {
-		case !isText:
+		t, isText := v.Text()
+		if !isText {
 			return bad("x-overflow", "{unacceptable_type,%s}", typeName(v))
-		case t == "reject-publish-dlx":
-			return bad("x-overflow", "reject-publish-dlx comes in a later release of Warren")
-		case t != "drop-head" && t != "reject-publish":
+		}
+		if _, ok := overflow(t); !ok {
 			return bad("x-overflow", "invalid_overflow")
 		}
+	}
+	if name, fault := letterFault(spec.Args); fault != "" {
+		return bad(name, "%s", fault)
 	}
 	if v, ok := spec.Args.Lookup("x-single-active-consumer"); ok && v.Kind() != message.Bool {
 		return bad("x-single-active-consumer", "{unacceptable_type,%s}", typeName(v))

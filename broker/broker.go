@@ -78,6 +78,8 @@ type Options struct {
 	// QueueMemory bounds what memory queues hold; default 256 MiB.
 	QueueMemory int64
 	Limits      NodeLimits
+	// Mail is told of the letters of memory queues.
+	Mail shard.Mail
 	// Now returns the wall clock in milliseconds.
 	Now    func() int64
 	Logger *slog.Logger
@@ -217,6 +219,7 @@ func (b *Broker) begin(q *catalog.Queue) *memory.Queue {
 			return Settings(q), true
 		},
 		Memory: b.memory.add,
+		Mail:   b.o.Mail,
 		Unused: b.Unused,
 		Expiring: func(m *memory.Queue) {
 			b.mu.Lock()

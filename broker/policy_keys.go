@@ -89,7 +89,7 @@ func checkDefinition(def message.Table, operator bool) string {
 		if k := policyKeys()[i]; k.valid != nil && !k.valid(v) {
 			return fmt.Sprintf(k.fault, term(v))
 		}
-		if text := later("x-"+name, v); text != "" {
+		if text := later("x-"+name); text != "" {
 			return name + ": " + text
 		}
 	}
@@ -101,9 +101,8 @@ func checkDefinition(def message.Table, operator bool) string {
 
 // later says that a setting has no meaning yet: taking it silently would break
 // its promise.
-func later(arg string, v message.Value) string {
-	text, _ := v.Text()
-	if slices.Contains(laterArgs(), arg) || arg == "x-overflow" && text == "reject-publish-dlx" {
+func later(arg string) string {
+	if slices.Contains(laterArgs(), arg) {
 		return "comes in a later release of Warren"
 	}
 	return ""

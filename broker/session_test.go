@@ -222,7 +222,9 @@ func TestArguments(t *testing.T) {
 		{"x-overflow", "invalid_overflow", message.StringOf("what")},
 		{"x-overflow", "", message.StringOf("reject-publish")},
 		{"x-expires", "comes in a later release of Warren", message.IntOf(message.Int32, 5)},
-		{"x-dead-letter-exchange", "comes in a later release of Warren", message.StringOf("x")},
+		{"x-dead-letter-routing-key", "routing_key_but_no_dlx_defined", message.StringOf("k")},
+		{"x-dead-letter-strategy", "invalid_dlx_strategy", message.StringOf("perhaps")},
+		{"x-dead-letter-strategy", "{unacceptable_type,signedint}", message.IntOf(message.Int32, 1)},
 		{"x-unknown", "", message.StringOf("x")},
 	} {
 		args := message.AppendField(nil, tc.name, tc.v)

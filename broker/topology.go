@@ -151,6 +151,9 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 		e.Detail = fmt.Sprintf("queue name '%s' contains reserved prefix 'amq.*'", o.Name)
 		return QueueInfo{}, e
 	}
+	if err := s.checkLetters(&spec); err != nil {
+		return QueueInfo{}, err
+	}
 	if err := checkQueueArgs(s.vhost, &spec); err != nil {
 		return QueueInfo{}, err
 	}

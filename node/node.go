@@ -31,6 +31,7 @@ import (
 	"github.com/warrenmq/warren/storage/checkpoint"
 	"github.com/warrenmq/warren/storage/seglog"
 	"github.com/warrenmq/warren/storage/state"
+	"github.com/warrenmq/warren/transfer"
 )
 
 // A Node is one broker process.
@@ -47,6 +48,8 @@ type Node struct {
 	host   *raftgroup.Host
 	loader *replica.Loader
 	rounds *checkpoint.Rounds
+	// transfer moves dead letters; shards and the broker are handed it.
+	transfer *transfer.Transfer
 
 	orders sync.Mutex // one change of a user or vhost, made of what it was, at a time
 
@@ -78,6 +81,7 @@ func New(o Options) (*Node, error) {
 		o: o, shares: o.Memory.shares(o.Shards), log: o.Logger,
 		clock: clock.NewReal(), ready: make(chan struct{}),
 	}
+	n.transfer = transfer.New(transfer.Options{Router: &letterRouter{n: n}, Clock: n.clock, Logger: n.log})
 	n.shards.Store(new(shardTable))
 	n.start = o.Wall()
 	if err := n.open(); err != nil {

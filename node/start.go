@@ -164,7 +164,7 @@ func (n *Node) startBroker() *broker.Broker {
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
 		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.shares.queueMemory,
 		Limits: broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
-		Now:    n.wall, Logger: n.log,
+		Mail:   n.transfer, Now: n.wall, Logger: n.log,
 	})
 	n.broker.Store(b)
 	return b
@@ -258,8 +258,8 @@ func (n *Node) openShard(work *crew, id uint64) error {
 		Group: id, Incarnation: queue.Incarnation{Node: n.inc.Node, Number: n.inc.Number},
 		Catalog: shardCatalog{n}, State: n.store(), Log: n.seglog, Loader: n.loader,
 		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
-		Unused: n.broker.Load().Unused,
-		After:  func(d time.Duration, f func()) { n.clock.AfterFunc(d, f) },
+		Unused: n.broker.Load().Unused, Mail: n.transfer,
+		After: func(d time.Duration, f func()) { n.clock.AfterFunc(d, f) },
 	})
 	if err != nil {
 		return err

@@ -234,7 +234,7 @@ var failures = []failing{
 		do: func(_ scene, ch *amqp.Channel) error { return fresh(ch, amqp.Table{"x-max-length": int32(-5)}) },
 	},
 	{
-		name: "dead letter key without exchange", later: true, code: 406,
+		name: "dead letter key without exchange", code: 406,
 		text: "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue 'never.made' in vhost '/': routing_key_but_no_dlx_defined",
 		do:   func(_ scene, ch *amqp.Channel) error { return fresh(ch, amqp.Table{"x-dead-letter-routing-key": "k"}) },
 	},
