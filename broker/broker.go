@@ -89,6 +89,7 @@ type Options struct {
 type Broker struct {
 	o      Options
 	memory memoryGate
+	alarms alarms
 
 	sessions atomic.Uint64 // number given last
 	census   census

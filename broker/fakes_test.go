@@ -220,7 +220,7 @@ func (s *fakeSink) Confirmed(first uint64, n uint32, refused bool) {
 func (s *fakeSink) Unknown(first uint64, n uint32) { s.note("unknown %d+%d", first, n) }
 func (s *fakeSink) Wake()                          {}
 func (s *fakeSink) Unroutable(i int)               { s.note("unroutable #%d", i) }
-func (s *fakeSink) Blocked(b bool)                 { s.note("blocked %v", b) }
+func (s *fakeSink) Ready()                         { s.note("ready") }
 
 // A bench is a broker on fakes: two shards, vhost "/", user "u". Durable queues
 // whose names end in 2 are in the second shard.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"hash/maphash"
+	"sync/atomic"
 
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/exchange"
@@ -35,9 +36,8 @@ type PublisherSink interface {
 	// Unroutable says that the i-th publication of the call went nowhere. It is
 	// called within Publish, before it is confirmed.
 	Unroutable(i int)
-	// Blocked says that Publish waits for the node's memory, and then that it
-	// goes on.
-	Blocked(blocked bool)
+	// Ready says that the publisher, which was Held, may be asked again.
+	Ready()
 }
 
 // A Publisher is one ordered stream of publications: an AMQP channel, a
@@ -55,6 +55,9 @@ type Publisher struct {
 	told   told
 	silent silent
 	after  after
+
+	waits    atomic.Int32 // for what it is held, see Held
+	toMemory bool         // some of it went to memory queues
 
 	replyRoute route
 	mayReply   *catalog.View // under which replies were allowed
@@ -97,18 +100,19 @@ func (s *Session) NewPublisher(sink PublisherSink) *Publisher {
 // in order. It returns the number it took; if that is not all, err says why the
 // next one can not be published, and those behind it were not looked at.
 //
-// Publish returns when everything was taken over: it waits while a shard or
-// the node's memory can take no more.
-func (p *Publisher) Publish(ctx context.Context, ps []Publication) (n int, err error) {
+// Publish does not wait. Who publishes asks Held before, and stops while it is:
+// what is published nevertheless is taken, and is memory that nobody counted on.
+func (p *Publisher) Publish(ps []Publication) (n int, err error) {
+	defer p.flush()
 	for n = range ps {
 		pub := &ps[n]
 		r, err := p.route(pub)
 		if err != nil {
-			return n, p.flush(ctx, err)
+			return n, err
 		}
 		p.add(pub, r, n)
 	}
-	return len(ps), p.flush(ctx, nil)
+	return len(ps), nil
 }
 
 func (p *Publisher) add(pub *Publication, r *route, i int) {
@@ -165,46 +169,19 @@ func (p *Publisher) row(t *target) *row {
 	return w
 }
 
-// flush hands the rows to their shards. It returns err, or why it could not
-// wait for a shard.
-func (p *Publisher) flush(ctx context.Context, err error) error {
+// flush hands the rows to their shards.
+func (p *Publisher) flush() {
 	for i := range p.rows {
 		w := &p.rows[i]
-		if w.memory && p.s.b.memory.shut.Load() {
-			if e := p.blocked(ctx); e != nil && err == nil {
-				err = e
-			}
-		}
+		p.toMemory = p.toMemory || w.memory
 		if !w.to.Publish(w.ps) {
-			p.sink.Wake() // what was confirmed so far does not wait, too
-			if e := wait(ctx, w.to); e != nil && err == nil {
-				err = e
-			}
+			p.waits.Add(1)
+			w.to.Ready(p.opened)
 		}
 		clear(w.ps)
 		w.to = nil
 	}
 	p.rows = p.rows[:0]
-	return err
-}
-
-// blocked waits until the node has memory for queues again.
-func (p *Publisher) blocked(ctx context.Context) error {
-	p.sink.Blocked(true)
-	defer p.sink.Blocked(false)
-	return p.s.b.memory.wait(ctx)
-}
-
-// wait waits until a shard takes publishes again.
-func wait(ctx context.Context, s shard.Shard) error {
-	ready := make(chan struct{})
-	s.Ready(func() { close(ready) })
-	select {
-	case <-ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // route finds where a publication goes.

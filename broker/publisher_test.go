@@ -14,7 +14,7 @@ var background = context.Background()
 
 func (x *bench) publish(p *Publisher, pubs ...Publication) {
 	x.t.Helper()
-	if n, err := p.Publish(background, pubs); n != len(pubs) || err != nil {
+	if n, err := p.Publish(pubs); n != len(pubs) || err != nil {
 		x.t.Fatalf("published %d of %d: %v", n, len(pubs), err)
 	}
 }
@@ -104,7 +104,7 @@ func TestPublishError(t *testing.T) {
 		exchange string
 		want     Kind
 	}{{"none", NotFound}, {"in", Reserved}, {"amq.topic", Denied}} {
-		n, err := p.Publish(background, []Publication{publication(0, "", "a", "1"), publication(0, tc.exchange, "", "2"), publication(0, "", "a", "3")})
+		n, err := p.Publish([]Publication{publication(0, "", "a", "1"), publication(0, tc.exchange, "", "2"), publication(0, "", "a", "3")})
 		if n != 1 || KindOf(err) != tc.want {
 			t.Errorf("%s: %d, %v", tc.exchange, n, err)
 		}
@@ -157,7 +157,7 @@ func TestRoutesFollowTheCatalog(t *testing.T) {
 	// A right that is taken away counts from the view on that lacks it.
 	x.auth.deny["write exchange amq.default"] = true
 	x.queue("unrelated", false)
-	if _, err := p.Publish(background, []Publication{publication(0, "", "a", "x")}); KindOf(err) != Denied {
+	if _, err := p.Publish([]Publication{publication(0, "", "a", "x")}); KindOf(err) != Denied {
 		t.Errorf("after the right went: %v", err)
 	}
 }
@@ -175,64 +175,121 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// Publish waits while a shard takes nothing more, and ends with its context.
-func TestPublishWaitsForTheShard(t *testing.T) {
+// A publisher is held while a shard takes nothing more, and hears when it does.
+func TestHeldByAShard(t *testing.T) {
 	x := newBench(t, 0)
 	x.queue("a", true)
-	p := x.s.NewPublisher(&fakeSink{})
-	x.one.full = true
-	done := make(chan error)
-	go func() { // received below
-		_, err := p.Publish(background, []Publication{publication(0, "", "a", "m")})
-		done <- err
-	}()
-	for !x.one.drained() {
-		select {
-		case err := <-done:
-			t.Fatalf("did not wait: %v", err)
-		default:
+	sink := &fakeSink{}
+	p := x.s.NewPublisher(sink)
+	held := func(want bool) {
+		t.Helper()
+		if got, why := p.Held(); got != want || why != 0 {
+			t.Fatalf("held: %v for %v, want %v", got, why, want)
 		}
 	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	held(false)
 	x.one.full = true
-	ctx, cancel := context.WithCancel(background)
-	cancel()
-	if _, err := p.Publish(ctx, []Publication{publication(0, "", "a", "m")}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+	x.publish(p, publication(0, "", "a", "m"), publication(0, "", "a", "n"))
+	held(true)
+	held(true)
+	if got := sink.told(); got != "" {
+		t.Fatalf("told %s too early", got)
+	}
+	x.one.drained()
+	if got := sink.told(); got != "ready" {
+		t.Errorf("told %s", got)
+	}
+	held(false)
+	if got := len(strings.Fields(x.one.taken())); got != 2 {
+		t.Errorf("%d messages were taken", got)
 	}
 }
 
-// Publishers to memory queues wait while the node's memory is used up.
-func TestPublishWaitsForMemory(t *testing.T) {
+// Every publisher is held while an alarm is up, also one that waits for its
+// shard when the alarm comes; each hears once, a closed one not at all.
+func TestHeldByAlarms(t *testing.T) {
+	x := newBench(t, 0)
+	x.queue("a", true)
+	sinks, ps := make([]*fakeSink, 3), make([]*Publisher, 3)
+	for i := range ps {
+		sinks[i] = &fakeSink{}
+		ps[i] = x.s.NewPublisher(sinks[i])
+	}
+	x.one.full = true
+	x.publish(ps[1], publication(0, "", "a", "m"))
+	watched := 0
+	if x.b.Watch(func() {}) != nil {
+		t.Error("there is nothing to watch for")
+	}
+	for _, a := range []Alarms{LowMemory, LowMemory | LowDisk, LowDisk} {
+		x.b.SetAlarms(a)
+		for i, p := range ps {
+			if held, why := p.Held(); !held || why != a {
+				t.Errorf("publisher %d: %v for %v, want %v", i, held, why, a)
+			}
+		}
+	}
+	x.b.Watch(func() { watched++ })
+	x.b.Watch(func() { watched += 10 }).Stop()
+	ps[2].Close()
+	x.b.SetAlarms(0)
+	if a, b, c := sinks[0].told(), sinks[1].told(), sinks[2].told(); a != "ready" || b != "" || c != "" || watched != 1 {
+		t.Errorf("told %q, %q and %q, watched %d", a, b, c, watched)
+	}
+	x.b.SetAlarms(LowDisk)
+	x.one.drained()
+	if got := sinks[1].told(); got != "ready" {
+		t.Errorf("told %q", got)
+	}
+	if held, why := ps[1].Held(); !held || why != LowDisk {
+		t.Errorf("%v for %v", held, why)
+	}
+	x.b.SetAlarms(0)
+	if got := sinks[1].told(); got != "ready" {
+		t.Errorf("told %q", got)
+	}
+	for i, p := range ps[:2] {
+		if held, _ := p.Held(); held {
+			t.Errorf("publisher %d is still held", i)
+		}
+	}
+}
+
+func TestAlarmTexts(t *testing.T) {
+	for a, want := range map[Alarms]string{LowMemory: "low on memory", LowDisk: "low on disk", LowMemory | LowDisk: "low on memory & disk"} {
+		if a.String() != want {
+			t.Errorf("%d: %s", a, a)
+		}
+	}
+}
+
+// Publishers to memory queues are held while the node's memory is used up,
+// others are not.
+func TestHeldByMemory(t *testing.T) {
 	x := newBench(t, 1000)
 	q := x.queue("m", false)
+	x.queue("a", true)
 	sink := &fakeSink{}
-	p := x.s.NewPublisher(sink)
+	p, other := x.s.NewPublisher(sink), x.s.NewPublisher(&fakeSink{})
 	body := strings.Repeat("x", 2000)
 	x.publish(p, publication(0, "", "m", body)) // the one that fills it
-	done := make(chan error)
-	go func() { // received below
-		_, err := p.Publish(background, []Publication{publication(0, "", "m", body)})
-		done <- err
-	}()
-	for sink.told() != "blocked true" {
-		select {
-		case err := <-done:
-			t.Fatalf("did not wait: %v", err)
-		default:
-		}
+	x.publish(other, publication(0, "", "a", body))
+	if held, why := p.Held(); !held || why != LowMemory || x.b.Short() != LowMemory {
+		t.Fatalf("%v for %v", held, why)
+	}
+	if held, _ := other.Held(); held {
+		t.Error("a publisher to a durable queue is held")
 	}
 	if n, err := x.s.Purge(background, "m"); n != 1 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if got := sink.told(); got != "blocked false" {
+	if got := sink.told(); got != "ready" {
 		t.Errorf("told %s", got)
 	}
+	if held, _ := p.Held(); held {
+		t.Error("still held")
+	}
+	x.publish(p, publication(0, "", "m", body))
 	if c := x.b.Counts(); c.QueueMemory < 2000 || c.MemoryQueues != 1 {
 		t.Errorf("%+v", c)
 	}

@@ -93,7 +93,7 @@ func TestReplyBorders(t *testing.T) {
 	x.auth.deny["write exchange "] = true
 	x.auth.deny["write exchange amq.default"] = true
 	x.do(&catalog.AddVHost{Name: "third"}) // permissions change with the view
-	if n, err := p.Publish(background, []Publication{publication(2, "", r.Name(), "denied")}); n != 0 || KindOf(err) != Denied {
+	if n, err := p.Publish([]Publication{publication(2, "", r.Name(), "denied")}); n != 0 || KindOf(err) != Denied {
 		t.Errorf("%d, %v", n, err)
 	}
 	if got := strings.Join(sink.got, " "); got != "allowed" {
@@ -112,7 +112,7 @@ func BenchmarkReply(b *testing.B) {
 	pubs := []Publication{publication(0, "", r.Name(), "body")}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.Publish(background, pubs); err != nil {
+		if _, err := p.Publish(pubs); err != nil {
 			b.Fatal(err)
 		}
 	}

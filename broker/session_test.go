@@ -148,9 +148,9 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-type gate struct{ pending []int }
+type fakeGate struct{ pending []int }
 
-func (g *gate) Full(_ *shard.Consumer, pending int) bool {
+func (g *fakeGate) Full(_ *shard.Consumer, pending int) bool {
 	g.pending = append(g.pending, pending)
 	return pending >= 2
 }
@@ -158,7 +158,7 @@ func (g *gate) Full(_ *shard.Consumer, pending int) bool {
 func TestGate(t *testing.T) {
 	x := newBench(t, 0)
 	x.queue("a", true)
-	g := &gate{}
+	g := &fakeGate{}
 	c, err := x.s.Consume(background, ConsumeOptions{Queue: "a", Gate: g}, func(*Consumer) {})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,9 @@ type channel struct {
 	published uint64 // tag of the publish last read, in confirm mode
 	lastQueue string // declared last
 
+	held   bool   // the publisher is: what comes is parked
+	parked []byte // frames
+
 	consumers map[string]*consumer
 	getter    map[string]*consumer // of basic.get, by queue
 	prefetch  uint32               // of consumers to come
@@ -87,6 +90,10 @@ func (ch *channel) frame(f wire.Frame) error {
 	}
 	if ch.closing {
 		return ch.closingFrame(f)
+	}
+	if ch.held {
+		ch.waiting(f)
+		return nil
 	}
 	switch state := ch.content.state; {
 	case state == noContent && f.Type == wire.FrameMethod:
@@ -229,19 +236,28 @@ func (ch *channel) closed() {
 	ch.remove()
 }
 
-// giveUp ends the consumers and gives back what was not settled, after end.
+// giveUp lets go of everything that the channel has, after end.
+func (ch *channel) giveUp() {
+	ch.giveBack()
+	ch.endReply()
+	ch.unhold()
+	if ch.publisher != nil {
+		ch.publisher.Close()
+	}
+}
+
+// giveBack ends the consumers and gives back what was not settled.
 //
 // A consumer that acknowledges gives back all it holds. One that does not may
 // hold what is written just now: the writer settles that, and gives back what
 // it does not write.
-func (ch *channel) giveUp() {
+func (ch *channel) giveBack() {
 	for _, k := range ch.consumers {
 		if k.reply == nil {
 			ch.c.touch(k)
 			k.bc.End(!k.noAck)
 		}
 	}
-	ch.endReply()
 	clear(ch.consumers)
 	clear(ch.getter)
 	var hs []held

@@ -41,6 +41,8 @@ type conn struct {
 	pubs publishes
 	acks settles
 
+	parking parking
+
 	heartbeat time.Duration // not changed once the timer runs
 	beat      *time.Timer
 	at        atomic.Int32 // what the reader is at, an activity
@@ -48,6 +50,8 @@ type conn struct {
 	wrote     atomic.Bool  // something was written since the last beat
 	silent    int          // beats without a sign of the client; the timer's
 	served    atomic.Bool  // serve returns: no more beats
+
+	closeAt time.Time // the deadline of closeBy
 
 	out outbox
 	wg  sync.WaitGroup // of the writer
@@ -150,7 +154,8 @@ func (c *conn) goodbye() error {
 
 // closeBy bounds how long the connection waits for the client to leave.
 func (c *conn) closeBy(d time.Duration) {
-	_ = c.nc.SetReadDeadline(time.Now().Add(d)) //nolint:forbidigo // a socket's deadline
+	c.closeAt = time.Now().Add(d) //nolint:forbidigo // a socket's deadline
+	_ = c.nc.SetReadDeadline(c.closeAt)
 }
 
 // finish gives everything back and waits for the writer.
@@ -159,6 +164,7 @@ func (c *conn) finish() {
 		c.out.kill() // the client went without a word: nothing reaches it
 	}
 	c.dropChannels()
+	c.unwatch()
 	_ = c.nc.SetWriteDeadline(time.Now().Add(c.f.o.CloseTimeout)) //nolint:forbidigo // a socket's deadline
 	if c.session != nil {
 		c.session.Close()
@@ -168,6 +174,17 @@ func (c *conn) finish() {
 
 func (c *conn) readLoop() error {
 	for {
+		if err := c.resume(); err != nil || c.state == closed {
+			return err
+		}
+		if c.full() {
+			c.at.Store(handling)
+			c.out.wake(c)
+			if !c.out.waitDue(c.ctx) {
+				return errPeerGone
+			}
+			continue
+		}
 		if len(c.buf)-c.w < leastRead {
 			c.grow()
 		}
@@ -184,7 +201,7 @@ func (c *conn) readLoop() error {
 				return nil
 			}
 		}
-		if err != nil {
+		if err != nil && !c.interrupted(err) {
 			return err
 		}
 		c.at.Store(draining)
@@ -226,13 +243,19 @@ func (c *conn) handleAll() error {
 			break
 		}
 	}
+	err = c.handled(err)
+	if c.r == c.w {
+		c.r, c.w = 0, 0
+	}
+	return err
+}
+
+// handled flushes what frames asked for: what they are views of may go.
+func (c *conn) handled(err error) error {
 	if ferr := c.flush(); ferr != nil && err == nil {
 		err = c.fail(ferr)
 	}
 	c.saveContents()
-	if c.r == c.w {
-		c.r, c.w = 0, 0
-	}
 	c.out.wake(c)
 	return err
 }

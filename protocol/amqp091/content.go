@@ -166,9 +166,6 @@ func (t *content) drop() {
 func (t *content) done() error {
 	ch, body := t.ch, t.body
 	t.drop()
-	if ch.publisher == nil {
-		ch.publisher = ch.c.session.NewPublisher(ch)
-	}
 	p := &ch.c.pubs
 	if p.ch != ch || len(p.list) == maxPublishes {
 		if err := ch.c.flush(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warrenmq/warren/broker"
@@ -67,12 +68,16 @@ type Frontend struct {
 	o       Options
 	writers sync.Pool // of *writer
 	pages   sync.Pool // of *pages
+	parked  atomic.Int64
 }
 
 var _ protocol.Frontend = (*Frontend)(nil)
 
 // New returns a frontend.
 func New(o Options) *Frontend { return &Frontend{o: o.withDefaults()} }
+
+// Parked returns the bytes of publishes that wait until the broker takes more.
+func (f *Frontend) Parked() int64 { return f.parked.Load() }
 
 // Name implements protocol.Frontend.
 func (f *Frontend) Name() string { return "amqp" }

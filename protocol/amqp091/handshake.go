@@ -110,6 +110,14 @@ func (c *conn) peerCloses() error {
 	if err := c.flush(); err != nil {
 		return err
 	}
+	if err := c.unpark(); err != nil {
+		return err
+	}
+	if c.state == closing { // for a fault in what was parked
+		c.send(&wire.ConnectionCloseOK{})
+		c.state = closed
+		return nil
+	}
 	for _, ch := range c.channels {
 		if err := ch.settlePublishes(); err != nil {
 			return err
@@ -262,10 +270,7 @@ func (c *conn) open(args []byte) error {
 	}
 	c.channels = map[uint16]*channel{}
 	c.state = running
-	_ = c.nc.SetReadDeadline(time.Time{})
-	if c.ctx.Err() != nil {
-		_ = c.nc.SetReadDeadline(past()) // it ended just now
-	}
+	c.readOn()
 	c.send(&wire.ConnectionOpenOK{})
 	c.log.Info("connection open", "conn", c.in.Peer.String(), "user", c.session.User(), "vhost", m.VirtualHost)
 	return nil

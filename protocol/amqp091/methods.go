@@ -16,6 +16,10 @@ func (ch *channel) method(f wire.Frame) error {
 	}
 	switch id {
 	case wire.IDBasicPublish:
+		if ch.mustWait() {
+			ch.park(f)
+			return nil
+		}
 		return ch.content.begin(args)
 	case wire.IDBasicAck:
 		var m wire.BasicAck

@@ -25,6 +25,7 @@ type outbox struct {
 	ended    []*consumer        // by the broker; the reader forgets them
 	starving []*broker.Consumer // refused by full, to be kicked
 	writing  bool               // a writer runs
+	due      bool               // the reader is to look at what is parked
 	dead     bool               // the peer is gone: what waits is given back
 	shut     bool               // no writer starts any more
 	pool     *sync.Pool         // of *pages
@@ -260,7 +261,27 @@ func (o *outbox) waitDrained(ctx context.Context) {
 	o.Unlock()
 }
 
-// release ends waitDrained.
+// waitDue waits until the reader is to look at what is parked. It returns
+// false if nobody is there to read for any more.
+func (o *outbox) waitDue(ctx context.Context) bool {
+	o.Lock()
+	defer o.Unlock()
+	for !o.due && !o.dead && ctx.Err() == nil {
+		o.drained.Wait()
+	}
+	return !o.dead && ctx.Err() == nil
+}
+
+// takeDue reports whether the reader is to look at what is parked.
+func (o *outbox) takeDue() bool {
+	o.Lock()
+	defer o.Unlock()
+	due := o.due
+	o.due = false
+	return due
+}
+
+// release ends waitDrained and waitDue.
 func (o *outbox) release() {
 	o.Lock()
 	o.drained.Broadcast()

@@ -34,7 +34,7 @@ func (c *conn) flush() error {
 	ch, list := p.ch, p.list
 	var err error
 	if !ch.gone.Load() {
-		if _, err = ch.publisher.Publish(c.ctx, list); err != nil {
+		if _, err = ch.publisher.Publish(list); err != nil {
 			err = brokerError(err, wire.IDBasicPublish)
 		}
 	}
@@ -68,18 +68,6 @@ func (ch *channel) Unroutable(i int) {
 	o.frames = wire.AppendHeader(o.frames, ch.id, wire.Props(m.Properties), uint64(len(m.Body)))
 	o.frames = wire.AppendBodyFrames(o.frames, ch.id, m.Body, o.frameMax)
 	o.added()
-}
-
-// Blocked implements broker.PublisherSink.
-func (ch *channel) Blocked(blocked bool) {
-	switch {
-	case !ch.c.caps.blocked:
-	case blocked:
-		ch.c.send(&wire.ConnectionBlocked{Reason: "low on memory"})
-	default:
-		ch.c.send(&wire.ConnectionUnblocked{})
-	}
-	ch.c.out.wake(ch.c)
 }
 
 func errorf(code wire.ReplyCode, id wire.ID, format string, args ...any) error {
