@@ -15,7 +15,7 @@ export BROKER=${BROKER:-warren} WARREN=${WARREN:-$PWD/bin/warren} CGO_ENABLED=0 
 export BROKER_CMD=$here/brokers/$BROKER.sh
 [ -x "$BROKER_CMD" ] || { echo "no starter for $BROKER in test/interop/brokers" >&2; exit 2; }
 
-all="own091 amqp091go pika"
+all="own091 amqp091go pika celery"
 chosen=${SUITE:-$all}
 
 wants() { # SUITE...: whether one of them is chosen
