@@ -194,7 +194,7 @@ func TestPolicyOnLiveQueue(t *testing.T) {
 	p := x.s.NewPublisher(&fakeSink{})
 	fill := func() {
 		for range 5 {
-			if _, err := p.Publish(ctx, []Publication{publication(0, "", "q", "m")}); err != nil {
+			if _, err := p.Publish([]Publication{publication(0, "", "q", "m")}); err != nil {
 				t.Fatal(err)
 			}
 		}
