@@ -15,7 +15,7 @@ export BROKER=${BROKER:-warren} WARREN=${WARREN:-$PWD/bin/warren} CGO_ENABLED=0 
 export BROKER_CMD=$here/brokers/$BROKER.sh
 [ -x "$BROKER_CMD" ] || { echo "no starter for $BROKER in test/interop/brokers" >&2; exit 2; }
 
-all="own091 amqp091go pika celery"
+all="own091 amqp091go pika celery java"
 chosen=${SUITE:-$all}
 
 wants() { # SUITE...: whether one of them is chosen
@@ -105,10 +105,13 @@ suite_own091() {
 	return $rc
 }
 suite_java() {
-	local classes=$root/dist/interop/classes jars=$root/dist/interop/jars
+	local classes=$root/dist/interop/classes jars=$root/dist/interop/jars exclude
 	rm -rf "$classes"
-	javac -Xlint:all -Werror -cp "$jars/*" -d "$classes" "$here"/java/src/*.java
-	PENDING=$(pending java) timeout 400 java -cp "$classes:$jars/*" ${ARGS:-} Main
+	javac -Xlint:all -Werror -cp "$jars/*" -d "$classes" "$here"/java/src/*.java || return 1
+	mapfile -t exclude < <(pending java | sed 's/.*/--exclude-methodname=interop\\.&/')
+	timeout 400 java -jar "$jars"/junit-platform-console-standalone-*.jar execute --disable-banner --disable-ansi-colors \
+		--details=tree --fail-if-no-tests --class-path="$classes:$(printf '%s:' "$jars"/{amqp,slf4j}-*.jar)" \
+		--scan-class-path="$classes" "${exclude[@]}" ${ARGS:-}
 }
 suite_node() {
 	(cd "$here/node" && PENDING=$(pending node) NODE_PATH=$root/dist/interop/node/node_modules \

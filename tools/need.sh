@@ -14,6 +14,9 @@ package() {
 	case $1 in
 	gcc) echo gcc libc6-dev ;;
 	venv) echo python3 python3-venv ;;
+	java | javac) echo default-jdk-headless ;;
+	mvn) echo maven ;;
+	node) echo nodejs ;;
 	rabbitmq-server) echo rabbitmq-server ;;
 	unshare | setpriv | nsenter) echo util-linux ;;
 	*) echo "$1" ;;
