@@ -18,6 +18,9 @@ func Settings(q *catalog.Queue) shard.Settings {
 	if n, ok := intSetting(q, "x-message-ttl"); ok {
 		s.TTL, s.HasTTL = uint32(n), true
 	}
+	if n, ok := intSetting(q, "x-expires"); ok {
+		s.Expires = uint32(n)
+	}
 	if n, ok := intSetting(q, "x-max-length"); ok {
 		s.MaxLength = queue.AtMost(uint64(n))
 	}
@@ -62,6 +65,7 @@ func kindOf(t message.Table) catalog.QueueKind {
 func intArgs() []intBounds {
 	return []intBounds{
 		{"x-message-ttl", 0, 1<<32 - 1},
+		{"x-expires", 1, 1<<32 - 1},
 		{"x-max-length", 0, 1<<63 - 1},
 		{"x-max-length-bytes", 0, 1<<63 - 1},
 		{"x-max-priority", 0, 255},
@@ -72,12 +76,6 @@ func intArgs() []intBounds {
 type intBounds struct {
 	name        string
 	least, most int64
-}
-
-// laterArgs are arguments whose meaning this release does not have yet: taking
-// them silently would break their promise.
-func laterArgs() []string {
-	return []string{"x-expires"}
 }
 
 // checkQueueArgs checks the arguments of a queue that is to be made.
@@ -94,6 +92,8 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 		switch {
 		case !isInt:
 			return bad(a.name, "%q", "expected integer, got "+typeName(v))
+		case n < a.least && n == 0:
+			return bad(a.name, "{value_zero,0}")
 		case n < a.least:
 			return bad(a.name, "{value_negative,%d}", n)
 		case n > a.most && a.name == "x-max-priority":
@@ -120,11 +120,6 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 	if v, ok := spec.Args.Lookup("x-queue-type"); ok {
 		if err := checkQueueType(vhost, v, spec, bad); err != nil {
 			return err
-		}
-	}
-	for _, name := range laterArgs() {
-		if _, ok := spec.Args.Lookup(name); ok {
-			return bad(name, "comes in a later release of Warren")
 		}
 	}
 	return nil

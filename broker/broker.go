@@ -102,6 +102,7 @@ type Broker struct {
 		queues   map[uint64]*memory.Queue
 		open     map[*Session]struct{}
 		expiring map[*memory.Queue]struct{}
+		ending   map[uint64]struct{} // what the catalog has yet to delete
 	}
 }
 
@@ -119,6 +120,7 @@ func New(o Options) *Broker {
 	b.mu.queues = map[uint64]*memory.Queue{}
 	b.mu.open = map[*Session]struct{}{}
 	b.mu.expiring = map[*memory.Queue]struct{}{}
+	b.mu.ending = map[uint64]struct{}{}
 	return b
 }
 
@@ -127,14 +129,19 @@ func (b *Broker) View() *catalog.View { return b.o.Catalog.View() }
 
 // Run expires messages of memory queues until ctx ends.
 func (b *Broker) Run(ctx context.Context) {
+	b.wakeExpiring()
 	t := time.NewTicker(50 * time.Millisecond)
 	defer t.Stop()
+	again := time.NewTicker(retryEndings)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 			b.tick()
+		case <-again.C:
+			b.endAgain()
 		}
 	}
 }
@@ -221,7 +228,7 @@ func (b *Broker) begin(q *catalog.Queue) *memory.Queue {
 		},
 		Memory: b.memory.add,
 		Mail:   b.o.Mail,
-		Unused: b.Unused,
+		Ended:  b.Ended,
 		Expiring: func(m *memory.Queue) {
 			b.mu.Lock()
 			b.mu.expiring[m] = struct{}{}
@@ -260,17 +267,6 @@ func (b *Broker) Await(ctx context.Context, s shard.Shard) error {
 // Login checks credentials.
 func (b *Broker) Login(ctx context.Context, c Credentials) (Identity, error) {
 	return b.o.Auth.Login(ctx, c)
-}
-
-// Unused deletes an auto-delete queue whose last consumer went. It is called
-// inside a shard's turn and does not wait.
-func (b *Broker) Unused(id shard.QueueID) {
-	q := b.View().QueueByID(id)
-	if q == nil {
-		return
-	}
-	h := b.View().VHostByID(q.VHost)
-	b.o.Catalog.Start(&catalog.DeleteQueue{VHost: h.Name, Name: q.Name, ID: id, Force: true}, func(catalog.Result, error) {})
 }
 
 // Counts are the sums over this node's sessions and memory.

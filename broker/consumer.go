@@ -146,6 +146,10 @@ func (s *Session) shardError(err error, r Resource, name string) error {
 		e.Kind, e.Err = NotFound, nil
 	case errors.Is(err, shard.ErrExclusive):
 		e.Kind, e.Err = ExclusiveUse, nil
+	case errors.Is(err, shard.ErrInUse):
+		e.Kind, e.Err = InUse, nil
+	case errors.Is(err, shard.ErrNotEmpty):
+		e.Kind, e.Err = NotEmpty, nil
 	case errors.Is(err, shard.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Kind = Unavailable
 	default:

@@ -27,6 +27,8 @@ type fakeCatalog struct {
 	b    *Broker
 	// before is called with a command before it is applied.
 	before func(catalog.Command)
+	// instead answers for the catalog if it returns true.
+	instead func(catalog.Command) (catalog.Result, error, bool)
 }
 
 func (c *fakeCatalog) View() *catalog.View { return c.view.Load() }
@@ -34,6 +36,11 @@ func (c *fakeCatalog) View() *catalog.View { return c.view.Load() }
 func (c *fakeCatalog) Do(_ context.Context, cmd catalog.Command) (catalog.Result, error) {
 	if c.before != nil {
 		c.before(cmd)
+	}
+	if c.instead != nil {
+		if r, err, ok := c.instead(cmd); ok {
+			return r, err
+		}
 	}
 	c.mu.Lock()
 	rs, err := c.m.ApplyEntry(catalog.AppendCommand(nil, 1, cmd), nil)
@@ -97,6 +104,8 @@ type fakeShard struct {
 	gets     []func(shard.GetResult, error)
 	cancels  []func(error)
 	kicks    int
+	reopened int
+	closing  func(done func(uint64, error))
 	counts   shard.Counts
 	gone     bool // queues are about to be deleted
 }
@@ -186,6 +195,30 @@ func (s *fakeShard) Counts(_ shard.QueueID, done func(shard.Counts, error)) {
 		return
 	}
 	done(s.counts, nil)
+}
+
+func (s *fakeShard) Renew(q shard.QueueID, done func(shard.Counts, error)) { s.Counts(q, done) }
+
+func (s *fakeShard) Close(_ shard.QueueID, c shard.Conditions, done func(uint64, error)) {
+	switch {
+	case s.closing != nil:
+		s.closing(done)
+	case s.gone:
+		done(0, shard.ErrGone)
+	case c.IfUnused && s.counts.Consumers > 0:
+		done(0, shard.ErrInUse)
+	case c.IfEmpty && s.counts.Ready > 0:
+		done(0, shard.ErrNotEmpty)
+	default:
+		done(s.counts.Ready, nil)
+	}
+}
+
+func (s *fakeShard) Reopen(_ shard.QueueID, done func(error)) {
+	s.mu.Lock()
+	s.reopened++
+	s.mu.Unlock()
+	done(nil)
 }
 
 func (s *fakeShard) Changed(shard.QueueID) {}

@@ -89,23 +89,11 @@ func checkDefinition(def message.Table, operator bool) string {
 		if k := policyKeys()[i]; k.valid != nil && !k.valid(v) {
 			return fmt.Sprintf(k.fault, term(v))
 		}
-		if text := later("x-"+name); text != "" {
-			return name + ": " + text
-		}
 	}
 	if len(unknown) > 0 {
 		return terms(unknown) + " are not recognised policy settings"
 	}
 	return checkMirrors(def)
-}
-
-// later says that a setting has no meaning yet: taking it silently would break
-// its promise.
-func later(arg string) string {
-	if slices.Contains(laterArgs(), arg) {
-		return "comes in a later release of Warren"
-	}
-	return ""
 }
 
 // checkMirrors checks the words of mirrored queues together.

@@ -204,7 +204,7 @@ func TestMemoryQueueBeforeChanged(t *testing.T) {
 	p := x.s.NewPublisher(&fakeSink{})
 	x.publish(p, publication(0, "", "m", "1"))
 	x.c.b = x.b
-	if c, err := x.s.counts(background, x.b.View().Queue("/", "m")); err != nil || c.Ready != 1 {
+	if c, err := x.s.renew(background, x.b.View().Queue("/", "m")); err != nil || c.Ready != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -221,10 +221,11 @@ func TestArguments(t *testing.T) {
 		{"x-max-priority", "{max_value_exceeded,300}", message.IntOf(message.Int32, 300)},
 		{"x-overflow", "invalid_overflow", message.StringOf("what")},
 		{"x-overflow", "", message.StringOf("reject-publish")},
-		{"x-expires", "comes in a later release of Warren", message.IntOf(message.Int32, 5)},
 		{"x-dead-letter-routing-key", "routing_key_but_no_dlx_defined", message.StringOf("k")},
 		{"x-dead-letter-strategy", "invalid_dlx_strategy", message.StringOf("perhaps")},
 		{"x-dead-letter-strategy", "{unacceptable_type,signedint}", message.IntOf(message.Int32, 1)},
+		{"x-expires", "{value_zero,0}", message.IntOf(message.Int32, 0)},
+		{"x-expires", "{value_negative,-1}", message.IntOf(message.Int32, -1)},
 		{"x-unknown", "", message.StringOf("x")},
 	} {
 		args := message.AppendField(nil, tc.name, tc.v)

@@ -168,7 +168,10 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 		return QueueInfo{}, err
 	}
 	if res.Code == catalog.Done {
-		return QueueInfo{Name: o.Name}, nil
+		if Settings(res.Queue).Expires > 0 {
+			_, err = s.renew(ctx, res.Queue) // its shard has to know of it before it is used
+		}
+		return QueueInfo{Name: o.Name}, err
 	}
 	return s.describe(ctx, res.Queue, o.NoCounts)
 }
@@ -191,21 +194,22 @@ func (s *Session) equivalent(have *catalog.Queue, wanted *catalog.QueueSpec) err
 // describe counts what a queue holds.
 func (s *Session) describe(ctx context.Context, q *catalog.Queue, noCounts bool) (QueueInfo, error) {
 	info := QueueInfo{Name: q.Name}
-	if noCounts && !q.AutoDelete { // which may be about to end
+	if noCounts && !q.AutoDelete && Settings(q).Expires == 0 { // which may be about to end
 		return info, nil
 	}
-	c, err := s.counts(ctx, q)
+	c, err := s.renew(ctx, q)
 	info.Ready, info.Consumers = c.Ready, c.Consumers
 	return info, err
 }
 
-func (s *Session) counts(ctx context.Context, q *catalog.Queue) (c shard.Counts, err error) {
+// renew counts what a queue holds for whoever declares it.
+func (s *Session) renew(ctx context.Context, q *catalog.Queue) (c shard.Counts, err error) {
 	to, err := s.b.shardOf(q)
 	if err != nil {
 		return c, err
 	}
 	err = await(ctx, func(done func(error)) {
-		to.Counts(q.ID, func(got shard.Counts, err error) {
+		to.Renew(q.ID, func(got shard.Counts, err error) {
 			c = got
 			done(err)
 		})
@@ -232,24 +236,7 @@ func (s *Session) DeleteQueue(ctx context.Context, name string, o DeleteOptions)
 	if err != nil {
 		return 0, err
 	}
-	c, err := s.counts(ctx, q)
-	if err != nil && KindOf(err) != NotFound {
-		return 0, err
-	}
-	e := &Error{Resource: QueueResource, Name: name, VHost: s.vhost}
-	switch {
-	case o.IfUnused && c.Consumers > 0:
-		e.Kind = InUse
-		return 0, e
-	case o.IfEmpty && c.Ready > 0:
-		e.Kind = NotEmpty
-		return 0, e
-	}
-	_, err = s.do(ctx, &catalog.DeleteQueue{VHost: s.vhost, Name: name, ID: q.ID, By: s.owner}, QueueResource, name)
-	if err != nil && KindOf(err) != NotFound {
-		return 0, err
-	}
-	return c.Ready, nil
+	return s.endQueue(ctx, q, shard.Conditions{IfEmpty: o.IfEmpty, IfUnused: o.IfUnused})
 }
 
 // Purge removes every ready message of a queue.

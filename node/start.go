@@ -258,7 +258,7 @@ func (n *Node) openShard(work *crew, id uint64) error {
 		Group: id, Incarnation: queue.Incarnation{Node: n.inc.Node, Number: n.inc.Number},
 		Catalog: shardCatalog{n}, State: n.store(), Log: n.seglog, Loader: n.loader,
 		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
-		Unused: n.broker.Load().Unused, Mail: n.transfer,
+		Ended: n.broker.Load().Ended, Mail: n.transfer,
 		After: func(d time.Duration, f func()) { n.clock.AfterFunc(d, f) },
 	})
 	if err != nil {

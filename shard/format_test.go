@@ -30,6 +30,8 @@ func sample() (*shard.Builder, *shard.Section) {
 		{Kind: shard.CmdEnd, Queue: 3, Seq: 4},
 		{Kind: shard.CmdPost, Queue: 1, Run: run, Arg: uint64(queue.Spent)},
 		{Kind: shard.CmdLeft, Queue: 1, Run: run},
+		{Kind: shard.CmdClose, Queue: 1},
+		{Kind: shard.CmdReopen, Queue: 1},
 		{Kind: shard.CmdSet, Queue: 1, Seq: 9, Settings: shard.AppendSettings(nil, shard.Settings{AutoDelete: true})},
 	} {
 		s.Add(c)
@@ -167,7 +169,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add(shard.AppendSettings(nil, shard.Settings{}))
 	f.Add(shard.AppendSettings(nil, shard.Settings{
 		Settings: queue.Settings{MaxPriority: 9, MaxLength: queue.AtMost(0), Overflow: queue.RejectPublish, SingleActive: true, DeliveryLimit: 3},
-		TTL:      1 << 31, HasTTL: true, AutoDelete: true, Letters: shard.AtMostOnce,
+		TTL:      1 << 31, HasTTL: true, AutoDelete: true, Letters: shard.AtMostOnce, Expires: 1<<32 - 1,
 	}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := shard.ParseSettings(data)

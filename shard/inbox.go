@@ -33,6 +33,8 @@ type Request struct {
 	// what a purge has removed so far.
 	Behind bool
 	N      uint64
+	If     Conditions // of a close
+	Renew  bool       // a count that is a use
 }
 
 // RequestKind says which call a Request is.
@@ -51,6 +53,8 @@ const (
 	ReqRun
 	ReqLetters
 	ReqLeft
+	ReqClose
+	ReqReopen
 )
 
 // DefaultParking is how many bytes of publishes may wait for a turn before the

@@ -38,6 +38,11 @@ const (
 	CmdPost
 	// CmdLeft: queue, run of letters' numbers. What it names left the outbox.
 	CmdLeft
+	// CmdClose: queue. It takes nothing any more, and ends unless the catalog
+	// refuses that.
+	CmdClose
+	// CmdReopen: queue. It goes on, unless it turned something away.
+	CmdReopen
 	cmdLimit
 )
 

@@ -18,6 +18,9 @@ type Settings struct {
 	AutoDelete bool
 	// Letters says what becomes of messages that die.
 	Letters LetterRule
+	// Expires ends the queue when it was not used for so many milliseconds, 0
+	// never.
+	Expires uint32
 }
 
 // Expiry returns how long a message may stay in a queue with these settings.
@@ -45,7 +48,7 @@ func AppendSettings(dst []byte, s Settings) []byte {
 	}
 	flags |= byte(s.Letters) << lettersShift
 	dst = append(dst, settingsVersion, flags, s.MaxPriority, byte(s.Overflow))
-	for _, v := range [...]uint64{uint64(s.MaxLength), uint64(s.MaxBytes), uint64(s.DeliveryLimit), uint64(s.TTL)} {
+	for _, v := range [...]uint64{uint64(s.MaxLength), uint64(s.MaxBytes), uint64(s.DeliveryLimit), uint64(s.TTL), uint64(s.Expires)} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	return dst
@@ -61,7 +64,7 @@ func ParseSettings(b []byte) (s Settings, err error) {
 	s.Letters = LetterRule(b[1] >> lettersShift)
 	s.MaxPriority, s.Overflow = b[2], queue.Overflow(b[3])
 	b = b[4:]
-	var v [4]uint64
+	var v [5]uint64
 	for i := range v {
 		n := 0
 		if v[i], n = binary.Uvarint(b); n <= 0 {
@@ -69,9 +72,10 @@ func ParseSettings(b []byte) (s Settings, err error) {
 		}
 		b = b[n:]
 	}
-	if len(b) != 0 || v[3] > math.MaxUint32 {
+	if len(b) != 0 || max(v[3], v[4]) > math.MaxUint32 {
 		return s, fmt.Errorf("%w: queue settings", ErrFormat)
 	}
 	s.MaxLength, s.MaxBytes, s.DeliveryLimit, s.TTL = queue.Limit(v[0]), queue.Limit(v[1]), queue.Limit(v[2]), uint32(v[3])
+	s.Expires = uint32(v[4])
 	return s, nil
 }

@@ -26,6 +26,9 @@ var (
 	// ErrExclusive says that an exclusive consumer holds the queue, or that an
 	// exclusive consumer was asked for while others consume.
 	ErrExclusive = errors.New("shard: exclusive consumer")
+	// ErrInUse and ErrNotEmpty say that the condition of a Close does not hold.
+	ErrInUse    = errors.New("shard: queue is in use")
+	ErrNotEmpty = errors.New("shard: queue is not empty")
 )
 
 // QueueID names a queue for ever; ids come from the catalog and are not reused.
@@ -139,6 +142,9 @@ type GetResult struct {
 	Remaining uint64 // ready messages left
 }
 
+// Conditions of a Close. Delivered messages do not count.
+type Conditions struct{ IfEmpty, IfUnused bool }
+
 // Shard is a handle on the queues of one log. All methods may be called from
 // any goroutine.
 type Shard interface {
@@ -168,6 +174,17 @@ type Shard interface {
 	Purge(q QueueID, done func(n uint64, err error))
 	// Counts asks for the counts of a queue.
 	Counts(q QueueID, done func(Counts, error))
+	// Renew is Counts for whoever declares the queue: one that ends when it is
+	// not used counts its time from now on.
+	Renew(q QueueID, done func(Counts, error))
+	// Close ends a queue that is empty or unused, if that is asked for: from
+	// then on it takes no publish and no consumer and delivers nothing. done
+	// gets the number of its ready messages once that is committed; the catalog
+	// deletes the queue then, or the caller has to Reopen it.
+	Close(q QueueID, c Conditions, done func(n uint64, err error))
+	// Reopen takes a Close back. done gets ErrGone if the queue turned a publish
+	// away meanwhile: then it has to end.
+	Reopen(q QueueID, done func(error))
 	// Changed says that the catalog changed or deleted the queue.
 	Changed(q QueueID)
 }

@@ -163,3 +163,6 @@ func (d *Dispatcher) ClearInFlight() {
 		ln.ready.inflight, ln.ready.asked = 0, 0
 	}
 }
+
+// InFlight is how many publishes were admitted and are not applied.
+func (d *Dispatcher) InFlight() uint64 { return d.inflight.Messages }

@@ -40,6 +40,12 @@ func (e *Engine) dispatch(q *Queue) {
 	if q.Returning > 0 {
 		return
 	}
+	if q.Closing() || e.unused(q) {
+		if len(q.waits) > 0 {
+			e.retry(q)
+		}
+		return
+	}
 	for {
 		ds, p := q.Disp.Dispatch(e.Now, perCall, e.deliveries[:0])
 		e.deliver(q, ds)
@@ -65,7 +71,7 @@ func (e *Engine) dispatch(q *Queue) {
 	if p.Why == queue.NeedPage {
 		e.loadPage(q, p.Page)
 	}
-	e.expireAt(q, at)
+	e.expireAt(q, sooner(at, q.endsAt()))
 }
 
 // expire logs the expiry of what is due at the head. It reports whether

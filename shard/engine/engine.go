@@ -35,9 +35,12 @@ type Log interface {
 	// Behind has the engine asked again once everything published so far is
 	// applied; false if it is already.
 	Behind(r shard.Request) bool
-	// Unused says that the last consumer of an auto-delete queue went: it takes
-	// no consumer any more and waits for the catalog to delete it.
-	Unused(q *Queue)
+	// Close and Reopen log that q takes nothing any more, or does again.
+	Close(q *Queue)
+	Reopen(q *Queue)
+	// Ended says that a queue that ended by itself is closed: the catalog has to
+	// delete it.
+	Ended(q *Queue)
 	// Committed calls f, in a turn, once all decisions so far are committed, or
 	// with an error when that can not be learnt.
 	Committed(f func(error))
@@ -68,8 +71,13 @@ type Queue struct {
 
 	touched bool
 	asked   bool
-	closing bool  // Unused was called
+	closing bool  // it was decided that it closes
 	due     int64 // when Tick looks at it, 0 if it need not
+	used    int64 // when it was last used, for Settings.Expires
+	// Closed says that the queue takes nothing any more, Turned that it turned
+	// a publish away since: it can not be reopened then. Both are part of the
+	// shard's state.
+	Closed, Turned bool
 	// Dirty says that the queue changed since the last cut, Fresh that it was
 	// made under the present leader, Logged that the command that made it was
 	// applied. They are the shard's.
@@ -290,6 +298,7 @@ func (e *Engine) Asking() bool { return len(e.asked) > 0 }
 // Led gives a queue its dispatcher.
 func (e *Engine) Led(q *Queue, d *queue.Dispatcher) {
 	q.Disp = d
+	q.used = e.Now
 	e.Touch(q)
 }
 

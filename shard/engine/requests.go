@@ -32,6 +32,10 @@ func (e *Engine) Requests(rs []shard.Request) {
 			e.purge(r)
 		case shard.ReqCounts:
 			e.counts(r)
+		case shard.ReqClose:
+			e.closeIf(r)
+		case shard.ReqReopen:
+			e.reopen(r)
 		case shard.ReqRun:
 			r.Run()
 		case shard.ReqLetters:
@@ -48,14 +52,14 @@ func (e *Engine) Refuse(rs []shard.Request) {
 	for i := range rs {
 		r := &rs[i]
 		switch r.Kind {
-		case shard.ReqSettle, shard.ReqConsume:
+		case shard.ReqSettle, shard.ReqConsume, shard.ReqReopen:
 			r.Done(shard.ErrUnavailable)
 		case shard.ReqCancel:
 			e.cancel(r.Consumer, r.End)
 			r.Done(nil)
 		case shard.ReqGet:
 			r.DoneGet(shard.GetResult{}, shard.ErrUnavailable)
-		case shard.ReqPurge:
+		case shard.ReqPurge, shard.ReqClose:
 			r.DoneN(0, shard.ErrUnavailable)
 		case shard.ReqCounts:
 			r.Counts(shard.Counts{}, shard.ErrUnavailable)
@@ -75,7 +79,7 @@ func (e *Engine) find(id shard.QueueID) (*Queue, error) {
 		q = e.Log.Find(id)
 	}
 	switch {
-	case q == nil || q.closing:
+	case q == nil || q.Closing():
 		return nil, shard.ErrGone
 	case !e.lead(q):
 		return nil, shard.ErrUnavailable
@@ -122,6 +126,7 @@ func (e *Engine) register(q *Queue, sc *shard.Consumer) error {
 		return err
 	}
 	q.consumers[c.ref-1] = c
+	q.used = e.Now
 	e.consumers[sc] = c
 	e.Touch(q)
 	return nil
@@ -155,9 +160,9 @@ func (e *Engine) cancel(sc *shard.Consumer, end bool) {
 		q.spent = append(q.spent, out.Spent...)
 	}
 	e.Touch(q)
-	if q.Settings.AutoDelete && q.Disp.Consumers() == 0 && !q.closing {
-		q.closing = true
-		e.Log.Unused(q)
+	q.used = e.Now
+	if q.Settings.AutoDelete && q.Disp.Consumers() == 0 && !q.Closing() {
+		e.endNow(q)
 	}
 }
 
@@ -187,6 +192,7 @@ func (e *Engine) get(r *shard.Request) {
 		q.waits = append(q.waits, *r)
 		return
 	}
+	q.used = e.Now
 	e.expire(q)
 	d, p := q.Disp.Get(queue.SessionID{Incarnation: e.Incarnation, Number: r.Session}, 0, e.Now)
 	switch p.Why {
@@ -243,7 +249,7 @@ func (q *Queue) abandon(err error) {
 			r.DoneGet(shard.GetResult{}, err)
 		case shard.ReqCounts:
 			r.Counts(shard.Counts{}, err)
-		case shard.ReqPurge:
+		case shard.ReqPurge, shard.ReqClose:
 			r.DoneN(r.N, err)
 		case shard.ReqLetters:
 			r.DoneLetters(shard.LettersResult{}, err)
@@ -293,6 +299,10 @@ func (e *Engine) counts(r *shard.Request) {
 	if q.Returning > 0 {
 		q.waits = append(q.waits, *r)
 		return
+	}
+	if r.Renew {
+		q.used = e.Now
+		e.Touch(q)
 	}
 	ready, held := q.Disp.Ready(), q.Disp.Held()
 	r.Counts(shard.Counts{

@@ -28,11 +28,11 @@ type Options struct {
 	Lookup func() (s shard.Settings, ok bool)
 	// Memory is told by how many bytes the bodies held in memory changed.
 	Memory func(delta int)
-	// Unused is told when the last consumer of an auto-delete queue went; it
-	// must not block.
-	Unused func(shard.QueueID)
 	// Mail is told of letters; nil: what dies is gone.
 	Mail shard.Mail
+	// Ended is told when the queue closed by itself, for the catalog to delete
+	// it; it must not block.
+	Ended func(shard.QueueID)
 	// Expiring is told when the queue begins to need Tick.
 	Expiring func(q *Queue)
 }
@@ -191,6 +191,10 @@ func (m *Queue) enqueue(b *shard.Builder) (refused []uint32) {
 	if m.e.Queue(m.o.ID) == nil {
 		return nil // it was never routed here
 	}
+	if m.q.Closing() {
+		m.q.Turned = true
+		return nil // the same
+	}
 	live, used := int32(0), 0
 	m.index++
 	var spans []span
@@ -279,7 +283,9 @@ func (l log) Lead(*engine.Queue)                  {}
 func (l log) Find(shard.QueueID) *engine.Queue    { return nil }
 func (l log) Load(*engine.Consumer, []queue.Body) { panic("memory: a body is not in memory") }
 func (l log) LoadPage(*engine.Queue, uint64)      { panic("memory: a page is not in memory") }
-func (l log) Unused(*engine.Queue)                { l.m.o.Unused(l.m.o.ID) }
+func (l log) Close(q *engine.Queue)               { q.Closed = true }
+func (l log) Reopen(q *engine.Queue)              { l.m.e.Reopened(q) }
+func (l log) Ended(*engine.Queue)                 { l.m.o.Ended(l.m.o.ID) }
 func (l log) Behind(shard.Request) bool           { return false }
 func (l log) Committed(f func(error))             { l.m.fns = append(l.m.fns, f) }
 
@@ -343,6 +349,21 @@ func (m *Queue) Letters(q shard.QueueID, done func(shard.LettersResult, error)) 
 // Left implements shard.Outbox.
 func (m *Queue) Left(q shard.QueueID, r queue.Run) {
 	m.request(shard.Request{Kind: shard.ReqLeft, Queue: q, Letters: r})
+}
+
+// Renew implements shard.Shard.
+func (m *Queue) Renew(q shard.QueueID, done func(shard.Counts, error)) {
+	m.request(shard.Request{Kind: shard.ReqCounts, Queue: q, Counts: done, Renew: true})
+}
+
+// Close implements shard.Shard.
+func (m *Queue) Close(q shard.QueueID, c shard.Conditions, done func(uint64, error)) {
+	m.request(shard.Request{Kind: shard.ReqClose, Queue: q, If: c, DoneN: done})
+}
+
+// Reopen implements shard.Shard.
+func (m *Queue) Reopen(q shard.QueueID, done func(error)) {
+	m.request(shard.Request{Kind: shard.ReqReopen, Queue: q, Done: done})
 }
 
 // Changed implements shard.Shard.

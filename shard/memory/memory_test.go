@@ -34,7 +34,7 @@ func (h *host) queue() *memory.Queue {
 	return memory.New(memory.Options{
 		ID: qid, Settings: h.settings, Incarnation: queue.Incarnation{Node: 1, Number: 1}, Now: h.now.Load,
 		Lookup: func() (shard.Settings, bool) { return h.settings, !h.gone.Load() },
-		Memory: func(d int) { h.held.Add(int64(d)) }, Unused: func(shard.QueueID) {},
+		Memory: func(d int) { h.held.Add(int64(d)) }, Ended: func(shard.QueueID) {},
 		Expiring: func(*memory.Queue) { h.expiring.Store(true) },
 	})
 }

@@ -123,6 +123,12 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 	case shard.CmdHorizon:
 		q.Ledger.SetHorizon(uint8(c.Arg), c.Seq)
 		s.e.Touch(q)
+	case shard.CmdClose:
+		q.Closed = true
+	case shard.CmdReopen:
+		if s.e.Reopened(q); !q.Closed {
+			s.recount = append(s.recount, q) // what was admitted may have been turned away
+		}
 	case shard.CmdLost:
 		q.Ledger.Lost()
 		s.e.Touch(q)
@@ -275,6 +281,11 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 		q := s.e.Queue(it.Queue)
 		if q == nil || !q.Logged {
 			continue // gone: it was never routed there
+		}
+		if q.Closed {
+			q.Turned = true
+			s.touchDirty(q)
+			continue // the same
 		}
 		if it.Origin != 0 && !q.Ledger.Take(e.Origin(it.Origin), s.stamp) {
 			s.touchDirty(q)

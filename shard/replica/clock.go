@@ -28,6 +28,9 @@ func (c *logClock) applied(stamp int64, mono time.Duration, led bool) {
 	}
 }
 
+// last returns the time without advancing it, in milliseconds.
+func (c *logClock) last() int64 { return int64(c.stamp / time.Millisecond) }
+
 // now advances the clock and returns milliseconds.
 func (c *logClock) now(mono time.Duration, wall int64) int64 {
 	if c.fresh || !c.lived {

@@ -87,7 +87,8 @@ type queueCut struct {
 	id       uint64
 	revision uint64
 	settings shard.Settings
-	dropped  bool // all its keys go
+	ending   uint64 // 1 if it is closed, 2 if it turned something away since
+	dropped  bool   // all its keys go
 	ledger   *queue.Ledger
 	cut      queue.Cut
 }
@@ -116,9 +117,20 @@ func (s *Shard) cut() *cut {
 }
 
 func (c *cut) add(q *engine.Queue, dropped bool) {
-	qc := &queueCut{id: q.ID, revision: q.Revision, settings: q.Settings, dropped: dropped, ledger: q.Ledger}
+	qc := &queueCut{id: q.ID, revision: q.Revision, settings: q.Settings, ending: ending(q), dropped: dropped, ledger: q.Ledger}
 	q.Ledger.Cut(c.round, &qc.cut)
 	c.queues = append(c.queues, qc)
+}
+
+// ending is how far the end of a queue is, as it is stored.
+func ending(q *engine.Queue) uint64 {
+	switch {
+	case q.Turned:
+		return 2
+	case q.Closed:
+		return 1
+	}
+	return 0
 }
 
 // cut copies a stream; its exceptions are sorted.
@@ -240,6 +252,7 @@ func (c *cut) State(b storage.Batch) error {
 		k = key1(k[:0], g, keyQueue, qc.id)
 		set := shard.AppendSettings(nil, qc.settings)
 		v = binary.AppendUvarint(v[:0], qc.revision)
+		v = binary.AppendUvarint(v, qc.ending)
 		v = binary.AppendUvarint(v, uint64(len(set)))
 		v = qc.cut.AppendQueue(append(v, set...))
 		b.Set(k, v)

@@ -21,7 +21,7 @@ func (s *Shard) Digest() (index, digest uint64) {
 	u(uint64(s.stamp))
 	for _, q := range s.e.Queues() {
 		if q.Logged {
-			u(q.ID, q.Revision, q.Ledger.Digest())
+			u(q.ID, q.Revision, ending(q), q.Ledger.Digest())
 			b = shard.AppendSettings(b, q.Settings)
 		}
 	}

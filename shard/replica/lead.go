@@ -21,15 +21,18 @@ func (s *Shard) Lead(term uint64) {
 	if !s.clock.lived {
 		s.clock.seed(s.o.Wall())
 	}
+	s.e.Now = max(s.e.Now, s.clock.last()) // queues that end unused begin their time anew
 	s.section.Reset()
 	s.sent, s.lastIdx = 0, 0
 	s.inflight.Store(0)
 	for _, q := range s.e.Queues() {
 		q.Fresh = false
-		if q.Ledger.Total().Messages+q.Ledger.Outbox().Messages > 0 {
+		if q.Ledger.Total().Messages+q.Ledger.Outbox().Messages > 0 || q.Settings.Expires > 0 {
 			s.dispatch(q)
 		}
-		s.changed(q.ID)
+		if s.changed(q.ID); q.Closed {
+			s.o.Ended(q.ID) // whoever was at it may be gone
+		}
 	}
 	me := s.o.Incarnation
 	if st := s.streams[me.Node]; st != nil && st.inc != 0 && st.inc < me.Number && st.ended < st.inc {
@@ -118,11 +121,16 @@ func (s *Shard) dispatch(q *engine.Queue) {
 // changed follows what the catalog says of a queue now.
 func (s *Shard) changed(id shard.QueueID) {
 	q := s.e.Queue(id)
-	if q == nil || !s.leading {
+	if !s.leading {
 		return // Lead looks at all queues
 	}
 	settings, rev, ok := s.o.Catalog.Queue(s.o.Group, id)
 	switch {
+	case q == nil && ok && settings.Expires > 0:
+		if q = s.Find(id); q != nil {
+			s.dispatch(q)
+		}
+	case q == nil:
 	case !ok && s.o.Catalog.Revision() >= q.Revision:
 		s.section.Add(shard.Command{Kind: shard.CmdDrop, Queue: id})
 	case ok && settings != q.Settings:
@@ -160,7 +168,15 @@ func (d decisions) Lead(q *engine.Queue) { d.s.dispatch(q) }
 
 func (d decisions) Find(id shard.QueueID) *engine.Queue { return d.s.Find(id) }
 
-func (d decisions) Unused(q *engine.Queue) { d.s.o.Unused(q.ID) }
+func (d decisions) Close(q *engine.Queue) {
+	d.s.section.Add(shard.Command{Kind: shard.CmdClose, Queue: q.ID})
+}
+
+func (d decisions) Reopen(q *engine.Queue) {
+	d.s.section.Add(shard.Command{Kind: shard.CmdReopen, Queue: q.ID})
+}
+
+func (d decisions) Ended(q *engine.Queue) { d.s.o.Ended(q.ID) }
 
 func (d decisions) Committed(f func(error)) { d.s.fns = append(d.s.fns, f) }
 

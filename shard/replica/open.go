@@ -135,23 +135,23 @@ func (s *Shard) restoreStreams() error {
 func (s *Shard) restoreQueues() error {
 	err := s.each(keyQueue, func(k, v []byte) error {
 		id, _ := keyNumbers(k)
-		var n [2]uint64
+		var n [3]uint64 // revision, ending, length of the settings
 		rest, err := uvarints(v, n[:])
 		if err != nil {
 			return err
 		}
-		if n[1] > uint64(len(rest)) {
+		if n[1] > 2 || n[2] > uint64(len(rest)) {
 			return fmt.Errorf("%w: queue record", storage.ErrDamaged)
 		}
-		set, err := shard.ParseSettings(rest[:n[1]])
+		set, err := shard.ParseSettings(rest[:n[2]])
 		if err != nil {
 			return err
 		}
-		l, err := queue.OpenLedger(set.Settings, rest[n[1]:])
+		l, err := queue.OpenLedger(set.Settings, rest[n[2]:])
 		if err != nil {
 			return fmt.Errorf("queue %d: %w", id, err)
 		}
-		s.e.Add(&engine.Queue{ID: id, Ledger: l, Settings: set, Revision: n[0], Logged: true})
+		s.e.Add(&engine.Queue{ID: id, Ledger: l, Settings: set, Revision: n[0], Logged: true, Closed: n[1] > 0, Turned: n[1] > 1})
 		return nil
 	})
 	if err != nil {

@@ -51,11 +51,11 @@ type Options struct {
 	// HotPages bounds the pages whose records stay in memory after a
 	// checkpoint; default 256, about 40 MiB.
 	HotPages int
-	// Unused is told of auto-delete queues whose last consumer went; it must
-	// not block.
-	Unused func(shard.QueueID)
 	// Mail is told of letters; nil: what dies is gone.
 	Mail shard.Mail
+	// Ended is told of queues that are closed and that nobody else has the
+	// catalog delete; it must not block.
+	Ended func(shard.QueueID)
 	// After calls f after a while, for settlements that wait; nil: they are
 	// looked at with every turn, a tick's at the latest.
 	After func(d time.Duration, f func())
@@ -234,6 +234,21 @@ func (s *Shard) Letters(q shard.QueueID, done func(shard.LettersResult, error)) 
 // Left implements shard.Outbox.
 func (s *Shard) Left(q shard.QueueID, r queue.Run) {
 	s.request(shard.Request{Kind: shard.ReqLeft, Queue: q, Letters: r})
+}
+
+// Renew implements shard.Shard.
+func (s *Shard) Renew(q shard.QueueID, done func(shard.Counts, error)) {
+	s.request(shard.Request{Kind: shard.ReqCounts, Queue: q, Counts: done, Renew: true})
+}
+
+// Close implements shard.Shard.
+func (s *Shard) Close(q shard.QueueID, c shard.Conditions, done func(uint64, error)) {
+	s.request(shard.Request{Kind: shard.ReqClose, Queue: q, If: c, DoneN: done})
+}
+
+// Reopen implements shard.Shard.
+func (s *Shard) Reopen(q shard.QueueID, done func(error)) {
+	s.request(shard.Request{Kind: shard.ReqReopen, Queue: q, Done: done})
 }
 
 // Changed implements shard.Shard.

@@ -279,6 +279,9 @@ func (s *Shard) admit(b *shard.Builder) {
 		if q.Disp == nil {
 			s.dispatch(q)
 		}
+		if q.Closing() {
+			continue // it turns it away when it is applied
+		}
 		switch s.e.Admit(q, &it, origin(b, &it)) {
 		case engine.Refuse:
 			b.Refuse(i)

@@ -44,7 +44,7 @@ func (f *fake) open(inc uint64) {
 	s, _, err := Open(Options{
 		Group: 7, Incarnation: queue.Incarnation{Node: 1, Number: inc}, Catalog: f, State: f.state, Log: log,
 		Loader: NewLoader(log, f.state, f.fatal), Budget: 1 << 20, Wall: func() int64 { return 1000 }, Fatal: f.fatal,
-		Unused: func(shard.QueueID) {},
+		Ended: func(shard.QueueID) {},
 	})
 	if err != nil {
 		f.t.Fatal(err)

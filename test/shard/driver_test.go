@@ -89,12 +89,15 @@ func (d *driver) step() error {
 	case op < 92:
 		what = "checkpoint"
 		d.r.Checkpoint()
-	case op < 95:
+	case op < 94:
 		what = "tick"
 		d.r.Tick()
-	case op < 97 && len(qs) > 2:
+	case op < 95 && len(qs) > 2:
 		what = "delete"
 		d.delete(q)
+	case op < 98:
+		what = "end"
+		d.end(q)
 	default:
 		what = "declare"
 		d.declare()

@@ -124,7 +124,7 @@ func adopt(w *world, r *rig.Rig, got map[string][]found) {
 		if !there {
 			continue
 		}
-		q.declared, q.deleting = true, false
+		q.declared, q.deleting, q.closed = true, false, false
 		q.id = r.Catalog.View().Queue("/", q.name).ID
 		found := map[uint64]bool{}
 		for _, f := range fs {

@@ -175,7 +175,7 @@ func (r *Rig) startShards() error {
 	for s := range r.Catalog.View().Shards() {
 		sh, at, err := replica.Open(replica.Options{
 			Group: s.ID, Incarnation: r.Inc, Catalog: queues{r}, State: r.o.State, Log: r.o.Log, Loader: r.Loader,
-			Budget: r.o.Budget, HotPages: r.o.HotPages, Wall: r.wall, Fatal: r.fatal, Unused: func(shard.QueueID) {},
+			Budget: r.o.Budget, HotPages: r.o.HotPages, Wall: r.wall, Fatal: r.fatal, Ended: r.ended,
 		})
 		if err != nil {
 			return err
@@ -191,6 +191,13 @@ func (r *Rig) startShards() error {
 	}
 	r.Settle()
 	return nil
+}
+
+// ended deletes a queue that its shard closed, as the broker does.
+func (r *Rig) ended(id shard.QueueID) {
+	if q := r.Catalog.View().QueueByID(id); q != nil {
+		r.Catalog.Start(&catalog.DeleteQueue{VHost: "/", Name: q.Name, ID: id, Force: true}, func(catalog.Result, error) {})
+	}
 }
 
 func (r *Rig) changed(_ *catalog.View, results []catalog.Result) {

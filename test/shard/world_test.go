@@ -3,6 +3,7 @@ package shard_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -29,6 +30,7 @@ type wqueue struct {
 	declared bool // confirmed
 	deleting bool
 	deleted  bool // confirmed
+	closed   bool // it is confirmed that it ends
 	msgs     []*wmessage
 }
 
@@ -139,7 +141,7 @@ func check(before, after *world, got map[string][]found) error {
 		switch {
 		case !there && b.declared && !q.deleting:
 			return fmt.Errorf("queue %s is lost", q.name)
-		case there && b.deleted:
+		case there && (b.deleted || b.closed && q.closed):
 			return fmt.Errorf("queue %s is back", q.name)
 		case !there:
 			continue
@@ -208,11 +210,12 @@ type client struct {
 
 	held      []found
 	consumers map[shard.QueueID][]*shard.Consumer
+	began     map[*shard.Consumer]bool
 	dead      bool // what comes now was not to be
 }
 
 func newClient(w *world, r *rig.Rig) *client {
-	return &client{w: w, r: r, consumers: map[shard.QueueID][]*shard.Consumer{}}
+	return &client{w: w, r: r, consumers: map[shard.QueueID][]*shard.Consumer{}, began: map[*shard.Consumer]bool{}}
 }
 
 func (c *client) failf(format string, args ...any) {
@@ -313,6 +316,7 @@ func (c *client) consume(q *wqueue, prefetch uint32) {
 		if err != nil {
 			c.drop(sc)
 		}
+		c.began[sc] = err == nil
 	})
 }
 
@@ -349,12 +353,19 @@ func contents(r *rig.Rig) (map[string][]found, error) {
 	for _, in := range r.IDs {
 		for q := range r.Catalog.View().QueuesIn(in) {
 			s := &collector{}
+			gone := false
 			r.Shards[in].Consume(&shard.Consumer{Queue: q.ID, Sink: s, Session: 1}, func(e error) {
-				if e != nil {
+				if gone = errors.Is(e, shard.ErrGone); e != nil && !gone {
 					err = e
 				}
 			})
 			r.Settle()
+			if gone {
+				if r.Catalog.View().QueueByID(q.ID) != nil {
+					err = fmt.Errorf("queue %s is closed and nobody deletes it", q.Name)
+				}
+				continue // it ended
+			}
 			if s.err != nil {
 				err = s.err
 			}

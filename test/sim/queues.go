@@ -92,7 +92,7 @@ func (m *shardMachine) open(st *state.Memory) {
 	s, _, err := replica.Open(replica.Options{
 		Group: m.env.Group, Incarnation: queue.Incarnation{Node: m.env.Node, Number: m.inc}, Catalog: simCatalog{},
 		State: st, Log: m.env.Log, Loader: m.loader, Budget: 4 << 10, HotPages: 1, Wall: m.wall, Fatal: m.fatal,
-		Unused: func(shard.QueueID) {},
+		Ended: func(shard.QueueID) {},
 	})
 	if err != nil {
 		m.env.Fail("open: %v", err)
