@@ -32,6 +32,8 @@ func Settings(q *catalog.Queue) shard.Settings {
 	}
 	if n, ok := intSetting(q, "x-delivery-limit"); ok && n >= 0 {
 		s.DeliveryLimit = queue.AtMost(uint64(n))
+	} else if !ok && q.Kind == catalog.Quorum {
+		s.DeliveryLimit = queue.AtMost(quorumDeliveryLimit)
 	}
 	if t, ok := textSetting(q, "x-overflow"); ok {
 		s.Overflow, _ = overflow(t)
@@ -42,6 +44,10 @@ func Settings(q *catalog.Queue) shard.Settings {
 	}
 	return s
 }
+
+// quorumDeliveryLimit is how often a message of a queue declared as a quorum
+// queue may fail, unless the queue says otherwise.
+const quorumDeliveryLimit = 20
 
 func intArg(t message.Table, name string) (int64, bool) {
 	v, ok := t.Lookup(name)

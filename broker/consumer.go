@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 )
@@ -49,6 +50,9 @@ type Consumer struct {
 	Name string // of its queue
 	// Volatile says that what is settled there is never logged.
 	Volatile bool
+	// Quorum says that the queue was declared as a quorum queue: its consumers
+	// are told how often a message was delivered.
+	Quorum bool
 
 	s     *Session
 	to    shard.Shard
@@ -72,7 +76,7 @@ func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*C
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{Name: q.Name, Volatile: q.Shard == 0, s: s, to: to, gate: o.Gate, Consumer: &shard.Consumer{
+	c := &Consumer{Name: q.Name, Volatile: q.Shard == 0, Quorum: q.Kind == catalog.Quorum, s: s, to: to, gate: o.Gate, Consumer: &shard.Consumer{
 		Queue: q.ID, Sink: o.Sink, NoAck: o.NoAck, Exclusive: o.Exclusive, Priority: o.Priority,
 		Prefetch: o.Prefetch, Window: ackWindow, Session: s.number, User: o.User,
 	}}
@@ -197,6 +201,7 @@ type Got struct {
 	From  shard.Shard // where it is settled
 	// Volatile says that what is settled there is never logged.
 	Volatile bool
+	Quorum   bool // see Consumer
 }
 
 // Get takes one message, which is held until it is settled.
@@ -207,6 +212,12 @@ func (s *Session) Get(ctx context.Context, name string) (Got, error) {
 	}
 	if err := s.check(opRead, QueueResource, q.Name); err != nil {
 		return Got{}, err
+	}
+	if q.Kind == catalog.Quorum && Settings(q).SingleActive {
+		return Got{}, &Error{
+			Kind: Locked, Resource: QueueResource, Name: q.Name, VHost: s.vhost,
+			Detail: "basic.get operations are not supported by quorum queues with single active consumer",
+		}
 	}
 	to, err := s.b.shardOf(q)
 	if err != nil {
@@ -219,7 +230,7 @@ func (s *Session) Get(ctx context.Context, name string) (Got, error) {
 		if t.err != nil {
 			return Got{}, s.shardError(t.err, QueueResource, q.Name)
 		}
-		return Got{GetResult: t.r, Queue: q.Name, ID: q.ID, From: to, Volatile: q.Shard == 0}, nil
+		return Got{GetResult: t.r, Queue: q.Name, ID: q.ID, From: to, Volatile: q.Shard == 0, Quorum: q.Kind == catalog.Quorum}, nil
 	case <-ctx.Done():
 		s.orphans = append(s.orphans, orphan{q.ID, to, ch})
 		return Got{}, s.shardError(ctx.Err(), QueueResource, q.Name)

@@ -25,4 +25,5 @@ const (
 	Requeue = shard.Requeue
 	Reject  = shard.Reject
 	Release = shard.Release
+	Abandon = shard.Abandon
 )

@@ -72,7 +72,9 @@ type Delivery struct {
 	Seq         uint64
 	Holding     queue.Holding
 	Redelivered bool
-	Acquired    uint16 // times it was delivered and returned before
+	// Acquired is how often it was delivered and given back before, Failed how
+	// often of these because a consumer could not do it.
+	Acquired, Failed uint16
 }
 
 // Sink receives what the shard sends to a consumer. See the package comment
@@ -110,12 +112,16 @@ type Outcome uint8
 const (
 	// Accept removes the message.
 	Accept Outcome = iota
-	// Requeue puts it back in its place, as delivered before.
+	// Requeue puts it back in its place, as delivered before. It counts against
+	// the queue's delivery limit.
 	Requeue
 	// Reject removes it as unwanted: it is dead-lettered if the queue says so.
 	Reject
 	// Release puts it back as never delivered: it did not leave this node.
 	Release
+	// Abandon puts it back in its place, as delivered before: its holder went
+	// and said nothing of it.
+	Abandon
 )
 
 // A Settle ends a holding.

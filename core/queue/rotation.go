@@ -93,6 +93,9 @@ func (d *Dispatcher) Add(c ConsumerSpec) error {
 	if d.byID[c.ID] != nil || c.ID == 0 {
 		return ErrConsumer
 	}
+	if c.Exclusive && d.l.settings.SingleActive {
+		return ErrExclusive // the queue says itself who is the only one
+	}
 	if n := len(d.consumers); n > 0 && (c.Exclusive || d.consumers[0].spec.Exclusive) {
 		return ErrExclusive
 	}

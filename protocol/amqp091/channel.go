@@ -265,7 +265,7 @@ func (ch *channel) giveBack() {
 	hs = ch.mu.unacked.take(hs, 0, true)
 	ch.mu.Unlock()
 	for i := range hs {
-		hs[i].outcome = broker.Requeue
+		hs[i].outcome = broker.Abandon
 	}
 	ch.c.settle(hs) // of consumers that were cancelled, and of gets
 }

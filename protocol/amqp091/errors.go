@@ -84,6 +84,9 @@ func text(e *broker.Error) string {
 		}
 		return fmt.Sprintf("%s access to %s refused for user '%s'", e.Op, rs, e.User)
 	case broker.Locked:
+		if e.Detail != "" {
+			return fmt.Sprintf("cannot obtain access to locked %s. %s", rs, e.Detail)
+		}
 		return fmt.Sprintf("cannot obtain exclusive access to locked %s. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.", rs)
 	case broker.ExclusiveUse:
 		return rs + " in exclusive use"

@@ -138,7 +138,7 @@ func (w *writer) settle() {
 		for i := range w.settles {
 			// It may have reached the client, or not.
 			if s := &w.settles[i]; s.Outcome == broker.Accept {
-				s.Outcome = broker.Requeue
+				s.Outcome = broker.Abandon
 			}
 		}
 	}

@@ -174,7 +174,7 @@ func (e *Engine) send(c *Consumer, ds []queue.Delivery) int {
 }
 
 func delivery(d *queue.Delivery, blob []byte) shard.Delivery {
-	return shard.Delivery{Blob: blob, Seq: d.Seq, Holding: d.Holding, Redelivered: d.Redelivered, Acquired: d.Record.Acquired}
+	return shard.Delivery{Blob: blob, Seq: d.Seq, Holding: d.Holding, Redelivered: d.Redelivered, Acquired: d.Record.Acquired, Failed: d.Record.Failed}
 }
 
 func (e *Engine) hand(c *Consumer, out []shard.Delivery) {

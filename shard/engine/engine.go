@@ -355,6 +355,8 @@ func (e *Engine) Settle(ss []shard.Settle) {
 			q.giveBack(s, queue.RaiseAcquired|queue.RaiseFailed, &q.failed)
 		case shard.Release:
 			q.giveBack(s, 0, &q.releases)
+		case shard.Abandon:
+			q.giveBack(s, queue.RaiseAcquired, &q.returns)
 		}
 		e.Touch(q)
 	}

@@ -27,7 +27,8 @@ func both(t *testing.T, f func(t *testing.T, p *peer, q string)) {
 	}
 }
 
-// What is given back takes its place again, and says that it was delivered.
+// What is given back takes its place again, and says that it was delivered
+// (behaviour 9).
 func TestGiveBack(t *testing.T) {
 	for _, how := range []struct {
 		name string
@@ -111,6 +112,7 @@ func TestCloseCommitsAcks(t *testing.T) {
 	})
 }
 
+// behaviour 10
 func TestPrefetch(t *testing.T) {
 	both(t, func(t *testing.T, p *peer, q string) {
 		for i := range 30 {
@@ -188,6 +190,7 @@ func TestRoundRobin(t *testing.T) {
 	})
 }
 
+// behaviour 7
 func TestCancel(t *testing.T) {
 	both(t, func(t *testing.T, p *peer, q string) {
 		for i := range 200 {
