@@ -1,6 +1,9 @@
 package broker
 
-import "sync/atomic"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // Alarms say what the node is short of. While any is up every publisher waits,
 // of whatever protocol; consumers go on.
@@ -10,20 +13,23 @@ type Alarms uint32
 const (
 	LowMemory Alarms = 1 << iota
 	LowDisk
+	// LowLog says that checkpoints are far behind the log. Clients are not told:
+	// it passes as soon as the disk catches up.
+	LowLog
 )
 
 // String returns the reason that clients are told, in RabbitMQ's words.
 func (a Alarms) String() string {
-	switch a {
-	case 0:
-		return "none"
-	case LowMemory:
-		return "low on memory"
-	case LowDisk:
-		return "low on disk"
-	default:
-		return "low on memory & disk"
+	var short []string
+	for i, what := range [...]string{"memory", "disk", "log space"} {
+		if a&(1<<i) != 0 {
+			short = append(short, what)
+		}
 	}
+	if len(short) == 0 {
+		return "none"
+	}
+	return "low on " + strings.Join(short, " & ")
 }
 
 // alarms are the node's, and the sluice they shut.

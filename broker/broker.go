@@ -87,9 +87,10 @@ type Options struct {
 
 // A Broker is the messaging of one node.
 type Broker struct {
-	o      Options
-	memory memoryGate
-	alarms alarms
+	o       Options
+	memory  budget // the node's
+	waiters waiters
+	alarms  alarms
 
 	sessions atomic.Uint64 // number given last
 	census   census
@@ -103,6 +104,8 @@ type Broker struct {
 		open     map[*Session]struct{}
 		expiring map[*memory.Queue]struct{}
 		ending   map[uint64]struct{} // what the catalog has yet to delete
+		numbers  map[uint64]*Session // those in open, by their number
+		budgets  budgets
 	}
 }
 
@@ -116,7 +119,8 @@ func New(o Options) *Broker {
 	}
 	b := &Broker{o: o, seed: maphash.MakeSeed()}
 	b.replies.seed = b.seed
-	b.memory.limit = o.QueueMemory
+	b.memory.what, b.memory.limit = "the node", o.QueueMemory
+	b.mu.numbers = map[uint64]*Session{}
 	b.mu.queues = map[uint64]*memory.Queue{}
 	b.mu.open = map[*Session]struct{}{}
 	b.mu.expiring = map[*memory.Queue]struct{}{}
@@ -201,6 +205,7 @@ func (b *Broker) tell(q *catalog.Queue) {
 	if b.View().QueueByID(q.ID) == nil {
 		delete(b.mu.queues, q.ID)
 		delete(b.mu.expiring, m)
+		b.undraw(q.ID)
 	}
 	b.mu.Unlock()
 	if m != nil {
@@ -226,7 +231,7 @@ func (b *Broker) begin(q *catalog.Queue) *memory.Queue {
 			}
 			return Settings(q), true
 		},
-		Memory: b.memory.add,
+		Memory: b.draw(q).add,
 		Mail:   b.o.Mail,
 		Ended:  b.Ended,
 		Expiring: func(m *memory.Queue) {

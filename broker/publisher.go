@@ -58,6 +58,8 @@ type Publisher struct {
 
 	waits    atomic.Int32 // for what it is held, see Held
 	toMemory bool         // some of it went to memory queues
+	over     *budget      // that what was published last used up
+	noted    bool         // operators see that it is held
 
 	replyRoute route
 	mayReply   *catalog.View // under which replies were allowed
@@ -74,14 +76,14 @@ type route struct {
 type target struct {
 	to     shard.Shard
 	queues []shard.QueueID
-	memory bool // it counts against the node's memory for queues
+	budget *budget // of a queue in memory; of several of one shard there is none
 }
 
 // A row collects the publishes of one call for one shard.
 type row struct {
 	to     shard.Shard
 	ps     []shard.Publish
-	memory bool
+	budget *budget
 }
 
 // routeSlots is the size of a publisher's route cache, a power of two. A
@@ -165,7 +167,7 @@ func (p *Publisher) row(t *target) *row {
 		p.rows = append(p.rows, row{})
 	}
 	w := &p.rows[len(p.rows)-1]
-	w.to, w.memory, w.ps = t.to, t.memory, w.ps[:0]
+	w.to, w.budget, w.ps = t.to, t.budget, w.ps[:0]
 	return w
 }
 
@@ -173,10 +175,13 @@ func (p *Publisher) row(t *target) *row {
 func (p *Publisher) flush() {
 	for i := range p.rows {
 		w := &p.rows[i]
-		p.toMemory = p.toMemory || w.memory
+		p.toMemory = p.toMemory || w.budget != nil
 		if !w.to.Publish(w.ps) {
 			p.waits.Add(1)
 			w.to.Ready(p.opened)
+		}
+		if g := w.budget.full(); g != nil && g != &p.s.b.memory {
+			p.over = g
 		}
 		clear(w.ps)
 		w.to = nil

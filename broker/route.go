@@ -40,7 +40,7 @@ func (p *Publisher) find(view *catalog.View, pub *Publication) (r *route, cachea
 		if err != nil {
 			return nil, false, err
 		}
-		r.add(to, q)
+		r.add(to, q, s.b.budgetOf(q))
 	}
 	return r, byKeyOnly(view, x), nil
 }
@@ -81,12 +81,12 @@ func byKeyOnly(view *catalog.View, x *catalog.Exchange) bool {
 	return x.Type != exchange.Headers && x.Alternate == "" && !view.Bindings(x).HasExchanges()
 }
 
-func (r *route) add(to shard.Shard, q *catalog.Queue) {
+func (r *route) add(to shard.Shard, q *catalog.Queue, of *budget) {
 	for i := range r.targets {
 		if t := &r.targets[i]; t.to == to {
 			t.queues = append(t.queues, q.ID)
 			return
 		}
 	}
-	r.targets = append(r.targets, target{to: to, queues: []shard.QueueID{q.ID}, memory: q.Shard == 0})
+	r.targets = append(r.targets, target{to: to, queues: []shard.QueueID{q.ID}, budget: of})
 }

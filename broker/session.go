@@ -90,6 +90,7 @@ func (b *Broker) NewSession(ident Identity, info SessionInfo) *Session {
 	s.owner = catalog.Session{Incarnation: b.o.Incarnation, Number: s.number}
 	b.mu.Lock()
 	b.mu.open[s] = struct{}{}
+	b.mu.numbers[s.number] = s
 	b.mu.Unlock()
 	return s
 }
@@ -151,6 +152,7 @@ func (s *Session) Close() {
 	s.b.leave(s)
 	s.b.mu.Lock()
 	delete(s.b.mu.open, s)
+	delete(s.b.mu.numbers, s.number)
 	s.b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()

@@ -156,11 +156,13 @@ func (c *conn) resume() error {
 	}
 	held := p.held
 	p.held = nil
+	var short broker.Alarms // what channels still wait for
 	for _, ch := range held {
 		if !ch.held {
 			continue // it ended with what was parked before it
 		}
 		if still, why := ch.publisher.Held(); still {
+			short |= why
 			ch.hold(why)
 			continue
 		}
@@ -174,7 +176,9 @@ func (c *conn) resume() error {
 			return nil
 		}
 	}
-	c.relieved()
+	if short == 0 {
+		c.relieved()
+	}
 	c.out.wake(c)
 	return nil
 }
