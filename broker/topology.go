@@ -40,15 +40,15 @@ func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error 
 		}
 		return nil
 	}
-	t, ok := exchange.ParseType(o.Type)
-	if !ok {
-		e.Kind, e.Detail = Invalid, fmt.Sprintf("unknown exchange type '%s'", o.Type)
+	t, delayed, text := exchangeType(&o)
+	if text != "" {
+		e.Kind, e.Detail = Invalid, text
 		return e
 	}
 	if err := s.check(opConfigure, ExchangeResource, o.Name); err != nil {
 		return err
 	}
-	spec := catalog.ExchangeSpec{Name: o.Name, Type: t, Durable: o.Durable, AutoDelete: o.AutoDelete, Internal: o.Internal, Args: o.Args}
+	spec := catalog.ExchangeSpec{Name: o.Name, Type: t, Durable: o.Durable, AutoDelete: o.AutoDelete, Internal: o.Internal, Delayed: delayed, Args: o.Args}
 	if have != nil {
 		if m := catalog.EquivalentExchange(have, &spec); m != nil {
 			e.Kind = Mismatch
@@ -337,7 +337,7 @@ func (s *Session) mayBind(b *Binding, making bool) error {
 		return err
 	}
 	if making {
-		if err := exchange.CheckArgs(x.Type, b.Args); err != nil {
+		if err := exchange.CheckBinding(x.Type, b.Key, b.Args); err != nil {
 			return s.matchError(err, b.Source)
 		}
 	}

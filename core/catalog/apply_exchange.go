@@ -33,7 +33,7 @@ func (m *Machine) addExchange(e *Exchange) {
 	h.exchanges = h.exchanges.set(e.Name, e)
 	m.setVHost(h)
 	m.v.exchanges = m.v.exchanges.Set(e.ID, e)
-	m.setTable(e, exchange.New(e.Type))
+	m.setTable(e, exchange.New(e.Type, e.Args))
 	if !e.Durable {
 		m.v.transient = m.v.transient.Set(e.ID, struct{}{})
 	}
@@ -131,7 +131,7 @@ func (x *Bind) apply(m *Machine) Result {
 	if source.Name == "" || x.Kind == exchange.Exchange && x.Destination == "" {
 		return Result{Code: Refused, Exchange: source}
 	}
-	if exchange.CheckArgs(source.Type, b.Args) != nil {
+	if exchange.CheckBinding(source.Type, b.Key, b.Args) != nil {
 		return Result{Code: Invalid, Exchange: source}
 	}
 	if !m.bind(source, b) {

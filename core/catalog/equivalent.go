@@ -48,12 +48,15 @@ func EquivalentQueue(existing *Queue, wanted *QueueSpec) *Mismatch {
 // EquivalentExchange compares a redeclaration with the exchange that exists,
 // and returns the first difference or nil.
 func EquivalentExchange(existing *Exchange, wanted *ExchangeSpec) *Mismatch {
-	if existing.Type != wanted.Type {
+	if existing.TypeName() != wanted.TypeName() {
 		return &Mismatch{
 			Arg:      "type",
-			Received: message.StringOf(wanted.Type.String()), HasReceived: true,
-			Current: message.StringOf(existing.Type.String()), HasCurrent: true,
+			Received: message.StringOf(wanted.TypeName()), HasReceived: true,
+			Current: message.StringOf(existing.TypeName()), HasCurrent: true,
 		}
+	}
+	if existing.Type != wanted.Type {
+		return sameArg(DelayedTypeArg, wanted.Args, existing.Args)
 	}
 	if m := sameFlag("durable", wanted.Durable, existing.Durable); m != nil {
 		return m

@@ -137,13 +137,14 @@ func (x *Limits) fields(c *coder) {
 
 func (x *ExchangeSpec) fields(c *coder) {
 	c.str(&x.Name)
-	enum(c, &x.Type, exchange.Headers+1)
-	if x.Type == 0 {
+	enum(c, &x.Type, 255)
+	if !x.Type.Known() {
 		c.failed = true
 	}
 	c.flag(&x.Durable)
 	c.flag(&x.AutoDelete)
 	c.flag(&x.Internal)
+	c.flag(&x.Delayed)
 	c.table(&x.Args)
 }
 

@@ -104,8 +104,26 @@ type ExchangeSpec struct {
 	Durable    bool
 	AutoDelete bool
 	Internal   bool
-	Args       message.Table // as they came
+	// Delayed exchanges route as their type says, but each message when it is
+	// due.
+	Delayed bool
+	Args    message.Table // as they came
 }
+
+// TypeName returns the name of the type as it is declared.
+func (s *ExchangeSpec) TypeName() string {
+	if s.Delayed {
+		return DelayedType
+	}
+	return s.Type.String()
+}
+
+// DelayedType is the name of the type of delayed exchanges; how they route
+// stands in the argument DelayedTypeArg.
+const (
+	DelayedType    = "x-delayed-message"
+	DelayedTypeArg = "x-delayed-type"
+)
 
 // An Exchange routes. Its bindings are in the View, under its id.
 type Exchange struct {

@@ -5,24 +5,39 @@ import "github.com/warrenmq/warren/core/exchange"
 // A Router is the scratch memory of View.Route, for one goroutine at a time.
 // The zero Router is ready.
 type Router struct {
+	// Random is what random exchanges choose by; its owner sets it for each
+	// message. Node is where the message is, for exchanges that prefer queues
+	// there.
+	Random uint64
+	Node   uint64
+
 	table   exchange.Router
 	visited exchange.Marks
 	work    []*Exchange
 	found   []exchange.Dest
 	reached []exchange.Dest
+	byKey   bool
 }
+
+// ByKey reports whether every message with the routing key of the last Route
+// goes the same way, as long as the view is the same: no exchange on the way
+// looked at anything else.
+func (r *Router) ByKey() bool { return r.byKey }
 
 // Route appends to dst the queues to which a message published to x goes, each
 // that dst does not hold yet: directly, through exchanges bound to exchanges,
 // and, where an exchange matches nothing, through its alternate. headers may be
 // nil. It allocates nothing once the Router has grown.
 func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields, dst []exchange.Dest) []exchange.Dest {
+	r.byKey = true
 	if x.Name == "" {
 		r.reached = v.routeDefault(r.reached[:0], x, key)
 		return r.table.Add(dst, r.reached)
 	}
-	if !x.HasAlternate {
+	if !x.HasAlternate && x.Type != exchange.LocalRandom {
 		if t := v.Bindings(x); !t.HasExchanges() {
+			r.byKey = t.ByKey()
+			r.table.Random = r.Random
 			return t.Route(&r.table, key, headers, dst)
 		}
 	}
@@ -42,7 +57,13 @@ func (v *View) routeOne(r *Router, x *Exchange, key []byte, headers exchange.Fie
 		r.reached = v.routeDefault(r.reached, x, key)
 		return
 	}
-	r.found = v.Bindings(x).Route(&r.table, key, headers, r.found[:0])
+	t := v.Bindings(x)
+	r.byKey = r.byKey && t.ByKey()
+	r.table.Random = r.Random ^ x.ID*0x9e3779b97f4a7c15 // each exchange chooses for itself
+	r.found = t.Route(&r.table, key, headers, r.found[:0])
+	if x.Type == exchange.LocalRandom {
+		r.found = v.oneHere(r, r.found)
+	}
 	for _, d := range r.found {
 		if d.Kind() == exchange.Queue {
 			r.reached = append(r.reached, d)
@@ -56,6 +77,25 @@ func (v *View) routeOne(r *Router, x *Exchange, key []byte, headers exchange.Fie
 			r.work = append(r.work, next)
 		}
 	}
+}
+
+// oneHere chooses one of those destinations that are on the router's node.
+func (v *View) oneHere(r *Router, found []exchange.Dest) []exchange.Dest {
+	n := 0
+	for _, d := range found {
+		if d.Kind() == exchange.Exchange {
+			continue // nothing is known of where it leads
+		}
+		if q := v.QueueByID(d.ID()); q != nil && q.Node == r.Node {
+			found[n] = d
+			n++
+		}
+	}
+	if n > 1 {
+		found[0] = found[r.table.Random%uint64(n)]
+		n = 1
+	}
+	return found[:n]
 }
 
 // routeDefault appends the queue whose name is the key.

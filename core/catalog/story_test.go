@@ -181,20 +181,21 @@ func parseCommand(t *testing.T, w words) Command {
 func parseTopology(t *testing.T, w words) Command {
 	switch w.at(0) {
 	case "declare-exchange":
-		kind, ok := exchange.ParseType(w.get("type"))
+		name, delayed := strings.CutPrefix(w.get("type"), "delayed-")
+		kind, ok := exchange.ParseType(name)
 		if !ok {
 			t.Fatalf("no type in %q", w)
 		}
 		return &DeclareExchange{VHost: w.vhost(), ExchangeSpec: ExchangeSpec{
 			Name: w.at(1), Type: kind, Durable: w.flag("durable"), AutoDelete: w.flag("auto-delete"),
-			Internal: w.flag("internal"), Args: w.table("args"),
+			Internal: w.flag("internal"), Delayed: delayed, Args: w.table("args"),
 		}}
 	case "delete-exchange":
 		return &DeleteExchange{VHost: w.vhost(), Name: w.at(1), ID: w.num("id"), IfUnused: w.flag("if-unused")}
 	case "declare-queue":
 		return &DeclareQueue{VHost: w.vhost(), QueueSpec: QueueSpec{
 			Name: w.at(1), Durable: w.flag("durable"), AutoDelete: w.flag("auto-delete"), Exclusive: w.flag("exclusive"),
-			Owner: w.session("by"), Args: w.table("args"), Shard: w.num("shard"), Incarnation: w.num("in"),
+			Owner: w.session("by"), Args: w.table("args"), Shard: w.num("shard"), Incarnation: w.num("in"), Node: w.num("node"),
 		}}
 	case "delete-queue":
 		return &DeleteQueue{VHost: w.vhost(), Name: w.at(1), ID: w.num("id"), By: w.session("by"), Force: w.flag("force")}
@@ -262,7 +263,7 @@ func (s *story) route(w words) string {
 	if x == nil {
 		return "no exchange"
 	}
-	var r Router
+	r := Router{Random: w.num("random"), Node: w.num("node")}
 	headers := w.table("headers")
 	var dst []exchange.Dest
 	for key := range strings.SplitSeq(w.get("key"), "+") { // several keys are one publish
@@ -273,7 +274,10 @@ func (s *story) route(w words) string {
 		out = append(out, v.QueueByID(d.ID()).Name)
 	}
 	if slices.Sort(out); len(out) == 0 {
-		return "-> nowhere"
+		out = []string{"nowhere"}
+	}
+	if !r.ByKey() {
+		out = append(out, "(not by the key alone)")
 	}
 	return "-> " + strings.Join(out, " ")
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func benchTable(kind Type, n int) Table {
-	table := New(kind)
+	table := New(kind, nil)
 	for i := range n {
 		b := Binding{Dest: ToQueue(uint64(i + 1))}
 		switch kind {
@@ -26,6 +26,8 @@ func benchTable(kind Type, n int) Table {
 			}
 		case Headers:
 			b.Args = message.AppendField(nil, "shard", message.IntOf(message.Int32, int64(i)))
+		case ConsistentHash:
+			b.Key = "1"
 		default:
 			b.Key = fmt.Sprintf("key-%d", i)
 		}
@@ -35,9 +37,9 @@ func benchTable(kind Type, n int) Table {
 }
 
 func BenchmarkRoute(b *testing.B) {
-	for _, n := range []int{1_000, 100_000} {
-		for _, kind := range []Type{Direct, Topic, Fanout, Headers} {
-			if n > 1_000 && kind == Headers {
+	for _, n := range []int{10, 1_000, 100_000} {
+		for _, kind := range []Type{Direct, Topic, Fanout, Headers, ConsistentHash, ModulusHash} {
+			if n > 1_000 && (kind == Headers || kind == ConsistentHash) {
 				continue // compared one by one
 			}
 			table := benchTable(kind, n)
@@ -87,7 +89,7 @@ func BenchmarkBind(b *testing.B) {
 		})
 	}
 	b.Run("type=direct/onekey=100000", func(b *testing.B) {
-		table := New(Direct)
+		table := New(Direct, nil)
 		for i := range uint64(100_000) {
 			table, _ = table.Bind(Binding{Dest: ToQueue(i + 1), Key: "one"})
 		}
@@ -100,7 +102,7 @@ func BenchmarkBind(b *testing.B) {
 
 func TestRouteAllocatesNothing(t *testing.T) {
 	headers := message.AppendField(nil, "shard", message.IntOf(message.Int64, 17))
-	for kind := Direct; kind <= Headers; kind++ {
+	for kind := Direct; kind < types; kind++ {
 		table := benchTable(kind, 1000)
 		var r Router
 		var dst []Dest

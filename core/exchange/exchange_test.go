@@ -103,7 +103,7 @@ func TestTableAgainstModel(t *testing.T) {
 	for kind := Direct; kind <= Headers; kind++ {
 		t.Run(kind.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				table, model := New(kind), map[string]Binding{}
+				table, model := New(kind, nil), map[string]Binding{}
 				var r Router
 				for range rapid.IntRange(1, 60).Draw(t, "steps") {
 					b := Binding{Key: topicGen("a", "b", "*", "#", "").Draw(t, "pattern")}
@@ -198,7 +198,7 @@ func TestCanonicalPatterns(t *testing.T) {
 
 // TestManyDestinations crosses the line between looking through and marking.
 func TestManyDestinations(t *testing.T) {
-	table := New(Topic)
+	table := New(Topic, nil)
 	for q := range uint64(1000) {
 		for _, key := range []string{"#", "a.#", fmt.Sprintf("*.%d", q%10)} {
 			table, _ = table.Bind(Binding{Dest: ToQueue(q + 1), Key: key})
@@ -220,7 +220,7 @@ func TestDuplicateBindings(t *testing.T) {
 	args := message.AppendField(nil, "n", message.IntOf(message.Int32, 1))
 	one, two := Binding{Dest: ToQueue(1), Key: "k"}, Binding{Dest: ToQueue(1), Key: "k", Args: args}
 	for _, kind := range []Type{Direct, Fanout, Topic} {
-		table, _ := New(kind).Bind(one)
+		table, _ := New(kind, nil).Bind(one)
 		table, made := table.Bind(two)
 		if !made || table.Len() != 2 {
 			t.Fatalf("%v: made %v, %d bindings", kind, made, table.Len())
@@ -233,18 +233,18 @@ func TestDuplicateBindings(t *testing.T) {
 	}
 }
 
-func TestCheckArgs(t *testing.T) {
+func TestCheckBinding(t *testing.T) {
 	bad := message.AppendField(nil, "x-match", message.StringOf("foo"))
-	if err := CheckArgs(Headers, bad); err == nil || !strings.Contains(err.Error(), `"foo"`) {
+	if err := CheckBinding(Headers, "", bad); err == nil || !strings.Contains(err.Error(), `"foo"`) {
 		t.Errorf("x-match foo: %v", err)
 	}
-	if err := CheckArgs(Direct, bad); err != nil {
+	if err := CheckBinding(Direct, "", bad); err != nil {
 		t.Errorf("x-match means nothing to a direct exchange: %v", err)
 	}
-	if err := CheckArgs(Headers, message.AppendField(nil, "x-match", message.IntOf(message.Int8, 1))); err == nil {
+	if err := CheckBinding(Headers, "", message.AppendField(nil, "x-match", message.IntOf(message.Int8, 1))); err == nil {
 		t.Error("x-match as a number passes")
 	}
-	if err := CheckArgs(Direct, message.Table{200}); err == nil {
+	if err := CheckBinding(Direct, "", message.Table{200}); err == nil {
 		t.Error("a broken table passes")
 	}
 }

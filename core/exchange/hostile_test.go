@@ -49,7 +49,7 @@ func hostileCases() []struct {
 }
 
 func hostileTable(patterns func(i int) string) Table {
-	table := New(Topic)
+	table := New(Topic, nil)
 	for i := range 10_000 {
 		table, _ = table.Bind(Binding{Dest: ToQueue(uint64(i + 1)), Key: patterns(i)})
 	}
@@ -135,7 +135,7 @@ func TestLongKeys(t *testing.T) {
 			t.Fatalf("the references differ on %q", short)
 		}
 		key := rapid.SliceOfN(words, 61, 131).Draw(t, "key")
-		table := New(Topic)
+		table := New(Topic, nil)
 		var want []Dest
 		for q := range uint64(rapid.IntRange(1, 12).Draw(t, "bindings")) {
 			// Patterns are made from the key, so that many match.

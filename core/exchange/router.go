@@ -12,8 +12,14 @@ type Router struct {
 	seen   Marks // what dst holds, once that is too much to look through
 	marked bool
 
+	// Random is what random exchanges choose by; its owner sets it for each
+	// message.
+	Random uint64
+
 	topic   matcher
 	headers []message.Field
+	picks   []Dest // among which one is chosen
+	text    []byte // that is hashed
 }
 
 // few is the number of destinations up to which looking through them is
@@ -41,6 +47,32 @@ func (t Table) Route(r *Router, key []byte, headers Fields, dst []Dest) []Dest {
 		if t.matches.Len() > 0 {
 			dst = t.routeHeaders(r, headers, dst)
 		}
+	case LocalRandom:
+		dst = r.addAll(dst, t.all) // whoever knows where queues are chooses
+	case ConsistentHash, ModulusHash, Random:
+		dst = t.routeOne(r, key, headers, dst)
+	}
+	return dst
+}
+
+// routeOne appends the one destination that is chosen.
+func (t Table) routeOne(r *Router, key []byte, headers Fields, dst []Dest) []Dest {
+	var d Dest
+	switch {
+	case len(t.ring) > 0:
+		d = choose(t.ring, t.sum(r, key, headers))
+	case t.all.Len() > 0:
+		r.picks = pmap.AppendKeys(r.picks[:0], t.all)
+		by := r.Random
+		if t.kind == ModulusHash {
+			by = t.sum(r, key, headers)
+		}
+		d = r.picks[by%uint64(len(r.picks))]
+	default:
+		return dst
+	}
+	if r.marked = false; r.fresh(dst, d) {
+		dst = append(dst, d)
 	}
 	return dst
 }

@@ -15,23 +15,44 @@ type Table struct {
 	hops     int               // bindings to exchanges
 	// The index that the type routes by; the others are empty.
 	keys    pmap.Hash[destSet] // direct
-	all     destSet            // fanout
+	all     destSet            // fanout, modulus hash and random ones
 	root    *node              // topic
 	matches pmap.Map[matching] // headers, by sorted arguments
+	ring    []share            // consistent hash, by destination; never changed
+	source  hashSource
 }
 
 // A destSet is a set of destinations, each with the number of bindings that
 // lead to it by the same way.
 type destSet = pmap.Ints[uint32]
 
-// New returns a table without bindings.
-func New(t Type) Table { return Table{kind: t} }
+// New returns a table without bindings for an exchange of type t with these
+// arguments.
+func New(t Type, args message.Table) Table {
+	if t != ConsistentHash {
+		return Table{kind: t}
+	}
+	return Table{kind: t, source: hashSourceOf(args)}
+}
 
 // Type returns how the table routes.
 func (t Table) Type() Type { return t.kind }
 
 // Len returns the number of bindings.
 func (t Table) Len() int { return t.bindings.Len() }
+
+// ByKey reports whether the routing key alone says where a message goes.
+func (t Table) ByKey() bool {
+	switch t.kind {
+	case Headers:
+		return t.matches.Len() == 0
+	case ConsistentHash:
+		return t.source == hashSource{} || len(t.ring) < 2
+	case Random, LocalRandom:
+		return t.all.Len() < 2
+	}
+	return true
+}
 
 // HasExchanges reports whether any binding leads to an exchange.
 func (t Table) HasExchanges() bool { return t.hops > 0 }
@@ -60,7 +81,7 @@ func (t Table) Has(b Binding) bool {
 }
 
 // Bind returns the table with a binding more. made is false, and the table the
-// same, if it held it. The arguments must have passed CheckArgs.
+// same, if it held it. The binding must have passed CheckBinding.
 func (t Table) Bind(b Binding) (_ Table, made bool) {
 	b.Args = b.Args.Sorted()
 	id := identity(b)
@@ -76,8 +97,11 @@ func (t Table) Bind(b Binding) (_ Table, made bool) {
 	case Direct:
 		set, _ := t.keys.Get(b.Key)
 		t.keys = t.keys.Set(b.Key, withDest(set, b.Dest))
-	case Fanout:
+	case Fanout, ModulusHash, Random, LocalRandom:
 		t.all = withDest(t.all, b.Dest)
+	case ConsistentHash:
+		weight, _ := weightOf(b.Key)
+		t.ring = withShare(t.ring, b.Dest, float64(weight))
 	case Topic:
 		t.root = t.root.bind(canonical(b.Key), b.Dest)
 	case Headers:
@@ -112,8 +136,11 @@ func (t Table) Unbind(b Binding) (_ Table, gone bool) {
 		} else {
 			t.keys = t.keys.Delete(b.Key)
 		}
-	case Fanout:
+	case Fanout, ModulusHash, Random, LocalRandom:
 		t.all = withoutDest(t.all, b.Dest)
+	case ConsistentHash:
+		weight, _ := weightOf(b.Key)
+		t.ring = withShare(t.ring, b.Dest, -float64(weight))
 	case Topic:
 		t.root = t.root.unbind(canonical(b.Key), b.Dest)
 	case Headers:

@@ -11,21 +11,29 @@ type Type uint8
 
 // The types. The numbers are written to disk.
 const (
-	Direct  Type = iota + 1 // binding key equal to the routing key
-	Fanout                  // every binding
-	Topic                   // binding key is a pattern of words
-	Headers                 // binding arguments compared with the headers
+	Direct         Type = iota + 1 // binding key equal to the routing key
+	Fanout                         // every binding
+	Topic                          // binding key is a pattern of words
+	Headers                        // binding arguments compared with the headers
+	ConsistentHash                 // one binding, by a hash; binding keys are weights
+	ModulusHash                    // one binding, by a hash modulo their number
+	Random                         // any one binding
+	LocalRandom                    // any one binding to a queue of the node itself
+	types                          // the first number that is none
 )
 
 // ParseType returns the type with a name.
 func ParseType(name string) (Type, bool) {
-	for t := Direct; t <= Headers; t++ {
+	for t := Direct; t < types; t++ {
 		if t.String() == name {
 			return t, true
 		}
 	}
 	return 0, false
 }
+
+// Known reports whether t is a type.
+func (t Type) Known() bool { return t >= Direct && t < types }
 
 // String returns the name that protocols use.
 func (t Type) String() string {
@@ -38,6 +46,14 @@ func (t Type) String() string {
 		return "topic"
 	case Headers:
 		return "headers"
+	case ConsistentHash:
+		return "x-consistent-hash"
+	case ModulusHash:
+		return "x-modulus-hash"
+	case Random:
+		return "x-random"
+	case LocalRandom:
+		return "x-local-random"
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }
@@ -54,18 +70,22 @@ func (e *MatchError) Error() string {
 	return "exchange: x-match is not a string"
 }
 
-// CheckArgs reports whether a binding of an exchange of type t may have the
-// arguments: a *MatchError, or an error that wraps message.ErrValue.
-func CheckArgs(t Type, args message.Table) error {
+// CheckBinding reports whether an exchange of type t may have a binding: a
+// *MatchError, a *WeightError, or an error that wraps message.ErrValue.
+func CheckBinding(t Type, key string, args message.Table) error {
 	if err := args.Check(); err != nil {
 		return fmt.Errorf("exchange: binding arguments: %w", err)
 	}
-	if t != Headers {
-		return nil
-	}
-	if v, ok := args.Lookup(matchArg); ok {
-		if _, ok := parseMode(v); !ok {
-			return &MatchError{Value: v}
+	switch t {
+	case Headers:
+		if v, ok := args.Lookup(matchArg); ok {
+			if _, ok := parseMode(v); !ok {
+				return &MatchError{Value: v}
+			}
+		}
+	case ConsistentHash:
+		if _, err := weightOf(key); err != nil {
+			return err
 		}
 	}
 	return nil
