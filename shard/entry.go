@@ -55,7 +55,10 @@ const (
 	ItemRefused
 	// ItemPosted says that what was refused goes to the queue's outbox.
 	ItemPosted
-	itemFlags = ItemHasTTL | ItemSame | ItemRefused | ItemPosted
+	// ItemTx begins a transaction (see tx.go): so many items as Size says, which
+	// are one publish. What it settles is where a message would be.
+	ItemTx
+	itemFlags = ItemHasTTL | ItemSame | ItemRefused | ItemPosted | ItemTx
 )
 
 // An Item of a batch is one publish for one queue:
@@ -144,8 +147,12 @@ func ParseEntry(data []byte) (Entry, error) {
 		return e, err
 	}
 	e.HasBatch = true
+	tx := 0
 	for i := range e.Items() {
 		it := e.Item(i)
+		if tx, err = it.checkTx(tx, e.Items()-i-1); err != nil {
+			return e, err
+		}
 		if it.Off > indexOff || it.Len > indexOff-it.Off {
 			return e, fmt.Errorf("%w: item %d at %d+%d of %d", ErrFormat, i, it.Off, it.Len, indexOff)
 		}
@@ -264,8 +271,15 @@ func Reopen(data []byte) (*Builder, BatchID, error) {
 	}
 	bodies := binary.LittleEndian.Uint32(data[len(data)-footerSize:])
 	b := &Builder{data: append(make([]byte, 0, len(data)), data[:bodies]...), index: append([]byte(nil), e.items...), origins: append([]byte(nil), e.origins...)}
-	for i := range b.Items() {
-		if b.Item(i).Flags&ItemSame == 0 {
+	for i, tx := 0, 0; i < b.Items(); i++ {
+		it := b.Item(i)
+		switch {
+		case tx > 0:
+			tx--
+		case it.Flags&ItemTx != 0:
+			tx = int(it.Size)
+			b.pubs++
+		case it.Flags&ItemSame == 0:
 			b.pubs++
 		}
 	}

@@ -3,12 +3,20 @@ package shard_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 )
+
+func settles() []shard.Settle {
+	return []shard.Settle{
+		{Queue: 1, Seq: 1 << 60, Holding: queue.Holding{Epoch: 1, Term: 2, Counter: 1 << 50}, Outcome: shard.Abandon},
+		{Queue: 2, Seq: 3, Outcome: shard.Reject},
+	}
+}
 
 func sample() (*shard.Builder, *shard.Section) {
 	b := shard.NewBuilder(0, 0)
@@ -17,6 +25,10 @@ func sample() (*shard.Builder, *shard.Section) {
 	b.Add(&shard.Publish{Message: &message.Message{Body: []byte("three")}, Queues: []shard.QueueID{1, 3}, Origin: &origin})
 	b.Refuse(1)
 	b.Post(2)
+	b.AddTx(&shard.Tx{
+		Publishes: []shard.Publish{{Message: &message.Message{Body: []byte("three")}, Queues: []shard.QueueID{1, 2}}},
+		Settles:   settles(),
+	})
 	s := &shard.Section{Term: 5, Stamp: -1}
 	run := queue.Run{Seq: 10, Span: 3, N: 2, Bytes: 99}
 	for _, c := range []shard.Command{
@@ -30,6 +42,7 @@ func sample() (*shard.Builder, *shard.Section) {
 		{Kind: shard.CmdEnd, Queue: 3, Seq: 4},
 		{Kind: shard.CmdPost, Queue: 1, Run: run, Arg: uint64(queue.Spent)},
 		{Kind: shard.CmdLeft, Queue: 1, Run: run},
+		{Kind: shard.CmdTx, Queue: 5, Settings: []byte{byte(shard.CmdSettle), 1, 10, 3, 2, 99}},
 		{Kind: shard.CmdClose, Queue: 1},
 		{Kind: shard.CmdReopen, Queue: 1},
 		{Kind: shard.CmdSet, Queue: 1, Seq: 9, Settings: shard.AppendSettings(nil, shard.Settings{AutoDelete: true})},
@@ -53,7 +66,7 @@ func TestEntryRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Batch != id || !e.HasBatch || !e.HasLead || e.Term != 5 || e.Stamp != -1 || e.Items() != 5 || !e.Refused() {
+	if e.Batch != id || !e.HasBatch || !e.HasLead || e.Term != 5 || e.Stamp != -1 || e.Items() != 8 || !e.Refused() {
 		t.Errorf("parsed %+v", e)
 	}
 	for i, want := range []string{"one", "one", "two", "three", "three"} {
@@ -68,12 +81,15 @@ func TestEntryRoundTrip(t *testing.T) {
 	}
 	// Sealed again it is the same but for the section and the marks.
 	again, got, err := shard.Reopen(data)
-	if err != nil || got != id || again.Publishes() != 3 || again.Origin(again.Item(4).Origin) != origin {
+	if err != nil || got != id || again.Publishes() != 4 || again.Origin(again.Item(4).Origin) != origin {
 		t.Fatalf("reopened %+v with %d publishes: %v", got, again.Publishes(), err)
 	}
 	e2, err := shard.ParseEntry(again.Seal(id, nil))
-	if err != nil || e2.HasLead || e2.Refused() || e2.Items() != 5 {
+	if err != nil || e2.HasLead || e2.Refused() || e2.Items() != 8 {
 		t.Errorf("sealed again: %+v, %v", e2, err)
+	}
+	if ss, err := again.Settles(5, nil); err != nil || !slices.Equal(ss, settles()) {
+		t.Errorf("settles %+v, %v", ss, err)
 	}
 	d := e.Commands()
 	var copied shard.Section

@@ -108,17 +108,21 @@ func (in *Inbox) Publish(ps []Publish) (size int, ok bool) {
 	return size, ok
 }
 
+// Tx appends a transaction to the open batch; see Shard.Tx.
+func (in *Inbox) Tx(t *Tx, to *TxDone) (size int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	o := in.open()
+	before := o.b.Size()
+	o.b.AddTx(t)
+	in.mu.size += o.b.Size() - before
+	o.runs = append(o.runs, Run{To: to, First: 1, N: 1})
+	return in.mu.size
+}
+
 // add appends one publish; in.mu is held.
 func (in *Inbox) add(p *Publish) {
-	n := len(in.mu.batches)
-	if n == 0 || in.mu.batches[n-1].b.Size() >= fullBatch || in.mu.batches[n-1].b.Items() >= fullIndex || in.mu.batches[n-1].b.Origins() >= fullOrigins {
-		in.mu.batches = append(in.mu.batches, openBatch{
-			NewBuilder(max(4<<10, in.mu.sizeHint), max(16, in.mu.itemHint)), in.mu.spare,
-		})
-		in.mu.spare = nil
-		n++
-	}
-	o := &in.mu.batches[n-1]
+	o := in.open()
 	before := o.b.Size()
 	o.b.Add(p)
 	in.mu.size += o.b.Size() - before
@@ -129,6 +133,19 @@ func (in *Inbox) add(p *Publish) {
 		}
 	}
 	o.runs = append(o.runs, Run{To: p.To, First: p.Tag, N: 1})
+}
+
+// open returns the open batch; in.mu is held.
+func (in *Inbox) open() *openBatch {
+	n := len(in.mu.batches)
+	if n == 0 || in.mu.batches[n-1].b.Size() >= fullBatch || in.mu.batches[n-1].b.Items() >= fullIndex || in.mu.batches[n-1].b.Origins() >= fullOrigins {
+		in.mu.batches = append(in.mu.batches, openBatch{
+			NewBuilder(max(4<<10, in.mu.sizeHint), max(16, in.mu.itemHint)), in.mu.spare,
+		})
+		in.mu.spare = nil
+		n++
+	}
+	return &in.mu.batches[n-1]
 }
 
 // Ready calls f at once if publishes are taken, else when enough was taken.

@@ -43,17 +43,21 @@ const (
 	CmdClose
 	// CmdReopen: queue. It goes on, unless it turned something away.
 	CmdReopen
+	// CmdTx: number of an item, then the length and bytes of commands. The
+	// transaction that begins with this item of the batch beside may be; the
+	// commands, which settle, return, remove and post, are a part of it.
+	CmdTx
 	cmdLimit
 )
 
 // A Command is one command of a section. Which fields count depends on Kind.
 type Command struct {
 	Kind     CommandKind
-	Queue    uint64 // node for CmdEnd
+	Queue    uint64 // node for CmdEnd, an item's number for CmdTx
 	Seq      uint64 // incarnation for CmdEnd, revision for CmdMake and CmdSet
 	Run      queue.Run
 	Arg      uint64 // raise, reason or priority
-	Settings []byte
+	Settings []byte // commands for CmdTx
 }
 
 // A Section collects the leader's commands of one entry.
@@ -89,6 +93,8 @@ func (s *Section) Add(c Command) {
 	case CmdMake, CmdSet:
 		b = u(u(b, c.Seq), uint64(len(c.Settings)))
 		b = append(b, c.Settings...)
+	case CmdTx:
+		b = append(u(b, uint64(len(c.Settings))), c.Settings...)
 	case CmdSettle, CmdLeft:
 		b = appendRun(b, c.Run)
 	case CmdReturn, CmdRemove, CmdPost:
@@ -111,6 +117,9 @@ type CommandDecoder struct {
 	rest []byte
 	bad  bool
 }
+
+// DecodeCommands returns a decoder of the commands of a transaction.
+func DecodeCommands(b []byte) CommandDecoder { return CommandDecoder{rest: b} }
 
 func (d *CommandDecoder) uvarint() uint64 {
 	v, n := binary.Uvarint(d.rest)
@@ -148,8 +157,10 @@ func (d *CommandDecoder) Next(c *Command) (bool, error) {
 	}
 	c.Queue = d.uvarint()
 	switch c.Kind {
-	case CmdMake, CmdSet:
-		c.Seq = d.uvarint()
+	case CmdMake, CmdSet, CmdTx:
+		if c.Kind != CmdTx {
+			c.Seq = d.uvarint()
+		}
 		n := d.uvarint()
 		if n > uint64(len(d.rest)) {
 			d.bad = true

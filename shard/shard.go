@@ -158,6 +158,9 @@ type Shard interface {
 	// needs. It reports false when more than the parking limit waits: the
 	// caller must then stop reading until Ready.
 	Publish(ps []Publish) bool
+	// Tx publishes and settles as one. done gets nil once all of it is committed,
+	// ErrRefused if nothing of it happened, ErrUnknown if that can not be learnt.
+	Tx(t *Tx, done func(error))
 	// Ready calls f once when publishes are taken again.
 	Ready(f func())
 	// Settle ends holdings; those that are stale change nothing. done, which

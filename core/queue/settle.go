@@ -168,3 +168,9 @@ func (d *Dispatcher) eachHeldIn(p *page, c int, visit func(int, *slot)) {
 		}
 	}
 }
+
+// Holds reports whether a message is held under exactly this number.
+func (d *Dispatcher) Holds(seq uint64, h Holding) bool {
+	_, _, s := d.holding(seq, h)
+	return s != nil
+}

@@ -8,6 +8,7 @@ package memory
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/warrenmq/warren/commitlog"
@@ -302,6 +303,39 @@ func (m *Queue) Publish(ps []shard.Publish) bool {
 	_, ok := m.in.Publish(ps)
 	m.run()
 	return ok
+}
+
+// Tx implements shard.Shard.
+func (m *Queue) Tx(t *shard.Tx, done func(error)) {
+	b := shard.NewBuilder(0, len(t.Publishes))
+	for i := range t.Publishes {
+		b.Add(&t.Publishes[i])
+	}
+	settles := slices.Clone(t.Settles)
+	m.request(shard.Request{Kind: shard.ReqRun, Run: func() {
+		if m.e.Queue(m.o.ID) != nil && (!m.e.TxCurrent(settles) || !m.fits(b)) {
+			done(shard.ErrRefused)
+			return
+		}
+		m.enqueue(b)
+		m.e.Settle(settles)
+		m.fns = append(m.fns, done)
+	}})
+}
+
+// fits reports whether the queue takes all of a batch.
+func (m *Queue) fits(b *shard.Builder) bool {
+	n := 0
+	for ; n < b.Items(); n++ {
+		if it := b.Item(n); !m.e.TxAdmit(m.q, &it) {
+			break
+		}
+	}
+	for i := range n {
+		it := b.Item(i)
+		m.q.Disp.Withdraw(it.Priority, it.Size)
+	}
+	return n == b.Items()
 }
 
 // Ready implements shard.Shard.

@@ -51,10 +51,12 @@ func (s *Shard) apply(ent *commitlog.Entry, e *shard.Entry) error {
 			return err
 		}
 	}
+	var err error
 	if e.HasBatch {
-		s.batch(ent, e)
+		err = s.batch(ent, e)
 	}
-	return nil
+	s.admitted = s.admitted[:0]
+	return err
 }
 
 // commands applies the leader's section. If it was decided under another term
@@ -72,6 +74,8 @@ func (s *Shard) commands(e *shard.Entry, valid bool) error {
 		case c.Kind == shard.CmdMake:
 			err = s.made(&c)
 		case !valid:
+		case c.Kind == shard.CmdTx:
+			s.admitted = append(s.admitted, txAdmitted{c.Queue, c.Settings})
 		case c.Kind == shard.CmdEnd:
 			s.end(c.Queue, c.Seq)
 		default:
@@ -204,7 +208,7 @@ func (st *stream) accept(id shard.BatchID) outcome {
 
 // batch applies the batch of an entry, if it is the next of its stream, and
 // answers its publishers.
-func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) {
+func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) error {
 	st := s.stream(e.Batch.Node)
 	mine := e.Batch.Node == s.o.Incarnation.Node && e.Batch.Incarnation == s.o.Incarnation.Number
 	what := st.accept(e.Batch)
@@ -213,7 +217,10 @@ func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) {
 	}
 	switch what {
 	case took:
-		refused := s.enqueue(ent, e)
+		refused, err := s.enqueue(ent, e)
+		if err != nil {
+			return err
+		}
 		if refused != nil {
 			if st.exceptions == nil {
 				st.exceptions = map[uint64][]uint32{}
@@ -236,6 +243,7 @@ func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) {
 			s.answer(e.Batch.Number, nil, true)
 		}
 	}
+	return nil
 }
 
 // withdraw takes back what this leader admitted and is not applied.
@@ -261,13 +269,27 @@ func (s *Shard) took(ent *commitlog.Entry, q *engine.Queue, it *shard.Item) {
 
 // enqueue puts the items of a batch into their queues. It returns which
 // publishes were refused by at least one queue.
-func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32) {
+func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32, err error) {
 	live, used := int32(0), 0
 	publish := uint32(0)
-	for i := range e.Items() {
+	tx := 0 // items left of a transaction
+	for i := 0; i < e.Items(); i++ {
 		it := e.Item(i)
-		if it.Flags&shard.ItemSame == 0 && i > 0 {
+		if tx > 0 {
+			tx--
+		} else if it.Flags&shard.ItemSame == 0 && i > 0 {
 			publish++
+		}
+		if it.Flags&shard.ItemTx != 0 {
+			ok, err := s.applyTx(i, &it)
+			if err != nil {
+				return nil, err
+			}
+			if tx = int(it.Size); !ok {
+				refused = append(refused, publish)
+				i, tx = i+tx, 0
+			}
+			continue
 		}
 		posted := it.Flags&shard.ItemPosted != 0
 		if it.Flags&shard.ItemRefused != 0 && !(posted && it.Origin != 0) {
@@ -316,7 +338,7 @@ func (s *Shard) enqueue(ent *commitlog.Entry, e *shard.Entry) (refused []uint32)
 	if live > 0 {
 		s.e.Residents.Add(ent.Index, ent.Data, live, used)
 	}
-	return refused
+	return refused, nil
 }
 
 // recordBytes is about what a record costs a checkpoint.

@@ -144,20 +144,20 @@ func (s *Shard) changed(id shard.QueueID) {
 type decisions struct{ s *Shard }
 
 func (d decisions) Settle(q *engine.Queue, r queue.Run) {
-	d.s.section.Add(shard.Command{Kind: shard.CmdSettle, Queue: q.ID, Run: r})
+	d.s.decided().Add(shard.Command{Kind: shard.CmdSettle, Queue: q.ID, Run: r})
 }
 
 func (d decisions) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
 	q.Returning++
-	d.s.section.Add(shard.Command{Kind: shard.CmdReturn, Queue: q.ID, Run: r, Arg: uint64(raise)})
+	d.s.decided().Add(shard.Command{Kind: shard.CmdReturn, Queue: q.ID, Run: r, Arg: uint64(raise)})
 }
 
 func (d decisions) Remove(q *engine.Queue, r queue.Run, why queue.Reason) {
-	d.s.section.Add(shard.Command{Kind: shard.CmdRemove, Queue: q.ID, Run: r, Arg: uint64(why)})
+	d.s.decided().Add(shard.Command{Kind: shard.CmdRemove, Queue: q.ID, Run: r, Arg: uint64(why)})
 }
 
 func (d decisions) Post(q *engine.Queue, r queue.Run, why queue.Reason) {
-	d.s.section.Add(shard.Command{Kind: shard.CmdPost, Queue: q.ID, Run: r, Arg: uint64(why)})
+	d.s.decided().Add(shard.Command{Kind: shard.CmdPost, Queue: q.ID, Run: r, Arg: uint64(why)})
 }
 
 func (d decisions) Left(q *engine.Queue, r queue.Run) {

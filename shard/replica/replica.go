@@ -105,6 +105,9 @@ type Shard struct {
 	pending []*batch           // taken and not answered, by number
 	sent    int                // how many of them were proposed in this term
 	section shard.Section      // what is decided and not proposed
+	into    *shard.Section     // what a transaction decides, while it is admitted
+	// admitted are the transactions of the entry that is being applied.
+	admitted []txAdmitted
 	// settledAt is when the section got its first settlement, while it waits
 	// for company; else 0.
 	settledAt time.Duration
@@ -145,6 +148,9 @@ type batch struct {
 	b    *shard.Builder // until it is proposed
 	data []byte         // as it was proposed last
 	runs []shard.Run
+	// txs are the commands of transactions that were admitted in txTerm, by item.
+	txs    map[int][]byte
+	txTerm uint64
 }
 
 // A stream is what a shard remembers of one node's batches.

@@ -236,7 +236,7 @@ func (s *Shard) next() *batch {
 	if b.term != s.term {
 		b.term = s.term
 		b.b.Admit()
-		s.admit(b.b)
+		s.admit(b)
 	}
 	return b
 }
@@ -267,20 +267,18 @@ func (s *Shard) take() bool {
 
 // admit makes the queues of the batch that are new here, and marks what full
 // queues refuse.
-func (s *Shard) admit(b *shard.Builder) {
-	for i := range b.Items() {
+func (s *Shard) admit(of *batch) {
+	b := of.b
+	for i := 0; i < b.Items(); i++ {
 		it := b.Item(i)
-		q := s.e.Queue(it.Queue)
-		if q == nil {
-			if q = s.Find(it.Queue); q == nil {
-				continue // gone: the ledger says so
-			}
+		if it.Flags&shard.ItemTx != 0 {
+			s.admitTx(of, i)
+			i += int(it.Size)
+			continue
 		}
-		if q.Disp == nil {
-			s.dispatch(q)
-		}
-		if q.Closing() {
-			continue // it turns it away when it is applied
+		q := s.led(it.Queue)
+		if q == nil || q.Closing() {
+			continue // gone, or it turns it away: the ledger says so
 		}
 		switch s.e.Admit(q, &it, origin(b, &it)) {
 		case engine.Refuse:
@@ -290,6 +288,20 @@ func (s *Shard) admit(b *shard.Builder) {
 		}
 		s.e.Ask(q)
 	}
+}
+
+// led returns a queue with its dispatcher, nil if it is gone.
+func (s *Shard) led(id shard.QueueID) *engine.Queue {
+	q := s.e.Queue(id)
+	if q == nil {
+		if q = s.Find(id); q == nil {
+			return nil
+		}
+	}
+	if q.Disp == nil {
+		s.dispatch(q)
+	}
+	return q
 }
 
 // origin returns where an item comes from; nil if it does not say.

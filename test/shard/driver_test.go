@@ -86,6 +86,9 @@ func (d *driver) step() error {
 				d.c.settle(d.rng.IntN(n), o, d.rng.IntN(2) == 0)
 			}
 		}
+	case op < 86:
+		what = "tx"
+		d.tx(q)
 	case op < 92:
 		what = "checkpoint"
 		d.r.Checkpoint()

@@ -118,6 +118,7 @@ func modelRun(rng *rand.Rand, ops int) error {
 
 // adopt makes the world what it was found to be: what was open is decided.
 func adopt(w *world, r *rig.Rig, got map[string][]found) {
+	w.txs = nil // decided
 	keep := w.queues[:0]
 	for _, q := range w.queues {
 		fs, there := got[q.name]

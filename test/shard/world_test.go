@@ -21,6 +21,7 @@ type world struct {
 	mu     sync.Mutex // the file system's hook looks in from other goroutines
 	next   uint64
 	queues []*wqueue // in the order they were declared
+	txs    []*wtx
 }
 
 type wqueue struct {
@@ -51,6 +52,10 @@ func (w *world) snapshot() *world {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := &world{next: w.next}
+	for _, x := range w.txs {
+		n := *x
+		c.txs = append(c.txs, &n)
+	}
 	for _, q := range w.queues {
 		n := *q
 		n.msgs = make([]*wmessage, len(q.msgs))
@@ -148,6 +153,11 @@ func check(before, after *world, got map[string][]found) error {
 		}
 		if err := checkQueue(b, q, fs); err != nil {
 			return fmt.Errorf("queue %s: %w", q.name, err)
+		}
+	}
+	for _, x := range after.txs {
+		if err := x.check(after, got); err != nil {
+			return err
 		}
 	}
 	for name := range got {
