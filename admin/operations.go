@@ -37,9 +37,15 @@ package admin
 // Operations is what a node answers.
 type Operations interface {
 	Statuses
+	Queues
+	Exchanges
+	Connections
+	Users
 	UserOrders
 	PermissionOrders
+	VHosts
 	VHostOrders
+	Policies
 }
 
 // Done is the answer of an order that has nothing to say.

@@ -33,6 +33,8 @@ type ConsumeOptions struct {
 	Gate  Gate // may be nil
 	// Sink gets the deliveries. It has to call Delivered and Gone.
 	Sink ConsumerSink
+	// Count counts the consumer while it lives; may be nil.
+	Count *ConsumerCount
 	// User comes back with every delivery.
 	User any
 }
@@ -57,6 +59,8 @@ type Consumer struct {
 	s     *Session
 	to    shard.Shard
 	limit *Limit // nil without acknowledgements
+	count *ConsumerCount
+	gone  atomic.Bool
 	gate  Gate
 
 	pending int // granted and not delivered; owned by the shard's turn
@@ -80,7 +84,8 @@ func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*C
 		Queue: q.ID, Sink: o.Sink, NoAck: o.NoAck, Exclusive: o.Exclusive, Priority: o.Priority,
 		Prefetch: o.Prefetch, Window: ackWindow, Session: s.number, User: o.User,
 	}}
-	c.Shared = c
+	c.Shared, c.count = c, o.Count
+	c.count.add(1)
 	if o.NoAck {
 		c.Window = noAckWindow
 	} else if o.Limit != nil {
@@ -119,6 +124,9 @@ func (c *Consumer) Delivered(n int) { c.pending -= n }
 // Gone says that the shard ended the consumer. It must be called by
 // Sink.Cancelled.
 func (c *Consumer) Gone() {
+	if !c.gone.Swap(true) {
+		c.count.add(-1)
+	}
 	if c.limit != nil {
 		// What was granted and is not on its way is free again.
 		c.limit.used.Add(-int64(c.pending))

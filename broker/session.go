@@ -48,6 +48,7 @@ type Session struct {
 	// is not, channels how many it opened; the census guards both.
 	seat, channels uint64
 
+	shown   atomic.Pointer[shown]
 	closed  bool
 	orphans []orphan
 	ends    pendingEnds

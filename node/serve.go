@@ -100,7 +100,7 @@ func (n *Node) startAdmin() (stop func(), err error) {
 	done := make(chan struct{})
 	go func() { // stop waits for done
 		defer close(done)
-		if err := api.Serve(ctx, ln, api.Options{Operations: n, Logger: n.log}); err != nil {
+		if err := api.Serve(ctx, ln, api.Options{Operations: operations{n}, Logger: n.log}); err != nil {
 			n.log.Error("the admin socket ended", "err", err)
 		}
 	}()

@@ -28,11 +28,17 @@ type Options struct {
 
 // Handler returns the resources.
 func Handler(o Options) http.Handler {
-	mux := http.NewServeMux()
-	status(mux, o.Operations)
-	userOrders(mux, o.Operations)
-	permissionOrders(mux, o.Operations)
-	vhostOrders(mux, o.Operations)
+	mux, ops := http.NewServeMux(), o.Operations
+	status(mux, ops)
+	queues(mux, ops)
+	exchanges(mux, ops)
+	connections(mux, ops)
+	users(mux, ops)
+	vhosts(mux, ops)
+	policies(mux, ops)
+	userOrders(mux, ops)
+	permissionOrders(mux, ops)
+	vhostOrders(mux, ops)
 	profiles(mux)
 	return few(mux, mostRequests)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/warrenmq/warren/admin/api"
 )
 
-
 // maxAnswer bounds an answer that is one value. A list is read item by item.
 const maxAnswer = 64 << 20
 

@@ -56,6 +56,8 @@ func plain(v any) string {
 		return plainTable(v)
 	case terms:
 		return "[" + join(v, ", ", nested) + "]"
+	case tuple:
+		return "{" + join(v, ",", nested) + "}"
 	default:
 		return nested(v)
 	}
@@ -71,6 +73,8 @@ func nested(v any) string {
 	case atom:
 		return string(v)
 	case pid:
+		return string(v)
+	case json.RawMessage:
 		return string(v)
 	case float64:
 		return float(v)

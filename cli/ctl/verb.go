@@ -51,7 +51,7 @@ type verb struct {
 	// banner announces the work; may be nil.
 	banner func(c *call) string
 	run    func(c *call) error
-	blank    bool          // an empty list is an empty line
+	blank  bool // an empty list is an empty line
 	// absent runs instead of run if the node can not be asked, with the
 	// reason; nil: that fails the verb.
 	absent func(c *call, err error) error
@@ -60,7 +60,8 @@ type verb struct {
 // verbs are all commands.
 func verbs() []verb {
 	return slices.Concat(
-		helpVerbs(), statusVerbs(),
+		helpVerbs(), statusVerbs(), queueVerbs(), exchangeVerbs(), connectionVerbs(), closeVerbs(),
+		userVerbs(), vhostVerbs(), policyVerbs(),
 		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(),
 	)
 }

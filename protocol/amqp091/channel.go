@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
@@ -33,6 +34,7 @@ type channel struct {
 	replies   *consumer            // of direct reply-to
 
 	confirms confirms // guarded by c.out
+	seen     channelSeen
 
 	// gone is set, with c.out locked, when the last frame of the channel is
 	// queued: what comes from the broker after that is not for the client.
@@ -59,6 +61,7 @@ type consumer struct {
 	noAck    bool
 	from     broker.Shard
 	volatile bool             // what is settled at from is never logged
+	args     message.Table    // for operators to see
 	bc       *broker.Consumer // nil for basic.get and for replies
 	reply    *broker.Reply    // of direct reply-to: nothing is settled
 
@@ -195,7 +198,7 @@ func (ch *channel) closingFrame(f wire.Frame) error {
 
 func (ch *channel) remove() {
 	ch.content.drop()
-	delete(ch.c.channels, ch.id)
+	ch.c.loseChannel(ch.id)
 	ch.c.session.CloseChannel()
 	if ch.c.last == ch {
 		ch.c.last = nil

@@ -53,8 +53,9 @@ type conn struct {
 
 	closeAt time.Time // the deadline of closeBy
 
-	out outbox
-	wg  sync.WaitGroup // of the writer
+	out  outbox
+	seen seen           // by operators
+	wg   sync.WaitGroup // of the writer
 }
 
 // A state of the connection.
@@ -147,6 +148,7 @@ func (c *conn) goodbye() error {
 		ReplyText: wire.ReplyText(wire.CodeConnectionForced, reason),
 	})
 	c.state = closing
+	c.seen.leaving.Store(true)
 	c.out.wake(c)
 	c.closeBy(c.f.o.CloseTimeout)
 	return c.readLoop()
@@ -194,6 +196,7 @@ func (c *conn) readLoop() error {
 		if n > 0 {
 			c.w += n
 			c.readSince.Store(true)
+			c.seen.read(n)
 			if err := c.handleAll(); err != nil {
 				return err
 			}
@@ -293,6 +296,7 @@ func (c *conn) closeWith(e *wire.Error) {
 	c.dropChannels()
 	c.send(&wire.ConnectionClose{ReplyCode: e.Code, ReplyText: e.Error(), ClassID: e.Method.Class(), MethodID: e.Method.Method()})
 	c.state = closing
+	c.seen.leaving.Store(true)
 	c.out.wake(c)
 	wait := c.f.o.CloseTimeout
 	if c.broken {
@@ -307,7 +311,7 @@ func (c *conn) dropChannels() {
 		ch.end(nil)
 		ch.giveUp()
 		ch.content.drop()
-		delete(c.channels, id)
+		c.loseChannel(id)
 	}
 	c.last = nil
 }
@@ -426,7 +430,7 @@ func (c *conn) openChannel(f wire.Frame) error {
 		return we
 	}
 	ch := newChannel(c, f.Channel)
-	c.channels[f.Channel] = ch
+	c.keepChannel(ch)
 	c.last = ch
 	ch.send(&wire.ChannelOpenOK{})
 	return nil

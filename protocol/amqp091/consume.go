@@ -12,12 +12,14 @@ func (ch *channel) qos(m *wire.BasicQos) error {
 	ch.send(&wire.BasicQosOK{})
 	if !m.Global {
 		ch.prefetch = uint32(m.PrefetchCount)
+		ch.seen.prefetch.Store(ch.prefetch)
 		return nil
 	}
 	if ch.limit == nil {
 		ch.limit = broker.NewLimit(0)
 	}
 	ch.limit.Set(uint32(m.PrefetchCount))
+	ch.seen.global.Store(uint32(m.PrefetchCount))
 	return nil
 }
 
@@ -40,10 +42,10 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if err != nil {
 		return err
 	}
-	k := &consumer{ch: ch, tag: tag, name: name, noAck: m.NoAck}
+	k := &consumer{ch: ch, tag: tag, name: name, noAck: m.NoAck, args: kept(m.Arguments)}
 	_, err = ch.c.session.Consume(ch.c.ctx, broker.ConsumeOptions{
 		Queue: name, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority,
-		Prefetch: ch.prefetch, Limit: ch.limit, Gate: ch, Sink: ch, User: k,
+		Prefetch: ch.prefetch, Limit: ch.limit, Gate: ch, Sink: ch, User: k, Count: &ch.seen.consumers,
 	}, func(bc *broker.Consumer) {
 		// From the shard's turn: deliveries come behind consume-ok.
 		k.bc, k.queue, k.from, k.volatile = bc, bc.Queue, bc.Shard(), bc.Volatile

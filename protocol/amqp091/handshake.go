@@ -160,6 +160,7 @@ func (c *conn) startOK(args []byte) error {
 		return c.refuse(m.Mechanism, cred.User, err)
 	}
 	c.session = c.f.o.Broker.NewSession(ident, broker.SessionInfo{Peer: c.in.Peer, Protocol: "AMQP 0-9-1", Name: name, Listener: c.in.Listener, End: c.end})
+	c.seen.mechanism, c.seen.props = m.Mechanism, kept(m.ClientProperties)
 	protocol.Authenticated(c.nc)
 	c.closeBy(openTimeout) // the budget before login is lifted, the handshake goes on
 	c.state = wantTuneOK
@@ -271,6 +272,7 @@ func (c *conn) open(args []byte) error {
 	c.channels = map[uint16]*channel{}
 	c.state = running
 	c.readOn()
+	c.session.Show(c)
 	c.send(&wire.ConnectionOpenOK{})
 	c.log.Info("connection open", "conn", c.in.Peer.String(), "user", c.session.User(), "vhost", m.VirtualHost)
 	return nil

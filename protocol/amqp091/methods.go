@@ -98,6 +98,7 @@ func (ch *channel) rare(id wire.ID, m wire.Method) error {
 		return nil
 	case *wire.ConfirmSelect:
 		ch.confirm = true
+		ch.seen.confirm.Store(true)
 		return ch.reply(m.NoWait, &wire.ConfirmSelectOK{})
 	case *wire.BasicQos:
 		return ch.qos(m)

@@ -43,6 +43,7 @@ func (c *conn) flush() error {
 	clear(p.headers)
 	p.list, p.messages, p.headers, p.mandatory, p.ch = p.list[:0], p.messages[:0], p.headers[:0], p.mandatory[:0], nil
 	p.rewritten = p.rewritten[:0]
+	ch.seen.published.Store(ch.published)
 	if err == nil {
 		return nil
 	}

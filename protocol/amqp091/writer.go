@@ -115,11 +115,15 @@ func (w *writer) run() {
 func (w *writer) flush() {
 	if !w.dead && w.err == nil && (len(w.buf) > 0 || len(w.parts) > 0) {
 		if len(w.parts) == 0 {
-			_, w.err = w.c.nc.Write(w.buf)
+			var n int
+			n, w.err = w.c.nc.Write(w.buf)
+			w.c.seen.wrote(int64(n))
 		} else {
 			w.cut()
 			all := w.parts
-			_, w.err = protocol.WriteBuffers(w.c.nc, &w.parts)
+			var n int64
+			n, w.err = protocol.WriteBuffers(w.c.nc, &w.parts)
+			w.c.seen.wrote(n)
 			w.parts = all
 		}
 		w.c.wrote.Store(true)
