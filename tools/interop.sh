@@ -15,7 +15,7 @@ export BROKER=${BROKER:-warren} WARREN=${WARREN:-$PWD/bin/warren} CGO_ENABLED=0 
 export BROKER_CMD=$here/brokers/$BROKER.sh
 [ -x "$BROKER_CMD" ] || { echo "no starter for $BROKER in test/interop/brokers" >&2; exit 2; }
 
-all="own091 amqp091go pika celery java"
+all="own091 amqp091go pika celery java node"
 chosen=${SUITE:-$all}
 
 wants() { # SUITE...: whether one of them is chosen
@@ -115,7 +115,7 @@ suite_java() {
 }
 suite_node() {
 	(cd "$here/node" && PENDING=$(pending node) NODE_PATH=$root/dist/interop/node/node_modules \
-		timeout 400 node --test ${ARGS:-} ./*.test.js)
+		timeout 400 node --test --test-reporter=spec ${ARGS:-} ./*.test.js)
 }
 
 install
