@@ -75,6 +75,7 @@ type LogStats struct {
 	Segments      int    // segments holding records
 	Free          int    // recycled segments waiting for reuse
 	Bytes         uint64 // bytes of records in held segments
+	Logged        uint64 // bytes of records logged since the log was opened
 	SinceOldest   uint64 // bytes logged since the oldest record still needed
 	OldestDead    uint64 // bytes of the oldest held segment that no group needs
 	OldestSize    uint64 // bytes of records in the oldest held segment

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warrenmq/warren/storage"
@@ -89,6 +90,10 @@ type Rounds struct {
 	ended      bool // a round ended in the last step
 	restUntil  time.Duration
 	failed     bool
+	once       bool   // a round has begun in this life
+	loggedThen uint64 // what had been logged when the last one did
+
+	covered atomic.Uint64 // of what was logged in this life, what a round has made durable
 }
 
 // New returns the rounds of one node.
@@ -134,6 +139,11 @@ func (r *Rounds) Force(done func()) {
 	r.mu.Unlock()
 	r.signal()
 }
+
+// Behind returns how many bytes were logged since the beginning of the last round
+// that has ended: what the next has to work off. What a group keeps that no round
+// reaches does not count.
+func (r *Rounds) Behind() uint64 { return r.o.Log.Stats().Logged - r.covered.Load() }
 
 func (r *Rounds) signal() {
 	select {
@@ -215,9 +225,14 @@ func (r *Rounds) due(now time.Duration) []Source {
 			f()
 		}
 	}
-	mostlyDead := st.Segments > 4 && st.OldestDead*4 >= st.OldestSize*3
+	// A round after which the log is as long as before was not the remedy: some
+	// group that no round reaches, as a refused shard, keeps it. The next is due
+	// when as much was logged again.
+	more := func(least uint64) bool { return !r.once || st.Logged-r.loggedThen >= least }
+	long := st.SinceOldest >= r.o.LogBytes && more(r.o.LogBytes)
+	mostlyDead := st.Segments > 4 && st.OldestDead*4 >= st.OldestSize*3 && more(st.OldestSize)
 	idle := st.Segments > 1 && now-r.lastChange >= r.o.Idle
-	full := st.SinceOldest >= r.o.LogBytes || dirty >= r.o.DirtyBytes || mostlyDead || idle
+	full := long || dirty >= r.o.DirtyBytes || mostlyDead || idle
 	if forced || full && now >= r.restUntil {
 		return due
 	}
@@ -226,6 +241,7 @@ func (r *Rounds) due(now time.Duration) []Source {
 
 func (r *Rounds) begin(now time.Duration, due []Source) {
 	r.began = now
+	r.once, r.loggedThen = true, r.o.Log.Stats().Logged
 	r.mu.Lock()
 	r.mu.open, r.mu.waiting, r.mu.cuts = true, len(due), nil
 	if r.mu.want {
@@ -265,6 +281,7 @@ func (r *Rounds) finish(now time.Duration) {
 	for _, c := range cuts {
 		c.Durable()
 	}
+	r.covered.Store(r.loggedThen)
 	r.mu.Lock()
 	r.mu.open = false
 	r.mu.Unlock()

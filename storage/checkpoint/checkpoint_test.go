@@ -97,14 +97,36 @@ func TestRound(t *testing.T) {
 	if a.steps != "bodies state durable " || b.steps != a.steps || w.state.Unflushed() != 0 {
 		t.Fatalf("%q, %q, %d unflushed", a.steps, b.steps, w.state.Unflushed())
 	}
-	// Somebody else keeps the log from shrinking: rounds rest in between.
+	// Somebody else keeps the log from shrinking: rounds rest in between, and
+	// another is due when as much was logged again.
 	a.applied = 6
 	w.step(time.Millisecond)
+	w.step(time.Minute)
 	if a.asked != 1 {
+		t.Error("a round for what no round can help")
+	}
+	w.log.stats.Logged += 256 << 20
+	if got := w.r.Behind(); got != 256<<20 {
+		t.Errorf("%d bytes behind", got)
+	}
+	w.step(time.Millisecond)
+	if a.asked != 2 {
+		t.Error("never again")
+	}
+	a.give()
+	w.step(0)
+	a.applied = 7
+	w.log.stats.Logged += 300 << 20
+	w.step(time.Millisecond)
+	if a.asked != 2 {
 		t.Error("no rest")
 	}
+	w.step(time.Millisecond)
+	if got := w.r.Behind(); got != 300<<20 {
+		t.Errorf("%d bytes behind", got)
+	}
 	w.step(time.Second)
-	if a.asked != 2 {
+	if a.asked != 3 {
 		t.Error("rests for ever")
 	}
 }

@@ -1,5 +1,12 @@
 package seglog
 
+import (
+	"errors"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
 // put gathers one record of a group, or of none, into the write buffer and
 // returns where it will lie. After an error it does nothing; finish reports it.
 func (l *Log) put(g *group, r *record, data []byte) loc {
@@ -18,6 +25,7 @@ func (l *Log) put(g *group, r *record, data []byte) loc {
 		}
 		r.ord = g.ord
 	}
+	w.logged += uint64(size)
 	at := loc{term: r.term, seq: r.seq, off: uint32(w.end), len: r.len}
 	r.put(l.space(recordHeaderSize), l.salt)
 	l.gather(data)
@@ -55,9 +63,21 @@ func (l *Log) flush() {
 	w := &l.w
 	if w.err == nil && len(w.buf) > 0 {
 		w.dirty = true
-		w.err = w.active.writeAt(w.buf, w.end-int64(len(w.buf)))
+		w.err = l.insist(func() error { return w.active.writeAt(w.buf, w.end-int64(len(w.buf))) })
 	}
 	w.buf = w.buf[:0]
+}
+
+// insist does f, a write, again for as long as the disk is full and NoSpace says
+// so. A write that found no space did no harm: it is the same bytes in the same
+// place. A failed sync is another matter and never done again.
+func (l *Log) insist(f func() error) error {
+	for {
+		err := f()
+		if err == nil || !errors.Is(err, syscall.ENOSPC) || l.opts.NoSpace == nil || !l.opts.NoSpace(err) {
+			return err
+		}
+	}
 }
 
 // finish writes the rest of a drain and syncs it if it must be.
@@ -82,7 +102,11 @@ func (l *Log) finish(mustSync bool) bool {
 func (l *Log) growAhead() error {
 	w := &l.w
 	if s := w.active; s.filled == w.end && s.filled < s.cap {
-		return l.fillTo(min(s.cap, (w.end/fillStep+1)*fillStep))
+		err := l.fillTo(min(s.cap, (w.end/fillStep+1)*fillStep))
+		if !errors.Is(err, syscall.ENOSPC) {
+			return err
+		}
+		// What has to be there is there; it grows with the next drain.
 	}
 	return nil
 }
@@ -131,7 +155,7 @@ func (l *Log) roll(size int64) error {
 	s.cap = max(l.opts.SegmentSize, s.filled, segmentHeaderSize+size)
 	page := make([]byte, segmentHeaderSize)
 	h.page(page)
-	if err := s.writeAt(page, 0); err != nil {
+	if err := l.insist(func() error { return s.writeAt(page, 0) }); err != nil {
 		return err
 	}
 	w.active, w.end = s, segmentHeaderSize
@@ -179,7 +203,12 @@ func (l *Log) takeFree(need int64) (*segment, error) {
 	}
 	slot := l.takeSlot()
 	l.mu.Unlock()
-	return l.opts.createSegment(slot)
+	var f vfs.File
+	err := l.insist(func() (err error) { f, err = l.opts.openSegment(slot); return err })
+	if err != nil {
+		return nil, err
+	}
+	return l.opts.namedSegment(slot, f)
 }
 
 // takeSlot returns an unused file number; l.mu is held.

@@ -50,6 +50,7 @@ type Log struct {
 	nextSlot  int
 	recent    recentCache
 	drains    uint64
+	logged    uint64
 	syncs     atomic.Uint64
 
 	w writer

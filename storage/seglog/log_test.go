@@ -331,14 +331,19 @@ func TestLogWithoutAnyHeaderIsNotNew(t *testing.T) {
 // A fullFS has no room for new files.
 type fullFS struct {
 	vfs.FS
-	full bool
+	full  bool
+	files bool // nothing can be written either
 }
 
 func (f *fullFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
 	if f.full {
 		return nil, syscall.ENOSPC
 	}
-	return f.FS.OpenReadWrite(name, c, o...)
+	file, err := f.FS.OpenReadWrite(name, c, o...)
+	if err == nil && f.files {
+		file = fullFile{file, f}
+	}
+	return file, err
 }
 
 func TestNoSpaceAheadIsNotFatal(t *testing.T) {
@@ -364,6 +369,56 @@ func TestNoSpaceAheadIsNotFatal(t *testing.T) {
 	}
 	if !errors.Is(failed, syscall.ENOSPC) {
 		t.Fatalf("no space for a segment that is needed: %v", failed)
+	}
+}
+
+// fullFile is one of a disk that is full: nothing can be written to it.
+type fullFile struct {
+	vfs.File
+	fs *fullFS
+}
+
+func (f fullFile) WriteAt(b []byte, off int64) (int, error) {
+	if f.fs.full {
+		n, _ := f.File.WriteAt(b[:len(b)/2], off)
+		return n, syscall.ENOSPC
+	}
+	return f.File.WriteAt(b, off)
+}
+
+// A writer that finds no space asks for some, as often as it is told to, and
+// nothing is lost or written twice.
+func TestNoSpaceIsAwaited(t *testing.T) {
+	mem := vfs.NewMem()
+	fs := &fullFS{FS: mem, files: true}
+	asked, failed := 0, error(nil)
+	o := testOptions(fs)
+	o.Fatal = func(err error) { failed = err }
+	o.NoSpace = func(err error) bool {
+		asked++
+		fs.full = asked%3 != 0
+		return true
+	}
+	l := mustOpen(t, o)
+	for i := 0; i < 200; i++ {
+		fs.full = i%5 == 0
+		add(t, l, 1)
+	}
+	if failed != nil || asked == 0 {
+		t.Fatalf("asked %d times: %v", asked, failed)
+	}
+	st := l.Stats()
+	if st.Logged == 0 || st.Logged < st.Bytes {
+		t.Errorf("logged %d, held %d", st.Logged, st.Bytes)
+	}
+	mustClose(t, l)
+
+	o = testOptions(mem)
+	l = mustOpen(t, o)
+	defer mustClose(t, l)
+	gs, _ := l.Bounds(1)
+	if len(l.Damages()) != 0 || gs.Last != 200 {
+		t.Errorf("after it: %+v, damages %v", gs, l.Damages())
 	}
 }
 

@@ -39,6 +39,10 @@ type Options struct {
 	Rand io.Reader
 	// Logger gets what recovery found. Discarded if nil.
 	Logger *slog.Logger
+	// NoSpace is called by the writer when it found no space for what it has to
+	// write. It makes or awaits some and returns true to have it tried again;
+	// with false, or without it, the log fails.
+	NoSpace func(error) bool
 	// Fatal is called once, when a write or a sync failed; no Done is called
 	// afterwards. The process has to end: whether the data is on disk is
 	// unknown, and asking the disk again would not tell. Panics if nil.

@@ -216,7 +216,7 @@ func decodeEntry(b []byte, salt uint32, at *loc) (storage.Entry, bool) {
 func (l *Log) Stats() storage.LogStats {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	st := storage.LogStats{Segments: len(l.held), Free: len(l.free), Syncs: l.syncs.Load(), Drains: l.drains}
+	st := storage.LogStats{Segments: len(l.held), Free: len(l.free), Syncs: l.syncs.Load(), Drains: l.drains, Logged: l.logged}
 	for _, s := range l.held {
 		st.Bytes += uint64(s.end - segmentHeaderSize)
 	}

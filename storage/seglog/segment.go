@@ -117,11 +117,22 @@ func parseSegmentName(name string) (slot int, ok bool) {
 // createSegment makes an empty file for a segment. Its name is durable when
 // createSegment returns.
 func (o *Options) createSegment(slot int) (*segment, error) {
-	name := o.FS.PathJoin(o.Dir, segmentName(slot))
-	f, err := o.FS.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	f, err := o.openSegment(slot)
+	if err != nil {
+		return nil, err
+	}
+	return o.namedSegment(slot, f)
+}
+
+func (o *Options) openSegment(slot int) (vfs.File, error) {
+	f, err := o.FS.OpenReadWrite(o.FS.PathJoin(o.Dir, segmentName(slot)), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("seglog: creating segment: %w", err)
 	}
+	return f, nil
+}
+
+func (o *Options) namedSegment(slot int, f vfs.File) (*segment, error) {
 	if err := syncDir(o.FS, o.Dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -11,6 +11,7 @@ import (
 type writer struct {
 	active *segment // written to; nil until the first drain of this life
 	end    int64    // where the next record goes
+	logged uint64   // bytes of records of this life
 	buf    []byte   // gathered and not yet written; belongs in front of end
 	zeros  []byte
 	vote   [voteSize]byte // scratch
@@ -200,6 +201,7 @@ func (l *Log) publish(keep uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drains++
+	l.logged = w.logged
 	w.active.end = w.end
 	locs := w.locs
 	for _, a := range w.batch {

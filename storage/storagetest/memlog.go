@@ -127,6 +127,7 @@ func (m *MemLog) Write() int {
 		}
 		for _, e := range a.Entries {
 			m.mu.stats.Bytes += uint64(len(e.Data))
+			m.mu.stats.Logged += uint64(len(e.Data))
 		}
 	}
 	for _, c := range m.mu.compacts {
