@@ -124,12 +124,23 @@ func (t *Transfer) outcome(tag uint64, refused, unknown bool) {
 		return
 	}
 	delete(t.parts, tag)
-	l := p.l
+	l, now := p.l, t.o.Clock.Mono()
 	l.left--
-	if refused || unknown {
-		l.refused, l.unknown, l.failed = l.refused || refused, l.unknown || unknown, true
-	} else {
+	if p.gate != nil {
+		p.gate.open--
+	}
+	switch {
+	case !refused && !unknown:
 		l.took = append(l.took, p.queues...)
+		if p.gate != nil {
+			p.gate.took()
+		}
+	case len(p.queues) > 1:
+		l.resend = true // nobody says which of them refused
+	default:
+		l.refused = true
+		l.waits = t.gate(p.queues[0])
+		l.waits.refused(now)
 	}
 	if l.left == 0 {
 		t.attempted(l)

@@ -3,7 +3,6 @@ package transfer
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
@@ -71,7 +70,8 @@ func bury(l *letter, a *Address) (d dead, err error) {
 
 // send sends a letter to every queue that has not got it.
 func (t *Transfer) send(l *letter, a *Address) {
-	l.refused, l.failed, l.unknown = false, false, false
+	l.refused, l.waits, l.once = false, nil, a.AtMostOnce
+	l.split, l.resend = l.split || l.resend, false
 	d, err := bury(l, a)
 	if err != nil {
 		t.log.Error("a dead letter can not be read and is dropped", "vhost", a.VHost, "queue", a.Queue, "err", err)
@@ -96,31 +96,50 @@ func (t *Transfer) send(l *letter, a *Address) {
 	}
 }
 
-// sendTo adds one target's publish to the row of its shard.
+// sendTo adds one target's publish to the row of its shard, unless the target
+// has it, would close a cycle, or has a gate that is shut.
 func (t *Transfer) sendTo(l *letter, to *Target, d *dead) {
-	switch {
-	case slices.Contains(l.took, to.Queue):
-		return
-	case l.why != queue.Rejected && d.deaths.Cycle(to.Name, rejected):
-		t.drop(l.src.queue, cycle, 1)
-		return
-	case to.To == nil:
-		l.failed = true
+	if slices.Contains(l.took, to.Queue) {
 		return
 	}
+	if l.why != queue.Rejected && d.deaths.Cycle(to.Name, rejected) {
+		t.drop(l.src.queue, cycle, 1)
+		return
+	}
+	now := t.o.Clock.Mono()
+	if to.To == nil {
+		l.waits = t.gate(to.Queue)
+		l.waits.refused(now)
+		return
+	}
+	g := t.gates[to.Queue]
+	if g != nil && !l.once && l.origin != nil {
+		if !g.lets(l, now) {
+			l.waits = g
+			return
+		}
+		g.open++
+	} else {
+		g = nil
+	}
+	t.publishTo(l, to, d, g)
+}
+
+func (t *Transfer) publishTo(l *letter, to *Target, d *dead, g *gate) {
 	r := t.row(to.To)
 	// One publish with all queues of the shard: their records share its body.
-	if n := len(r.ps); n > 0 {
-		if p, ok := t.parts[r.ps[n-1].Tag]; ok && p.l == l {
+	if n := len(r.ps); n > 0 && g == nil && !l.split {
+		last := &r.ps[n-1]
+		if p, ok := t.parts[last.Tag]; ok && p.l == l && p.gate == nil {
 			p.queues = append(p.queues, to.Queue)
-			t.parts[r.ps[n-1].Tag] = p
-			r.ps[n-1].Queues = p.queues
+			t.parts[last.Tag] = p
+			last.Queues = p.queues
 			return
 		}
 	}
 	t.tag++
 	l.left++
-	p := part{l: l, queues: []shard.QueueID{to.Queue}}
+	p := part{l: l, queues: []shard.QueueID{to.Queue}, gate: g}
 	t.parts[t.tag] = p
 	m := d.Message
 	x := shard.Publish{Message: &m, Queues: p.queues, Origin: l.origin, To: t, Tag: t.tag}
@@ -157,44 +176,22 @@ func (t *Transfer) publish() {
 // attempted decides what follows from an attempt whose answers are all there.
 func (t *Transfer) attempted(l *letter) {
 	switch {
-	case !l.failed:
-		t.counts.Moved++
-		t.end(l)
 	case l.src.gone:
 		t.end(l)
-	case l.origin == nil && (l.refused || l.unknown):
-		// Best effort: sent again, it might be there twice.
+	case l.resend:
+		t.again(l)
+	case l.waits == nil:
+		if len(l.took) > 0 {
+			t.counts.Moved++
+		}
+		t.end(l)
+	case l.once || l.origin == nil && l.refused:
+		// From the memory of a node it is best effort: sent again, it might be
+		// there twice.
 		t.drop(l.src.queue, notTaken, 1)
 		t.end(l)
 	default:
-		if a, ok := t.o.Router.Address(l.src.queue); ok && a.AtMostOnce {
-			t.drop(l.src.queue, notTaken, 1)
-			t.end(l)
-			return
-		}
-		l.retry = t.o.Clock.Mono() + min(minRetry<<min(l.tries, 10), maxRetry)
-		l.tries++
-		t.retries.push(l)
-	}
-}
-
-// resend sends the letters again whose time has come. Where they go is asked
-// anew: it may have been mended.
-func (t *Transfer) resend(now time.Duration) {
-	for len(t.retries) > 0 && t.retries[0].retry <= now {
-		l := t.retries.pop()
-		if l.src.gone {
-			t.end(l)
-			continue
-		}
-		t.counts.Retried++
-		a, ok := t.o.Router.Address(l.src.queue)
-		if !ok {
-			t.drop(l.src.queue, noTarget, 1)
-			t.end(l)
-			continue
-		}
-		t.send(l, &a)
+		l.waits.park(l)
 	}
 }
 

@@ -63,10 +63,6 @@ const (
 	maxOpen = queue.OriginWindow
 	// maxBytes bounds the bodies of all letters, but for one answer of a shard.
 	maxBytes = 16 << 20
-	// A letter that a target refused is sent again after minRetry, later each
-	// time, up to maxRetry.
-	minRetry = 100 * time.Millisecond
-	maxRetry = 10 * time.Second
 )
 
 // A Transfer moves letters; see the package comment.
@@ -88,9 +84,10 @@ type Transfer struct {
 	parts   map[uint64]part
 	tag     uint64 // given last
 	rows    []row
-	retries retries
-	bytes   int // of the letters in hand
-	parked  int // shards that take no more for now
+	gates   map[shard.QueueID]*gate
+	shut    []*gate // of gates, in the order of their making
+	bytes   int     // of the letters in hand
+	parked  int     // shards that take no more for now
 	targets []Target
 	drops   drops
 	counts  Counts
@@ -137,17 +134,19 @@ type letter struct {
 
 	left    int             // answers that are due
 	took    []shard.QueueID // that have it
-	refused bool            // by a target, in this attempt
-	failed  bool            // so, or one could not be asked
-	unknown bool            // nobody can say whether a target took it
-	tries   int
-	retry   time.Duration
+	waits   *gate           // that it did not get through in this attempt
+	freed   bool            // it is the gate's turn to let it through
+	once    bool            // nothing is sent again
+	refused bool            // a target refused it, or may have
+	split   bool            // each queue is asked by itself
+	resend  bool            // so in the next attempt, at once
 }
 
 // A part is a letter in the queues of one shard.
 type part struct {
 	l      *letter
 	queues []shard.QueueID
+	gate   *gate // that it went through, if any
 }
 
 // A row collects the publishes of one step for one shard.
@@ -163,7 +162,7 @@ func New(o Options) *Transfer {
 	}
 	return &Transfer{
 		o: o, log: o.Logger, wake: make(chan struct{}, 1),
-		sources: map[sourceKey]*source{}, parts: map[uint64]part{}, drops: drops{},
+		sources: map[sourceKey]*source{}, parts: map[uint64]part{}, drops: drops{}, gates: map[shard.QueueID]*gate{},
 	}
 }
 
@@ -201,7 +200,7 @@ func (t *Transfer) Step() (next time.Duration, ok bool) {
 		clear(events)
 		t.events = events[:0]
 		now := t.o.Clock.Mono()
-		t.resend(now)
+		t.free(now)
 		t.publish()
 		t.leave()
 		t.ask()
@@ -217,15 +216,13 @@ func (t *Transfer) pending() int {
 	return len(t.mu.events)
 }
 
-// next is when the next letter is to be sent again, or the next report is due.
+// next is when the next gate is to be tried, or the next report is due.
 func (t *Transfer) next(report time.Duration) (time.Duration, bool) {
-	switch {
-	case len(t.retries) == 0:
-		return report, report != 0
-	case report == 0:
-		return t.retries[0].retry, true
+	at := t.opens()
+	if at == 0 || report != 0 && report < at {
+		at = report
 	}
-	return min(report, t.retries[0].retry), true
+	return at, at != 0
 }
 
 // Idle reports whether nothing is on its way and nothing is to be done.
