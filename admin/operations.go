@@ -46,6 +46,8 @@ type Operations interface {
 	VHosts
 	VHostOrders
 	Policies
+	Definitions
+	Backups
 }
 
 // Done is the answer of an order that has nothing to say.

@@ -57,7 +57,7 @@ func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error 
 		}
 		return nil
 	}
-	if strings.HasPrefix(o.Name, reservedPrefix) {
+	if strings.HasPrefix(o.Name, reservedPrefix) && !s.system {
 		e.Kind = Reserved
 		e.Detail = fmt.Sprintf("exchange name '%s' contains reserved prefix 'amq.*'", o.Name)
 		return e
@@ -146,7 +146,7 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 			return QueueInfo{}, err
 		}
 	}
-	if named && strings.HasPrefix(o.Name, reservedPrefix) {
+	if named && strings.HasPrefix(o.Name, reservedPrefix) && !s.system {
 		e.Kind = Reserved
 		e.Detail = fmt.Sprintf("queue name '%s' contains reserved prefix 'amq.*'", o.Name)
 		return QueueInfo{}, e

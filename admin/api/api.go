@@ -39,6 +39,8 @@ func Handler(o Options) http.Handler {
 	userOrders(mux, ops)
 	permissionOrders(mux, ops)
 	vhostOrders(mux, ops)
+	definitions(mux, ops)
+	backups(mux, ops)
 	profiles(mux)
 	return few(mux, mostRequests)
 }

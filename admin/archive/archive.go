@@ -91,8 +91,8 @@ type Queue struct {
 
 // A QueueEnd closes a queue.
 type QueueEnd struct {
-	// Messages were in the queue, without those that are gone; Bytes are their
-	// stored length.
+	// Messages were in the queue, without those that are gone; Bytes are the
+	// stored length of all that stand here.
 	Messages uint64 `json:"messages"`
 	Bytes    uint64 `json:"bytes"`
 	// Unavailable says why the queue's messages are not in the archive. Empty:

@@ -226,7 +226,7 @@ func (x *Reader) readGone(b []byte) ([]uint64, error) {
 }
 
 func (x *Reader) endQueue(e *QueueEnd) error {
-	if e.Unavailable == "" && (x.left > x.messages || e.Messages != x.messages-x.left || e.Bytes > x.bytes) {
+	if e.Unavailable == "" && (x.left > x.messages || e.Messages != x.messages-x.left || e.Bytes != x.bytes) {
 		return fmt.Errorf("it says %d messages of %d bytes, there are %d of %d, %d of them gone", e.Messages, e.Bytes, x.messages, x.bytes, x.left)
 	}
 	x.queue = nil

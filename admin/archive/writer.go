@@ -123,8 +123,8 @@ func (x *Writer) flush() {
 	}
 }
 
-// EndQueue ends the queue without its messages that are gone, of so many bytes.
-func (x *Writer) EndQueue(gone []uint64, bytes uint64) error {
+// EndQueue ends the queue, without those of its messages that are gone.
+func (x *Writer) EndQueue(gone []uint64) error {
 	x.flush()
 	last := uint64(0)
 	for i, seq := range gone {
@@ -136,7 +136,6 @@ func (x *Writer) EndQueue(gone []uint64, bytes uint64) error {
 		}
 	}
 	x.queue.Messages -= uint64(len(gone))
-	x.queue.Bytes -= bytes
 	return x.end()
 }
 

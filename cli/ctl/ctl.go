@@ -106,7 +106,9 @@ func (c *call) main(ctx context.Context, line []string) error {
 		return err
 	}
 	if c.verb.banner != nil {
-		c.banner("%s", c.verb.banner(c))
+		if text := c.verb.banner(c); text != "" {
+			c.banner("%s", text)
+		}
 	}
 	return c.verb.run(c)
 }

@@ -62,7 +62,7 @@ func verbs() []verb {
 	return slices.Concat(
 		helpVerbs(), statusVerbs(), queueVerbs(), exchangeVerbs(), connectionVerbs(), closeVerbs(),
 		userVerbs(), vhostVerbs(), policyVerbs(),
-		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(),
+		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(), definitionVerbs(),
 	)
 }
 

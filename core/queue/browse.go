@@ -18,13 +18,15 @@ type Browsed struct {
 // A Browser reads a whole ledger, in the order in which it would deliver,
 // without holding or loading anything: what it reads stays as ready, as held and
 // as cold as it was. Next is called again and again, in different turns; between
-// them the queue goes on. Reading ends when there is nothing behind what was
+// them the queue goes on. Letters count as messages: they have not arrived where
+// they are to go. Reading ends when there is nothing behind what was
 // read. Gone then tells which of the messages read have left the queue since, so
 // that what was read without them is exactly the queue at that moment.
 //
 // The zero value begins at the head.
 type Browser struct {
 	lanes   map[uint8]*browsedLane
+	letter  uint64             // number to go on from
 	seen    map[uint64]*bitmap // what was read, by page
 	pages   []uint64           // their ids
 	cold    []record           // of one page, see Feed
@@ -85,6 +87,34 @@ func (b *Browser) Next(l *Ledger, limit, bytes int, out []Browsed) (_ []Browsed,
 			size += int(x.Record.Body.Len)
 			out = append(out, x)
 		}
+	}
+	if len(out) < limit && size < bytes {
+		return b.letters(l, limit, bytes-size, out)
+	}
+	return out, 0, false
+}
+
+// letters appends the letters that were not read while they were messages: they
+// are on their way to other queues and have not arrived.
+func (b *Browser) letters(l *Ledger, limit, bytes int, out []Browsed) (_ []Browsed, need uint64, cold bool) {
+	for len(out) < limit && bytes > 0 {
+		letter, ok := l.NextLetter(b.letter)
+		if !ok {
+			break
+		}
+		ln := l.lanes.at(PriorityOf(letter.Seq))
+		p, slot := ln.page(PageOf(letter.Seq)), int(letter.Seq&slotMask)
+		if seen := b.seen[p.id]; seen == nil || !seen.get(slot) {
+			x, ok := b.read(l, ln, p, slot)
+			if !ok {
+				return out, p.id, true
+			}
+			x.Redelivered = true
+			b.mark(p, slot)
+			bytes -= int(x.Record.Body.Len)
+			out = append(out, x)
+		}
+		b.letter = letter.Number + 1
 	}
 	return out, 0, false
 }
@@ -150,7 +180,7 @@ func (b *Browser) mark(p *page, slot int) {
 // messages may have gone meanwhile; those that live must be among them.
 func (b *Browser) Feed(l *Ledger, page uint64, value []byte) error {
 	p := l.pageByID(page)
-	if p == nil || p.live == 0 {
+	if p == nil || p.empty() {
 		return nil
 	}
 	b.cold, b.coldID, b.hasCold = make([]record, PageSize), page, bitmap{}
@@ -161,7 +191,7 @@ func (b *Browser) Feed(l *Ledger, page uint64, value []byte) error {
 	}); err != nil {
 		return fmt.Errorf("browse page %d: %w", page, err)
 	}
-	lost := p.bits.minus(&b.hasCold)
+	lost := p.kept().minus(&b.hasCold)
 	if at := lost.next(0); at < p.base {
 		return fmt.Errorf("browse page %d: %w: live slot %d has no record", page, ErrDamaged, at)
 	}
@@ -175,7 +205,7 @@ func (b *Browser) Gone(l *Ledger, out []uint64) []uint64 {
 	for _, id := range b.pages {
 		left := *b.seen[id]
 		if p := l.pageByID(id); p != nil {
-			left = left.minus(p.bits)
+			left = left.minus(p.kept())
 		}
 		for s := left.next(0); s < PageSize; s = left.next(s + 1) {
 			out = append(out, id<<pageShift|uint64(s))

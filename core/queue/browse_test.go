@@ -41,9 +41,15 @@ func TestBrowserReadsAll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hot := from.HotPages()
 			got := browseAll(t, from, k, 100, func() {})
-			if uint64(len(got)) != l.Total().Messages {
-				t.Fatalf("%d messages, want %d", len(got), l.Total().Messages)
+			if n := l.Total().Messages; uint64(len(got)) != n+l.Outbox().Messages {
+				t.Fatalf("%d messages, want %d and %d letters", len(got), n, l.Outbox().Messages)
 			}
+			for _, x := range got[l.Total().Messages:] {
+				if want, _ := l.LetterRecord(x.Seq); x.Record != want || !x.Redelivered {
+					t.Fatalf("letter %d is %+v, want %+v", x.Seq, x, want)
+				}
+			}
+			got = got[:l.Total().Messages]
 			for _, x := range got {
 				if want, _ := l.Record(x.Seq); x.Record != want || x.Redelivered != l.Redelivered(x.Seq) {
 					t.Fatalf("message %d is %+v, want %+v", x.Seq, x, want)
@@ -90,9 +96,12 @@ func TestBrowserIsExactAtItsEnd(t *testing.T) {
 					break
 				}
 				run := Run{Seq: seq, Span: 1, N: 1, Bytes: 1}
-				if r.IntN(3) > 0 {
+				switch r.IntN(4) {
+				case 0, 1:
 					l.Settle(run)
-				} else {
+				case 2:
+					l.Post(run, Rejected, 1)
+				default:
 					l.Return(run, RaiseAcquired|ToTail)
 				}
 				after = seq
@@ -106,6 +115,9 @@ func TestBrowserIsExactAtItsEnd(t *testing.T) {
 		var want []uint64
 		for seq, ok := l.Browse(0); ok; seq, ok = l.Browse(seq) {
 			want = append(want, seq)
+		}
+		for x, ok := l.NextLetter(0); ok; x, ok = l.NextLetter(x.Number + 1) {
+			want = append(want, x.Seq)
 		}
 		slices.Sort(want)
 		if !slices.Equal(seqs, want) {
