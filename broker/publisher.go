@@ -47,9 +47,8 @@ type Publisher struct {
 	sink PublisherSink
 
 	view   *catalog.View // that cache was made for
-	cache  []*route
-	router catalog.Router
-	dests  []exchange.Dest
+	cache  []cell
+	finder finder
 	rows   []row
 	multi  multi
 	told   told
@@ -65,20 +64,6 @@ type Publisher struct {
 	mayReply   *catalog.View // under which replies were allowed
 }
 
-// A route is where one exchange sends one routing key.
-type route struct {
-	exchange, key string
-	targets       []target
-	replies       []*Reply // such a route is used once
-}
-
-// A target is the queues of a route that one shard holds.
-type target struct {
-	to     shard.Shard
-	queues []shard.QueueID
-	budget *budget // of a queue in memory; of several of one shard there is none
-}
-
 // A row collects the publishes of one call for one shard.
 type row struct {
 	to     shard.Shard
@@ -86,15 +71,12 @@ type row struct {
 	budget *budget
 }
 
-// routeSlots is the size of a publisher's route cache, a power of two. A
-// collision replaces what was there: the cache is bounded whatever keys come.
-const routeSlots = 64
-
 // NewPublisher returns a publisher of the session.
 func (s *Session) NewPublisher(sink PublisherSink) *Publisher {
 	p := &Publisher{s: s, sink: sink}
 	p.told.p, p.silent.p, p.multi.p = p, p, p
 	p.after.reached = make(chan struct{}, 1)
+	p.finder.router = catalog.Router{Random: maphash.Comparable(s.b.seed, p), Node: s.b.o.Node} // each begins elsewhere
 	return p
 }
 
@@ -156,11 +138,16 @@ func (p *Publisher) add(pub *Publication, r *route, i int) {
 
 // row returns the row of a shard: one for all, so that order is kept.
 func (p *Publisher) row(t *target) *row {
+	if t.row < len(p.rows) && p.rows[t.row].to == t.to {
+		return &p.rows[t.row]
+	}
 	for i := range p.rows {
 		if w := &p.rows[i]; w.to == t.to {
+			t.row = i
 			return w
 		}
 	}
+	t.row = len(p.rows)
 	if len(p.rows) < cap(p.rows) {
 		p.rows = p.rows[:len(p.rows)+1]
 	} else {
@@ -187,42 +174,7 @@ func (p *Publisher) flush() {
 		w.to = nil
 	}
 	p.rows = p.rows[:0]
-}
-
-// route finds where a publication goes.
-func (p *Publisher) route(pub *Publication) (*route, error) {
-	view := p.s.b.View()
-	if view != p.view {
-		p.view = view
-		clear(p.cache)
-	}
-	m := pub.Message
-	if len(pub.Keys) > 0 {
-		r, _, err := p.find(view, pub)
-		return r, err
-	}
-	if len(m.Exchange) == 0 && isReply(m.RoutingKey) {
-		return p.reply(view, m)
-	}
-	if p.cache == nil {
-		p.cache = make([]*route, routeSlots)
-	}
-	var h maphash.Hash
-	h.SetSeed(p.s.b.seed)
-	_, _ = h.Write(m.RoutingKey)
-	_, _ = h.Write(m.Exchange)
-	slot := &p.cache[h.Sum64()&(routeSlots-1)]
-	if r := *slot; r != nil && r.key == string(m.RoutingKey) && r.exchange == string(m.Exchange) {
-		return r, nil
-	}
-	r, cacheable, err := p.find(view, pub)
-	if err != nil {
-		return nil, err
-	}
-	if cacheable {
-		*slot = r
-	}
-	return r, nil
+	p.finder.reset()
 }
 
 // Settle waits until the shards have taken or refused everything that was

@@ -324,31 +324,4 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-func TestRouteAllocatesNothing(t *testing.T) {
-	x := newBench(t, 0)
-	x.queue("a", true)
-	p := x.s.NewPublisher(&fakeSink{})
-	pub := publication(0, "", "a", "m")
-	if n := testing.AllocsPerRun(100, func() {
-		if _, err := p.route(&pub); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
-func BenchmarkRoute(b *testing.B) {
-	x := newBench(&testing.T{}, 0)
-	x.queue("a", true)
-	p := x.s.NewPublisher(&fakeSink{})
-	pub := publication(0, "", "a", "m")
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := p.route(&pub); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 var _ shard.Confirms = (*told)(nil)

@@ -5,11 +5,11 @@ import "github.com/warrenmq/warren/core/exchange"
 // A Router is the scratch memory of View.Route, for one goroutine at a time.
 // The zero Router is ready.
 type Router struct {
-	// Random is what random exchanges choose by; its owner sets it for each
-	// message. Node is where the message is, for exchanges that prefer queues
-	// there.
+	// Random is the state of what random exchanges choose by. Every Route moves
+	// it on; its owner sets the beginning.
 	Random uint64
-	Node   uint64
+	// Node is where the message is, for exchanges that prefer queues there.
+	Node uint64
 
 	table   exchange.Router
 	visited exchange.Marks
@@ -30,6 +30,7 @@ func (r *Router) ByKey() bool { return r.byKey }
 // nil. It allocates nothing once the Router has grown.
 func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields, dst []exchange.Dest) []exchange.Dest {
 	r.byKey = true
+	r.Random += 0x9e3779b97f4a7c15
 	if x.Name == "" {
 		r.reached = v.routeDefault(r.reached[:0], x, key)
 		return r.table.Add(dst, r.reached)
@@ -37,7 +38,7 @@ func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields
 	if !x.HasAlternate && x.Type != exchange.LocalRandom {
 		if t := v.Bindings(x); !t.HasExchanges() {
 			r.byKey = t.ByKey()
-			r.table.Random = r.Random
+			r.table.Random = exchange.Scatter(r.Random)
 			return t.Route(&r.table, key, headers, dst)
 		}
 	}
@@ -59,7 +60,7 @@ func (v *View) routeOne(r *Router, x *Exchange, key []byte, headers exchange.Fie
 	}
 	t := v.Bindings(x)
 	r.byKey = r.byKey && t.ByKey()
-	r.table.Random = r.Random ^ x.ID*0x9e3779b97f4a7c15 // each exchange chooses for itself
+	r.table.Random = exchange.Scatter(r.Random ^ x.ID) // each exchange chooses for itself
 	r.found = t.Route(&r.table, key, headers, r.found[:0])
 	if x.Type == exchange.LocalRandom {
 		r.found = v.oneHere(r, r.found)

@@ -111,7 +111,7 @@ func withShare(ring []share, d Dest, weight float64) []share {
 		ring = ring[i:]
 	}
 	if weight > 0 {
-		out = append(out, share{dest: d, mixed: scatter(uint64(d)), weight: weight})
+		out = append(out, share{dest: d, mixed: Scatter(uint64(d)), weight: weight})
 	}
 	return append(out, ring...)
 }
@@ -126,7 +126,7 @@ func choose(ring []share, sum uint64) Dest {
 	lowest := math.Inf(1)
 	for i := range ring {
 		s := &ring[i]
-		u := (float64(scatter(sum^s.mixed)>>11) + 0.5) / (1 << 53) // in (0, 1)
+		u := (float64(Scatter(sum^s.mixed)>>11) + 0.5) / (1 << 53) // in (0, 1)
 		if cost := -math.Log(u) / s.weight; cost < lowest {
 			best, lowest = s.dest, cost
 		}
@@ -134,8 +134,8 @@ func choose(ring []share, sum uint64) Dest {
 	return best
 }
 
-// scatter makes each bit of a number depend on all.
-func scatter(x uint64) uint64 {
+// Scatter makes each bit of a number depend on all.
+func Scatter(x uint64) uint64 {
 	x ^= x >> 30
 	x *= 0xbf58476d1ce4e5b9
 	x ^= x >> 27
@@ -170,7 +170,7 @@ func (t *Table) sum(r *Router, key []byte, headers Fields) uint64 {
 }
 
 func sumOf(b []byte) uint64 {
-	return scatter(pmap.Sum(unsafe.String(unsafe.SliceData(b), len(b))))
+	return Scatter(pmap.Sum(unsafe.String(unsafe.SliceData(b), len(b))))
 }
 
 // appendHashed appends what a value is hashed by: numbers by value, so that

@@ -202,7 +202,7 @@ func TestOneOf(t *testing.T) {
 		got := map[Dest]int{}
 		for i := range 10_000 {
 			key := strconv.Itoa(i)
-			r.Random = scatter(uint64(i))
+			r.Random = Scatter(uint64(i))
 			d := pick(t, table, &r, key, nil)
 			if got[d]++; pick(t, table, &r, key, nil) != d {
 				t.Fatalf("%v: another choice for the same", kind)
