@@ -120,6 +120,9 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 	if name, fault := letterFault(spec.Args); fault != "" {
 		return bad(name, "%s", fault)
 	}
+	if name, fault := ignoredFault(spec.Args); fault != "" {
+		return bad(name, "%s", fault)
+	}
 	if v, ok := spec.Args.Lookup("x-single-active-consumer"); ok && v.Kind() != message.Bool {
 		return bad("x-single-active-consumer", "{unacceptable_type,%s}", typeName(v))
 	}

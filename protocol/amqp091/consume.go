@@ -1,6 +1,8 @@
 package amqp091
 
 import (
+	"fmt"
+
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
@@ -38,7 +40,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if ch.limit == nil {
 		ch.limit = broker.NewLimit(0)
 	}
-	priority, err := consumerPriority(m.Arguments)
+	priority, err := ch.priority(name, m.Arguments)
 	if err != nil {
 		return err
 	}
@@ -75,14 +77,23 @@ func (ch *channel) newTag(tag string) (string, error) {
 	return tag, nil
 }
 
-func consumerPriority(args wire.Table) (int32, error) {
+// priority reads a consumer's arguments. Streams are not here yet: what would
+// be skipped in one must not come from another queue.
+func (ch *channel) priority(queue string, args wire.Table) (int32, error) {
+	bad := func(arg, format string, a ...any) error {
+		return errorf(wire.CodePreconditionFailed, wire.IDBasicConsume, "invalid arg '%s' for queue '%s' in vhost '%s': %s",
+			arg, queue, ch.c.session.VHost(), fmt.Sprintf(format, a...))
+	}
+	if _, ok := args.Get("x-stream-offset"); ok {
+		return 0, bad("x-stream-offset", "streams come in a later release of Warren")
+	}
 	v, ok := args.Get("x-priority")
 	if !ok {
 		return 0, nil
 	}
 	n, ok := v.Int()
 	if !ok {
-		return 0, errorf(wire.CodePreconditionFailed, wire.IDBasicConsume, "invalid arg 'x-priority': expected integer")
+		return 0, bad("x-priority", "%q", "expected integer, got "+broker.TypeName(value(v)))
 	}
 	return int32(min(max(n, -1<<31), 1<<31-1)), nil
 }

@@ -224,6 +224,18 @@ func queueFaults() []fault {
 			want: "channel 406 50.10 PRECONDITION_FAILED - invalid property 'non-durable' for queue 'e.bad13' in vhost '/'",
 		},
 		{
+			name: "unknown queue mode", do: sends(&wire.QueueDeclare{Queue: "e.bad20", Arguments: args(field("x-queue-mode", wire.String("fast")))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue 'e.bad20' in vhost '/': invalid_queue_mode",
+		},
+		{
+			name: "queue mode as a number", do: sends(&wire.QueueDeclare{Queue: "e.bad21", Arguments: args(field("x-queue-mode", wire.Int32(1)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue 'e.bad21' in vhost '/': {unacceptable_type,signedint}",
+		},
+		{
+			name: "no replicas", ours: true, do: sends(&wire.QueueDeclare{Queue: "e.bad22", Durable: true, Arguments: args(field("x-queue-type", wire.String("quorum")), field("x-quorum-initial-group-size", wire.Int32(0)))}),
+			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-quorum-initial-group-size' for queue 'e.bad22' in vhost '/': {value_zero,0}",
+		},
+		{
 			name: "quorum with priorities", do: sends(&wire.QueueDeclare{Queue: "e.bad14", Durable: true, Arguments: args(field("x-queue-type", wire.String("quorum")), field("x-max-priority", wire.Int32(3)))}),
 			want: "channel 406 50.10 PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'e.bad14' in vhost '/' of queue type rabbit_quorum_queue",
 		},
@@ -340,6 +352,14 @@ func basicFaults() []fault {
 			p.consume(1, wire.BasicConsume{Queue: "e.q"})
 			p.send(1, &wire.BasicConsume{Queue: "e.q", Exclusive: true})
 		}), want: "channel 403 60.20 ACCESS_REFUSED - queue 'e.q' in vhost '/' in exclusive use"},
+		{
+			name: "consumer priority in words", do: declared("e.q", sends(&wire.BasicConsume{Queue: "e.q", Arguments: args(field("x-priority", wire.String("high")))})),
+			want: `channel 406 60.20 PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'e.q' in vhost '/': "expected integer, got longstr"`,
+		},
+		{
+			name: "offset in a stream", ours: true, do: declared("e.q", sends(&wire.BasicConsume{Queue: "e.q", Arguments: args(field("x-stream-offset", wire.String("first")))})),
+			want: "channel 406 60.20 PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 'e.q' in vhost '/': streams come in a later release of Warren",
+		},
 		{
 			name: "unknown tag", do: sends(&wire.BasicAck{DeliveryTag: 5}),
 			want: "channel 406 60.80 PRECONDITION_FAILED - unknown delivery tag 5",

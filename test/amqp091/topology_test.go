@@ -327,3 +327,59 @@ func TestQueueDeletedUnderConsumer(t *testing.T) {
 	able.consume(1, wire.BasicConsume{Queue: q, ConsumerTag: "a"})
 	able.close()
 }
+
+// Every combination of durable, exclusive and auto-delete is a queue that
+// works, and that the same declaration finds again (behaviours 11 and 13).
+func TestQueueProperties(t *testing.T) {
+	for i := range 8 {
+		m := wire.QueueDeclare{Queue: fmt.Sprint("t.kind.", i), Durable: i&1 != 0, Exclusive: i&2 != 0, AutoDelete: i&4 != 0}
+		t.Run(fmt.Sprintf("durable=%v/exclusive=%v/autodelete=%v", m.Durable, m.Exclusive, m.AutoDelete), func(t *testing.T) {
+			p := session(t, broker(t))
+			for range 2 {
+				p.send(1, &m)
+				expect[*wire.QueueDeclareOK](p, 1)
+			}
+			p.to(1, m.Queue, "a", "b")
+			p.consume(1, wire.BasicConsume{Queue: m.Queue, ConsumerTag: "c"})
+			if got := p.deliveries(1, 2); got != "a b" {
+				t.Errorf("delivered %s", got)
+			}
+			p.send(1, &wire.BasicAck{DeliveryTag: 2, Multiple: true}, &wire.BasicCancel{ConsumerTag: "c"})
+			expect[*wire.BasicCancelOK](p, 1)
+			p.close()
+			// Who comes later finds it, unless it was to go.
+			p = session(t, broker(t))
+			p.send(1, &wire.QueueDeclare{Queue: m.Queue, Passive: true})
+			_, answer := p.next()
+			if _, there := answer.(*wire.QueueDeclareOK); there != (!m.Exclusive && !m.AutoDelete) {
+				t.Errorf("afterwards: %+v", answer)
+			} else if there {
+				p.send(1, &wire.QueueDelete{Queue: m.Queue})
+				expect[*wire.QueueDeleteOK](p, 1)
+			}
+		})
+	}
+}
+
+// Arguments that tune what is one way here are taken, and compared with those
+// of the next declaration where RabbitMQ compares them.
+func TestIgnoredArguments(t *testing.T) {
+	p := session(t, broker(t))
+	a := args(
+		field("x-queue-mode", wire.String("lazy")), field("x-queue-version", wire.Int32(2)),
+		field("x-max-in-memory-length", wire.Int32(0)), field("x-max-in-memory-bytes", wire.Int64(5)),
+		field("x-queue-leader-locator", wire.String("client-local")), field("x-queue-master-locator", wire.String("min-masters")),
+		field("x-quorum-initial-group-size", wire.Int16(3)), field("ours", wire.Bool(true)))
+	q := p.durable(1, "t.ignored", a...)
+	p.to(1, q, "m")
+	if got := p.drain(1, q); got != "m" {
+		t.Errorf("the queue holds %s", got)
+	}
+	p.send(1, &wire.QueueDeclare{Queue: q, Durable: true, Arguments: a[:len(a)-1]})
+	expect[*wire.QueueDeclareOK](p, 1)
+	p.send(1, &wire.QueueDeclare{Queue: q, Durable: true})
+	want := "channel 406 50.10 PRECONDITION_FAILED - inequivalent arg 'x-queue-mode' for queue 't.ignored' in vhost '/': received none but current is the value 'lazy' of type 'longstr'"
+	if got := p.closed(); got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}
