@@ -62,6 +62,7 @@ type consumer struct {
 	from     broker.Shard
 	volatile bool             // what is settled at from is never logged
 	args     message.Table    // for operators to see
+	quorum   bool             // the queue was declared as one of RabbitMQ's quorum queues
 	bc       *broker.Consumer // nil for basic.get and for replies
 	reply    *broker.Reply    // of direct reply-to: nothing is settled
 

@@ -51,6 +51,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	}, func(bc *broker.Consumer) {
 		// From the shard's turn: deliveries come behind consume-ok.
 		k.bc, k.queue, k.from, k.volatile = bc, bc.Queue, bc.Shard(), bc.Volatile
+		k.quorum = bc.Quorum
 		if !m.NoWait {
 			ch.send(&wire.BasicConsumeOK{ConsumerTag: tag})
 		}
@@ -127,7 +128,7 @@ func (ch *channel) get(m *wire.BasicGet) error {
 	}
 	k := ch.getter[name]
 	if k == nil || k.queue != got.ID || k.noAck != m.NoAck {
-		k = &consumer{ch: ch, name: name, noAck: m.NoAck, queue: got.ID, from: got.From, volatile: got.Volatile}
+		k = &consumer{ch: ch, name: name, noAck: m.NoAck, queue: got.ID, from: got.From, volatile: got.Volatile, quorum: got.Quorum}
 		if ch.getter == nil || len(ch.getter) >= maxGetters {
 			ch.getter = map[string]*consumer{}
 		}

@@ -196,6 +196,9 @@ func (w *writer) deliver(it *outItem) {
 		return
 	}
 	props := properties(&m)
+	if k.quorum {
+		props = counted(props, &it.d)
+	}
 	if n := headerFrame + len(props); n > int(max(w.frameMax, minFrameMax)) {
 		// A header can not be split: sent as it is, it would end the connection.
 		w.settled(it, broker.Release)

@@ -421,3 +421,48 @@ func TestConsumeCancelAgain(t *testing.T) {
 		}
 	})
 }
+
+// What a quorum queue delivers again says how often it was delivered, what
+// another queue delivers says nothing of it.
+func TestDeliveryCount(t *testing.T) {
+	p := session(t, broker(t))
+	quorum := p.durable(1, "c.quorum", field("x-queue-type", wire.String("quorum")))
+	classic := p.durable(1, "c.classic")
+	for _, q := range []string{quorum, classic} {
+		mine := args(field("h", wire.Int32(1)))
+		p.publish(1, message{key: q, body: "m", props: wire.Properties{Headers: mine}})
+		tag := p.consume(1, wire.BasicConsume{Queue: q})
+		want := wire.Properties{Headers: mine}
+		for i := range 4 {
+			d := p.deliver(1)
+			if string(d.props) != string(want.Append(nil)) {
+				t.Fatalf("delivery %d from %s has %q, want %q", i, q, d.props, want.Append(nil))
+			}
+			p.send(1, &wire.BasicNack{DeliveryTag: d.DeliveryTag, Requeue: true})
+			if q == quorum {
+				want.Headers = args(mine[0], field("x-acquired-count", wire.Int64(int64(i+1))), field("x-delivery-count", wire.Int64(int64(i+1))))
+			}
+		}
+		p.send(1, &wire.BasicAck{DeliveryTag: p.deliver(1).DeliveryTag}, &wire.BasicCancel{ConsumerTag: tag})
+		expect[*wire.BasicCancelOK](p, 1)
+		// Who left without a word did not fail.
+		p.publish(1, message{key: q, body: "n"})
+		if body, _ := p.get(1, q, false); body != "n" {
+			t.Fatal(body)
+		}
+		p.closeChannel(1)
+		p.channel(1)
+		p.send(1, &wire.BasicGet{Queue: q, NoAck: true})
+		if ok := expect[*wire.BasicGetOK](p, 1); !ok.Redelivered {
+			t.Errorf("%+v", ok)
+		}
+		got, _ := p.content(1)
+		none := wire.Properties{}
+		if q == quorum {
+			none.Headers = args(field("x-acquired-count", wire.Int64(1)))
+		}
+		if string(got) != string(none.Append(nil)) {
+			t.Errorf("got from %s with %q, want %q", q, got, none.Append(nil))
+		}
+	}
+}
