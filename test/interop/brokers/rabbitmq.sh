@@ -31,7 +31,9 @@ start)
 		echo '[].' >"$dir/plugins"
 	fi
 	read -r amqp amqps dist epmd <"$dir/free"
+	amqp=${AMQP_PORT:-$amqp}
 	{
+		[ -z "${AMQP_PORT:-}" ] || echo "listeners.tcp.2 = ::1:$amqp"
 		echo "listeners.tcp.1 = 127.0.0.1:$amqp"
 		if [ -d "$dir/tls" ]; then
 			echo "listeners.ssl.1 = 127.0.0.1:$amqps"

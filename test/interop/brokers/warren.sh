@@ -4,7 +4,8 @@
 # where ({"amqp":"127.0.0.1:…","amqps":…}); a second start on the same DIR is a restart on the
 # same data and addresses; `kill` is SIGKILL, `stop` is asking nicely, and `ctl` is what
 # rabbitmqctl is to an operator of RabbitMQ, with its verbs. If DIR/tls exists when it
-# first starts, it holds ca.pem, cert.pem and key.pem, and there is a TLS listener.
+# first starts, it holds ca.pem, cert.pem and key.pem, and there is a TLS listener. If AMQP_PORT
+# is set, it is the port, on every address of both families, for suites that know no other.
 set -euo pipefail
 verb=$1 dir=$2
 shift 2
@@ -28,7 +29,7 @@ address() { # PROTOCOL: where it was before, else any free port
 case $verb in
 start)
 	mkdir -p "$dir"
-	args=(serve --data "$dir/data" --listen "amqp=$(address amqp)")
+	args=(serve --data "$dir/data" --listen "amqp=${AMQP_PORT:+[::]:}${AMQP_PORT:-$(address amqp)}")
 	if [ -d "$dir/tls" ]; then
 		args+=(--listen "amqps=$(address amqps)" --set "tls.cert=$dir/tls/cert.pem" --set "tls.key=$dir/tls/key.pem")
 	fi
@@ -38,7 +39,7 @@ start)
 	for _ in $(seq 600); do
 		if [ -s "$dir/data/ports.json" ] && cp "$dir/data/ports.json" "$dir/ports.json"; then
 			at=$(address amqp)
-			(exec 3<>"/dev/tcp/${at%:*}/${at##*:}") 2>/dev/null && exit 0
+			(exec 3<>"/dev/tcp/127.0.0.1/${at##*:}") 2>/dev/null && exit 0
 		fi
 		alive || { echo "the broker ended:" >&2; tail -20 "$dir/log" >&2; exit 1; }
 		sleep 0.05
