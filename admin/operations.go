@@ -48,6 +48,7 @@ type Operations interface {
 	Policies
 	Definitions
 	Backups
+	Watermarks
 }
 
 // Done is the answer of an order that has nothing to say.

@@ -58,6 +58,9 @@ type Counts struct {
 type Memory struct {
 	Used   int64 `json:"used"`   // what Go holds
 	Budget int64 `json:"budget"` // memory.budget
+	// Live is what was found in use last; above HighWatermark publishers wait.
+	Live          int64 `json:"live"`
+	HighWatermark int64 `json:"high_watermark"`
 	// Entries are bodies of messages in queues in memory.
 	Entries int64 `json:"entries"`
 	// EntriesLimit is the half of memory.entries that is for queues in memory.
@@ -69,6 +72,8 @@ type Disk struct {
 	Log   int64 `json:"log"`
 	State int64 `json:"state"`
 	Free  int64 `json:"free"`
+	// FreeLimit is what has to be free; with less publishers wait.
+	FreeLimit int64 `json:"free_limit"`
 	// Segments are the files of the log.
 	Segments int64 `json:"segments"`
 }

@@ -39,6 +39,8 @@ func (c *Config) derive() {
 	})
 	budget := o.Memory.Budget
 	const fromBudget = "derived from memory.budget"
+	o.Memory.Machine = memory
+	set("memory.high_watermark", unset("memory.high_watermark"), fromBudget, func() { o.Memory.HighWatermark = roundDown(budget/4*5, mib) })
 	set("memory.entries", unset("memory.entries"), fromBudget, func() { o.Memory.Entries = roundDown(budget/2, mib) })
 	set("memory.memtable", unset("memory.memtable"), fromBudget, func() {
 		o.Memory.Memtable = clamp(roundDown(budget/16, mib), 4*mib, 64*mib)
@@ -51,6 +53,9 @@ func (c *Config) derive() {
 		if m.DiskFree > 0 {
 			o.SegmentBytes = clamp(roundDown(m.DiskFree/32, mib), mib, 64*mib)
 		}
+	})
+	set("disk.free_limit", unset("disk.free_limit"), "derived from log.segment_size", func() {
+		o.DiskFreeLimit = min(256*mib, 4*o.SegmentBytes) + 2*o.SegmentBytes + o.Memory.Memtable
 	})
 	set("shards", unset("shards"), "derived from the number of CPUs", func() { o.Shards = clamp(m.CPUs, node.DefaultShards, 16) })
 	set("limits.max_connections", unset("limits.max_connections"), "derived from the limit of open files", func() {

@@ -67,9 +67,11 @@ func keys() []Key {
 			string(listener.ProxyOff), string(listener.ProxyOptional), string(listener.ProxyRequired)),
 		trusted("proxy_protocol.trusted", "Addresses and networks of these load balancers. A header from anybody else is refused.", func(c *Config) *[]netip.Prefix { return &c.Node.Proxy.Trusted }),
 		size("memory.budget", "", "40 % of the smaller of RAM and the memory limit of the control group", "What the node aims to hold in memory. Go's memory limit is 7/4 of it (GOMEMLIMIT, if that is not set).", func(c *Config) *int64 { return &c.Node.Memory.Budget }),
+		watermark("memory.high_watermark", "5/4 of `memory.budget`, half of the memory there is", "What the node may hold in memory before all publishers wait: a size, or a fraction of the memory there is, as 0.4. Can be changed while the node runs.", func(c *Config) *int64 { return &c.Node.Memory.HighWatermark }),
 		size("memory.entries", "", "half of `memory.budget`", "Message bodies held in memory. Half of it are those of durable queues, read from disk beyond; half those of queues in memory, whose publishers wait beyond.", func(c *Config) *int64 { return &c.Node.Memory.Entries }),
 		size("memory.memtable", "", "1/16 of `memory.budget`, 4 MiB to 64 MiB", "Changes gathered in memory before they are written as a sorted file.", func(c *Config) *int64 { return &c.Node.Memory.Memtable }),
 		size("memory.cache", "", "1/8 of `memory.budget`, 8 MiB to 512 MiB", "Blocks of sorted files kept in memory.", func(c *Config) *int64 { return &c.Node.Memory.Cache }),
+		size("disk.free_limit", "", "four segments of the log but at most 256 MiB, two more segments and a memtable", "What has to be free where the data directory lies; with less all publishers wait. Can be changed while the node runs.", func(c *Config) *int64 { return &c.Node.DiskFreeLimit }),
 		number("shards", "", "the number of CPUs, 2 to 16", "Shards that the durable queues of a fresh node are spread over.", func(c *Config) *int { return &c.Node.Shards }),
 		size("log.segment_size", "", "1/32 of the free disk space, 1 MiB to 64 MiB", "Size of a segment of the log.", func(c *Config) *int64 { return &c.Node.SegmentBytes }),
 	)
@@ -201,6 +203,31 @@ func size(name, def, derived, doc string, at func(*Config) *int64) Key {
 		set: func(c *Config, v string) (err error) { *at(c), err = ParseSize(v); return err },
 		get: func(c *Config) string { return formatSize(*at(c)) },
 	}
+}
+
+// watermark is a size, or a fraction of the memory there is.
+func watermark(name, derived, doc string, at func(*Config) *int64) Key {
+	k := size(name, "", derived, doc, at)
+	k.Kind = "size or fraction"
+	set := k.set
+	k.set = func(c *Config, v string) error {
+		if f, err := strconv.ParseFloat(v, 64); err == nil && strings.Contains(v, ".") {
+			memory, _ := c.machine.memory()
+			if !(f > 0 && f <= 1) {
+				return fmt.Errorf("%q must be a fraction of the memory, as 0.4, or a size", v)
+			}
+			*at(c) = int64(f * float64(memory))
+			return nil
+		}
+		if err := set(c, v); err != nil {
+			return err
+		}
+		if *at(c) == 0 {
+			return errors.New("would raise the alarm at once and for ever; set it on a running node for that")
+		}
+		return nil
+	}
+	return k
 }
 
 func sizeInt(name string, def int, doc string, at func(*Config) *int) Key {

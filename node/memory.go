@@ -38,3 +38,13 @@ func (m Memory) shares(shards int) shares {
 }
 
 func clamp(v, least, most int64) int64 { return max(least, min(v, most)) }
+
+// roundBytes is how much log starts a checkpoint round: less where segments are
+// small, for the disk is, and a round may have to write as much again.
+func (o Options) roundBytes() int64 { return min(256<<20, 4*o.SegmentBytes) }
+
+// reserveBytes is what is kept on the disk for a time when it is full.
+func (o Options) reserveBytes() int64 { return 2*o.SegmentBytes + o.Memory.Memtable }
+
+// defaultDiskFreeLimit leaves what a round may write, and the log meanwhile.
+func (o Options) defaultDiskFreeLimit() int64 { return o.roundBytes() + o.reserveBytes() }

@@ -48,6 +48,7 @@ type Node struct {
 	host   *raftgroup.Host
 	loader *replica.Loader
 	rounds *checkpoint.Rounds
+	watch  *watch
 	// transfer moves dead letters; shards and the broker are handed it.
 	transfer *transfer.Transfer
 
@@ -84,6 +85,7 @@ func New(o Options) (*Node, error) {
 	n.transfer = transfer.New(transfer.Options{Router: &letterRouter{n: n}, Clock: n.clock, Logger: n.log})
 	n.shards.Store(new(shardTable))
 	n.start = o.Wall()
+	n.watch = newWatch(n)
 	if err := n.open(); err != nil {
 		n.closeStores()
 		return nil, err
@@ -103,7 +105,7 @@ func (n *Node) open() (err error) {
 	binary.BigEndian.PutUint64(clusterID[8:], uint64(id.Cluster))
 	n.seglog, err = seglog.Open(seglog.Options{
 		FS: n.o.FS, Dir: n.dir.LogPath(), ClusterID: clusterID, NodeID: uint64(id.Node),
-		SegmentSize: n.o.SegmentBytes, CacheBytes: n.shares.logCache, Rand: rand.Reader, Logger: n.log, Fatal: n.fatal,
+		SegmentSize: n.o.SegmentBytes, CacheBytes: n.shares.logCache, Rand: rand.Reader, Logger: n.log, Fatal: n.fatal, NoSpace: n.watch.noSpace,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: open the log: %w", ErrIO, err)
@@ -124,7 +126,7 @@ func (n *Node) open() (err error) {
 	}
 	n.loader = replica.NewLoader(n.seglog, n.store(), n.fatal)
 	n.rounds = checkpoint.New(checkpoint.Options{
-		Log: n.seglog, State: n.store(), Logger: n.log, Fatal: n.fatal, DirtyBytes: n.shares.dirty,
+		Log: n.seglog, State: n.store(), Logger: n.log, Fatal: n.fatal, DirtyBytes: n.shares.dirty, LogBytes: uint64(n.o.roundBytes()),
 	})
 	return nil
 }

@@ -47,6 +47,9 @@ type Options struct {
 	SegmentBytes int64
 	// Memory is what the node may hold in memory.
 	Memory Memory
+	// DiskFreeLimit is what has to be free on the disk; with less all publishers
+	// wait. Default: what a round of checkpoints, two segments and a memtable take.
+	DiskFreeLimit int64
 	// Limits bound what clients may do.
 	Limits Limits
 	// Grace is how long clients get to leave when the node stops. Default: 5 s.
@@ -100,6 +103,12 @@ type Memory struct {
 	Entries int64
 	// Memtable and Cache are Pebble's.
 	Memtable, Cache int64
+	// HighWatermark is what the node may hold before all publishers wait.
+	// Default: 5/4 of Budget.
+	HighWatermark int64
+	// Machine is the memory there is, of which operators give fractions.
+	// Default: 5/2 of Budget.
+	Machine int64
 }
 
 // Limits bound what clients may do. Every one has a default.
@@ -178,6 +187,9 @@ func LookupProtocol(name string) (Protocol, bool) {
 
 func (o Options) withDefaults() Options {
 	def(&o.Shards, DefaultShards)
+	def(&o.Memory.HighWatermark, o.Memory.Budget/4*5)
+	def(&o.Memory.Machine, o.Memory.Budget/2*5)
+	def(&o.DiskFreeLimit, o.defaultDiskFreeLimit())
 	def(&o.Limits.MaxConnections, listener.DefaultMaxConnections)
 	def(&o.Limits.MaxHalfOpen, listener.DefaultMaxHalfOpen)
 	def(&o.Limits.LoginBytes, listener.DefaultLoginBytes)
@@ -239,6 +251,8 @@ func (o Options) Validate() error {
 		"memory is %+v, every share must be positive", o.Memory)
 	fault(o.Memory.Entries+o.Memory.Memtable+o.Memory.Cache > o.Memory.Budget,
 		"memory is %+v, the shares must fit the budget", o.Memory)
+	fault(o.Memory.HighWatermark < 0 || o.Memory.Machine < 0, "memory is %+v, must not be negative", o.Memory)
+	fault(o.DiskFreeLimit < 0, "the free disk limit is %d bytes, must not be negative", o.DiskFreeLimit)
 	fault(o.Grace < 0, "grace is %s, must not be negative", o.Grace)
 	faults = append(faults, o.Limits.faults()...)
 	faults = append(faults, o.FirstUser.faults()...)

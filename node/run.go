@@ -218,6 +218,7 @@ func (n *Node) serve(ctx context.Context, work *crew) error {
 	}
 	b := n.startBroker()
 	work.run(func(ctx context.Context) { b.Run(ctx) })
+	work.run(n.watch.run)
 	work.run(n.transfer.Run)
 	if err := n.startShards(ctx, work); err != nil {
 		return err

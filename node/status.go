@@ -108,10 +108,9 @@ func (n *Node) addLimiting(st *admin.Status, b broker.Counts) {
 	}
 	if du, err := n.o.FS.GetDiskUsage(n.o.DataDir); err == nil {
 		st.Disk.Free = int64(du.AvailBytes)
-		if need := 2*n.o.SegmentBytes + n.o.Memory.Memtable; st.Disk.Free < need {
-			say("the disk has %d bytes left, the node ends when it needs a segment of the log and finds no space (wants %d): make room", st.Disk.Free, need)
-		}
 	}
+	n.watch.addAlarms(st)
+	n.addWaiters(st)
 	if b.QueueMemory > b.MemoryLimit {
 		say("queues in memory hold %d bytes, more than half of memory.entries (%d): publishers to them wait", b.QueueMemory, b.MemoryLimit)
 	}

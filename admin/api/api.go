@@ -37,6 +37,7 @@ func Handler(o Options) http.Handler {
 	vhosts(mux, ops)
 	policies(mux, ops)
 	userOrders(mux, ops)
+	watermarks(mux, ops)
 	permissionOrders(mux, ops)
 	vhostOrders(mux, ops)
 	definitions(mux, ops)
