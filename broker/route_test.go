@@ -2,12 +2,15 @@ package broker
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/exchange"
 	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -188,5 +191,118 @@ func BenchmarkRoute(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// TestManyKeys: a million keys that come once leave nothing behind.
+// X13
+func TestManyKeys(t *testing.T) {
+	keys := racing.Less(1_000_000)
+	_, p := topicBench(t, 100)
+	f := freshKey{pub: publication(0, "amq.topic", "", "m")}
+	step := func(n int) {
+		for range n {
+			if _, err := p.route(f.next()); err != nil {
+				t.Fatal(err)
+			}
+			p.finder.reset()
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	step(1000)
+	before := heap()
+	step(keys)
+	if after := heap(); after > before+64<<10 {
+		t.Errorf("%d keys left %d bytes behind", keys, after-before)
+	}
+}
+
+// A drain is a consumer's sink that takes everything, and settles it when it is
+// told to: not from within the shard.
+type drain struct {
+	c  *Consumer
+	ss []shard.Settle
+	n  int
+}
+
+func (d *drain) Deliver(c *shard.Consumer, ds []shard.Delivery) {
+	d.c.Delivered(len(ds))
+	for i := range ds {
+		d.ss = append(d.ss, shard.Settle{Queue: c.Queue, Seq: ds[i].Seq, Holding: ds[i].Holding})
+	}
+	d.n += len(ds)
+}
+func (d *drain) Cancelled(*shard.Consumer) { d.c.Gone() }
+func (d *drain) Wake()                     {}
+
+func (d *drain) settle() {
+	d.c.Settle(d.ss)
+	d.ss = d.ss[:0]
+}
+
+// A quietSink counts confirms.
+type quietSink struct{ confirmed int }
+
+func (s *quietSink) Confirmed(_ uint64, n uint32, _ bool) { s.confirmed += int(n) }
+func (s *quietSink) Unknown(uint64, uint32)               {}
+func (s *quietSink) Wake()                                {}
+func (s *quietSink) Unroutable(int)                       {}
+func (s *quietSink) Ready()                               {}
+
+// BenchmarkFanout publishes to 20 queues in memory, each with a consumer that
+// does not acknowledge: ns/op are per publish, 20 deliveries each.
+func BenchmarkFanout(b *testing.B) {
+	for _, confirms := range []bool{false, true} {
+		b.Run(fmt.Sprintf("queues=20/confirms=%v", confirms), func(b *testing.B) {
+			x := newBench(&testing.T{}, 0)
+			drains := make([]*drain, 20)
+			for i := range drains {
+				name := fmt.Sprint("q", i)
+				x.queue(name, false)
+				x.do(&catalog.Bind{Link: catalog.Link{VHost: "/", Source: "amq.fanout", Kind: exchange.Queue, Destination: name}})
+				d := &drain{}
+				if _, err := x.s.Consume(background, ConsumeOptions{Queue: name, NoAck: true, Sink: d}, func(c *Consumer) { d.c = c }); err != nil {
+					b.Fatal(err)
+				}
+				drains[i] = d
+			}
+			sink := &quietSink{}
+			p := x.s.NewPublisher(sink)
+			const batch = 64
+			ps := make([]Publication, batch)
+			for i := range ps {
+				ps[i] = publication(0, "amq.fanout", "k", strings.Repeat("x", 100))
+			}
+			b.ReportAllocs()
+			tag := uint64(0)
+			for range b.N/batch + 1 {
+				for i := range ps {
+					if tag++; confirms {
+						ps[i].Tag = tag
+					}
+				}
+				if _, err := p.Publish(ps); err != nil {
+					b.Fatal(err)
+				}
+				for _, d := range drains {
+					d.settle()
+				}
+			}
+			b.StopTimer()
+			for _, d := range drains {
+				if d.n != int(tag) {
+					b.Fatalf("%d of %d delivered", d.n, tag)
+				}
+			}
+			if confirms && sink.confirmed != int(tag) {
+				b.Fatalf("%d of %d confirmed", sink.confirmed, tag)
+			}
+			b.ReportMetric(float64(tag)*20/b.Elapsed().Seconds(), "deliveries/s")
+		})
 	}
 }
