@@ -37,13 +37,15 @@ const (
 	OverLimit
 	// Unavailable: no leader, no quorum, or stopping; try again.
 	Unavailable
+	// Partial: a part of a transaction was refused.
+	Partial
 )
 
 // String returns the kind in words.
 func (k Kind) String() string {
 	return [...]string{
 		"internal", "not found", "mismatch", "invalid", "denied", "locked", "in exclusive use",
-		"reserved", "in use", "not empty", "too large", "limit", "unavailable",
+		"reserved", "in use", "not empty", "too large", "limit", "unavailable", "partial transaction",
 	}[k]
 }
 

@@ -22,6 +22,7 @@ type channel struct {
 	publisher *broker.Publisher
 	confirm   bool
 	published uint64 // tag of the publish last read, in confirm mode
+	tx        *transaction
 	lastQueue string // declared last
 
 	held   bool   // the publisher is: what comes is parked
@@ -265,6 +266,7 @@ func (ch *channel) giveBack() {
 	clear(ch.consumers)
 	clear(ch.getter)
 	var hs []held
+	hs = append(hs, ch.txDrop()...)
 	ch.mu.Lock()
 	hs = ch.mu.unacked.take(hs, 0, true)
 	ch.mu.Unlock()

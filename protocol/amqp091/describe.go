@@ -44,7 +44,7 @@ type channelSeen struct {
 	consumers broker.ConsumerCount
 	// published is the tag given last, as of the last flush.
 	published        atomic.Uint64
-	confirm          atomic.Bool
+	confirm, tx      atomic.Bool
 	prefetch, global atomic.Uint32
 }
 
@@ -101,7 +101,7 @@ func (c *conn) Channels(dst []broker.Channel) []broker.Channel {
 
 func (ch *channel) describe() broker.Channel {
 	d := broker.Channel{
-		Number: ch.id, Confirm: ch.seen.confirm.Load(), Consumers: ch.seen.consumers.Len(),
+		Number: ch.id, Confirm: ch.seen.confirm.Load(), Transactional: ch.seen.tx.Load(), Consumers: ch.seen.consumers.Len(),
 		Prefetch: ch.seen.prefetch.Load(), GlobalPrefetch: ch.seen.global.Load(),
 	}
 	ch.mu.Lock()

@@ -26,7 +26,7 @@ func code(k broker.Kind) wire.ReplyCode {
 	switch k {
 	case broker.NotFound:
 		return wire.CodeNotFound
-	case broker.Mismatch, broker.Invalid, broker.InUse, broker.NotEmpty, broker.TooLarge, broker.OverLimit:
+	case broker.Mismatch, broker.Invalid, broker.InUse, broker.NotEmpty, broker.TooLarge, broker.OverLimit, broker.Partial:
 		return wire.CodePreconditionFailed
 	case broker.Denied, broker.ExclusiveUse, broker.Reserved:
 		return wire.CodeAccessRefused
@@ -94,7 +94,7 @@ func text(e *broker.Error) string {
 		return rs + " in use"
 	case broker.NotEmpty:
 		return rs + " not empty"
-	case broker.Reserved, broker.TooLarge, broker.OverLimit:
+	case broker.Reserved, broker.TooLarge, broker.OverLimit, broker.Partial:
 		return e.Detail
 	default:
 		return e.Error()

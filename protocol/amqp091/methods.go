@@ -97,6 +97,9 @@ func (ch *channel) rare(id wire.ID, m wire.Method) error {
 		ch.send(&wire.AccessRequestOK{Ticket: 1})
 		return nil
 	case *wire.ConfirmSelect:
+		if ch.tx != nil {
+			return errorf(wire.CodePreconditionFailed, id, "cannot switch from tx to confirm mode")
+		}
 		ch.confirm = true
 		ch.seen.confirm.Store(true)
 		return ch.reply(m.NoWait, &wire.ConfirmSelectOK{})
@@ -118,8 +121,12 @@ func (ch *channel) rare(id wire.ID, m wire.Method) error {
 		return nil
 	case *wire.BasicRecoverAsync:
 		return ch.recover(m.Requeue, id)
-	case *wire.TxSelect, *wire.TxCommit, *wire.TxRollback:
-		return errorf(wire.CodeNotImplemented, id, "transactions come in a later release of Warren")
+	case *wire.TxSelect:
+		return ch.txSelect()
+	case *wire.TxCommit:
+		return ch.txCommit()
+	case *wire.TxRollback:
+		return ch.txRollback()
 	}
 	return ch.topology(id, m)
 }

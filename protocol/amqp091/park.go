@@ -75,7 +75,7 @@ func (c *conn) addParked(n int) {
 // wait for publishes: what they free may be what the node is short of. One
 // that is wrong is told so in its turn.
 func (ch *channel) waiting(f wire.Frame) {
-	if f.Type == wire.FrameMethod {
+	if f.Type == wire.FrameMethod && ch.tx == nil {
 		switch id, _, _ := wire.SplitMethod(f.Payload); id {
 		case wire.IDBasicAck, wire.IDBasicNack, wire.IDBasicReject:
 			if ch.method(f) == nil {

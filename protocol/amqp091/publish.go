@@ -20,6 +20,7 @@ type publishes struct {
 	mandatory []bool
 	open      []*channel // whose content may be a view of the read buffer
 	partial   int        // bytes copied of contents that are not whole
+	inTx      int        // bytes kept by transactions
 	rewritten []byte     // properties of messages in list
 }
 
@@ -33,7 +34,9 @@ func (c *conn) flush() error {
 	}
 	ch, list := p.ch, p.list
 	var err error
-	if !ch.gone.Load() {
+	if ch.tx != nil && !ch.gone.Load() {
+		err = ch.txPublish(list, p.mandatory)
+	} else if !ch.gone.Load() {
 		if _, err = ch.publisher.Publish(list); err != nil {
 			err = brokerError(err, wire.IDBasicPublish)
 		}
@@ -52,11 +55,13 @@ func (c *conn) flush() error {
 
 // Unroutable implements broker.PublisherSink.
 func (ch *channel) Unroutable(i int) {
-	p := &ch.c.pubs
-	if !p.mandatory[i] {
-		return
+	if p := &ch.c.pubs; p.mandatory[i] {
+		ch.returned(p.list[i].Message)
 	}
-	m := p.list[i].Message
+}
+
+// returned gives a message back that went nowhere.
+func (ch *channel) returned(m *message.Message) {
 	o := &ch.c.out
 	o.Lock()
 	defer o.Unlock()

@@ -37,7 +37,15 @@ func (ch *channel) settle(tag uint64, multiple bool, outcome broker.Outcome, id 
 	for i := range taken {
 		taken[i].outcome = outcome
 	}
+	if ch.tx != nil && id != wire.IDBasicRecover && id != wire.IDBasicRecoverAsync {
+		return ch.txSettle(before, id)
+	}
 	return nil
+}
+
+// settle is what a shard is told of it.
+func (h *held) settle() broker.Settle {
+	return broker.Settle{Queue: h.to.queue, Seq: h.seq, Holding: h.holding, Outcome: h.outcome}
 }
 
 // flushSettles tells the shards what this read settled.
@@ -58,8 +66,7 @@ func (c *conn) settle(hs []held) {
 		c.touch(to)
 		ss := c.acks.scratch[:0]
 		for ; i < len(hs) && hs[i].to.from == to.from; i++ {
-			h := &hs[i]
-			ss = append(ss, broker.Settle{Queue: h.to.queue, Seq: h.seq, Holding: h.holding, Outcome: h.outcome})
+			ss = append(ss, hs[i].settle())
 		}
 		to.from.Settle(ss, nil)
 		c.acks.scratch = ss

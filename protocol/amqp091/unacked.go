@@ -80,3 +80,14 @@ func (u *unacked) take(dst []held, tag uint64, multiple bool) []held {
 	}
 	return dst
 }
+
+// restore puts deliveries back that were taken, in any order.
+func (u *unacked) restore(hs []held) {
+	if len(hs) == 0 {
+		return
+	}
+	u.compact()
+	u.list = append(u.list, hs...)
+	slices.SortFunc(u.list, func(a, b held) int { return cmp.Compare(a.tag, b.tag) })
+	u.n = len(u.list)
+}

@@ -8,8 +8,8 @@ import (
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
-// kinds declares a queue of each kind with arguments and runs f with it.
-func kinds(t *testing.T, fs []wire.Field, f func(t *testing.T, p *peer, q string)) {
+// eachKind declares a queue of each kind with arguments and runs f with it.
+func eachKind(t *testing.T, fs []wire.Field, f func(t *testing.T, p *peer, q string)) {
 	for _, kind := range []string{"durable", "memory", "quorum"} {
 		t.Run(kind, func(t *testing.T) {
 			p := session(t, broker(t))
@@ -42,7 +42,7 @@ func (p *peer) cancel(channel uint16, tag string) {
 // own.
 func TestSingleActiveConsumer(t *testing.T) {
 	sac := []wire.Field{field("x-single-active-consumer", wire.Bool(true))}
-	kinds(t, sac, func(t *testing.T, p *peer, q string) {
+	eachKind(t, sac, func(t *testing.T, p *peer, q string) {
 		first, second, high := session(t, broker(t)), session(t, broker(t)), session(t, broker(t))
 		for _, x := range []*peer{first, second, high} {
 			x.qos(1, 2, false)
@@ -75,7 +75,7 @@ func TestSingleActiveConsumer(t *testing.T) {
 // refused, and quorum queues of that kind know no basic.get.
 func TestSingleActiveConsumerRefusals(t *testing.T) {
 	sac := []wire.Field{field("x-single-active-consumer", wire.Bool(true))}
-	kinds(t, sac, func(t *testing.T, p *peer, q string) {
+	eachKind(t, sac, func(t *testing.T, p *peer, q string) {
 		p.send(1, &wire.BasicConsume{Queue: q, Exclusive: true})
 		if got, want := p.closed(), "channel 403 60.20 ACCESS_REFUSED - queue '"+q+"' in vhost '/' in exclusive use"; got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -142,7 +142,7 @@ func TestDeliveryLimit(t *testing.T) {
 // Higher priorities first, capped by what the queue has; equal ones in order;
 // what goes back keeps both.
 func TestPriorities(t *testing.T) {
-	kinds(t, []wire.Field{field("x-max-priority", wire.Int32(5))}, func(t *testing.T, p *peer, q string) {
+	eachKind(t, []wire.Field{field("x-max-priority", wire.Int32(5))}, func(t *testing.T, p *peer, q string) {
 		for i, prio := range []uint8{0, 5, 255, 1, 5, 0} {
 			p.publish(1, message{key: q, body: fmt.Sprintf("%d/%d", prio, i), props: wire.Properties{Priority: prio}})
 		}
@@ -183,7 +183,7 @@ func TestTimesAndLengths(t *testing.T) {
 		}
 		p.channel(1)
 	}
-	kinds(t, []wire.Field{field("x-max-length", wire.Int32(2))}, func(t *testing.T, p *peer, q string) {
+	eachKind(t, []wire.Field{field("x-max-length", wire.Int32(2))}, func(t *testing.T, p *peer, q string) {
 		p.to(1, q, "1", "2", "3")
 		p.holds(1, q, 2)
 		if got := p.drain(1, q); got != "2 3" {
@@ -191,7 +191,7 @@ func TestTimesAndLengths(t *testing.T) {
 		}
 	})
 	reject := []wire.Field{field("x-max-length", wire.Int32(1)), field("x-overflow", wire.String("reject-publish"))}
-	kinds(t, reject, func(t *testing.T, p *peer, q string) {
+	eachKind(t, reject, func(t *testing.T, p *peer, q string) {
 		p.confirms(1)
 		p.to(1, q, "1")
 		expect[*wire.BasicAck](p, 1)

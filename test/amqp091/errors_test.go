@@ -481,8 +481,23 @@ func basicFaults() []fault {
 		},
 		{
 			name: "commit without tx", do: sends(&wire.TxCommit{}),
-			want: "connection 540 90.20 NOT_IMPLEMENTED - transactions come in a later release of Warren",
-			old:  "channel 406 90.20 PRECONDITION_FAILED - channel is not transactional",
+			want: "channel 406 90.20 PRECONDITION_FAILED - channel is not transactional",
+		},
+		{
+			name: "rollback without tx", do: sends(&wire.TxRollback{}),
+			want: "channel 406 90.30 PRECONDITION_FAILED - channel is not transactional",
+		},
+		{
+			name: "tx after confirm", do: sends(&wire.ConfirmSelect{NoWait: true}, &wire.TxSelect{}),
+			want: "channel 406 90.10 PRECONDITION_FAILED - cannot switch from confirm to tx mode",
+		},
+		{
+			name: "confirm after tx", do: func(p *peer) {
+				p.send(1, &wire.TxSelect{})
+				expect[*wire.TxSelectOK](p, 1)
+				p.send(1, &wire.ConfirmSelect{})
+			},
+			want: "channel 406 85.10 PRECONDITION_FAILED - cannot switch from tx to confirm mode",
 		},
 	}
 }

@@ -347,7 +347,7 @@ var failures = []failing{
 		do: func(s scene, ch *amqp.Channel) error { return send(ch, "", s.q, amqp.Publishing{UserId: "ada"}) },
 	},
 	{
-		name: "tx after confirm", later: true, code: 406, text: "PRECONDITION_FAILED - cannot switch from confirm to tx mode",
+		name: "tx after confirm", code: 406, text: "PRECONDITION_FAILED - cannot switch from confirm to tx mode",
 		do: func(_ scene, ch *amqp.Channel) error {
 			if err := ch.Confirm(false); err != nil {
 				return err
@@ -356,7 +356,7 @@ var failures = []failing{
 		},
 	},
 	{
-		name: "commit without select", later: true, code: 406, text: "PRECONDITION_FAILED - channel is not transactional",
+		name: "commit without select", code: 406, text: "PRECONDITION_FAILED - channel is not transactional",
 		do: func(_ scene, ch *amqp.Channel) error { return ch.TxCommit() },
 	},
 
