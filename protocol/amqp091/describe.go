@@ -37,6 +37,8 @@ type seen struct {
 	mechanism string
 	props     message.Table // of the client; not changed once shown
 	leaving   atomic.Bool   // a close was sent or answered
+	held      atomic.Bool   // a publish waits
+	blocked   atomic.Bool   // for what the node is short of
 }
 
 // channelSeen is what of a channel others than its reader look at.
@@ -73,10 +75,7 @@ func (c *conn) Inspect(to *broker.Connection) {
 	c.seen.mu.Lock()
 	to.Channels = len(c.channels)
 	c.seen.mu.Unlock()
-	to.State = running.String()
-	if c.seen.leaving.Load() || c.ctx.Err() != nil {
-		to.State = closing.String()
-	}
+	to.State = c.shownState()
 	if t := c.in.TLS; t != nil {
 		to.TLS, to.TLSVersion, to.Cipher = true, tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite)
 		if len(t.PeerCertificates) > 0 {
@@ -85,6 +84,21 @@ func (c *conn) Inspect(to *broker.Connection) {
 			to.PeerValidity = fmt.Sprintf("%s - %s", x.NotBefore.UTC().Format(time.RFC3339), x.NotAfter.UTC().Format(time.RFC3339))
 		}
 	}
+}
+
+// shownState is RabbitMQ's word for what the connection is at.
+func (c *conn) shownState() string {
+	switch {
+	case c.seen.leaving.Load() || c.ctx.Err() != nil:
+		return closing.String()
+	case c.seen.blocked.Load():
+		return "blocked"
+	case c.f.o.Broker.Short() != 0:
+		return "blocking" // once it publishes
+	case c.seen.held.Load():
+		return "flow"
+	}
+	return running.String()
 }
 
 func distinguished(n pkix.Name) string { return n.String() }

@@ -46,12 +46,14 @@ func (ch *channel) hold(why broker.Alarms) {
 	p := &ch.c.parking
 	ch.held = true
 	p.held = append(p.held, ch)
+	ch.c.seen.held.Store(true)
 	if why == 0 {
 		return
 	}
 	p.why |= why
 	if !p.blocked {
 		p.blocked = true
+		ch.c.seen.blocked.Store(true)
 		if ch.c.caps.blocked {
 			ch.c.send(&wire.ConnectionBlocked{Reason: why.String()})
 		}
@@ -176,6 +178,7 @@ func (c *conn) resume() error {
 			return nil
 		}
 	}
+	c.seen.held.Store(len(p.held) > 0)
 	if short == 0 {
 		c.relieved()
 	}
@@ -221,6 +224,7 @@ func (c *conn) relieved() {
 		return
 	}
 	p.blocked, p.why = false, 0
+	c.seen.blocked.Store(false)
 	if c.caps.blocked {
 		c.send(&wire.ConnectionUnblocked{})
 	}
