@@ -37,6 +37,7 @@ package admin
 // Operations is what a node answers.
 type Operations interface {
 	Statuses
+	Processes
 	Queues
 	Exchanges
 	Connections

@@ -20,7 +20,7 @@ func (a *App) ctlCmd(name, tool string) *cobra.Command {
 		DisableFlagParsing: true, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			code := ctl.Main(c.Context(), ctl.World{
-				Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Getenv: a.Getenv, Now: a.Now,
+				Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Getenv: a.Getenv, Now: a.Now, Alive: ctl.Alive,
 				Version: a.Version, DataDir: config.DefaultDataDir,
 			}, tool, args)
 			if code != exitOK {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +64,7 @@ func (a *App) serve(ctx context.Context, cfg *config.Config) error {
 	}
 	o := cfg.Node
 	o.Logger = log
+	o.Settings, o.ConfigFiles = shown(cfg)
 	o.Announce = a.announce
 	n, err := a.newNode(ctx, o)
 	if err != nil {
@@ -143,4 +145,16 @@ func (a *App) logger(cfg *config.Config) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(a.Stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(a.Stderr, o))
+}
+
+// shown is the configuration as operators ask a running node for it.
+func shown(cfg *config.Config) (all []node.Setting, files []string) {
+	for _, e := range cfg.Entries() {
+		all = append(all, node.Setting(e))
+		file, line, ok := strings.Cut(e.Origin, ":")
+		if _, err := strconv.Atoi(line); ok && err == nil && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	return all, files
 }

@@ -10,6 +10,7 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -61,6 +62,8 @@ type Node struct {
 
 	// Read from turns that may run before they are set.
 	broker atomic.Pointer[broker.Broker]
+	gate   atomic.Pointer[listener.Gate]
+	halt   atomic.Pointer[context.CancelFunc] // stops the node
 	shards atomic.Pointer[shardTable]
 
 	mu struct {

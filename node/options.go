@@ -52,6 +52,10 @@ type Options struct {
 	DiskFreeLimit int64
 	// Limits bound what clients may do.
 	Limits Limits
+	// Settings are the configuration that the other options were made of, and
+	// ConfigFiles where it was read from: to be shown.
+	Settings    []Setting
+	ConfigFiles []string
 	// Grace is how long clients get to leave when the node stops. Default: 5 s.
 	Grace time.Duration
 	// FirstUser is who may log in to a node that is started for the first time.

@@ -63,6 +63,7 @@ func (c *crew) stop() {
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	n.halt.Store(&cancel)
 	watch := newCrew()
 	watch.run(func(done context.Context) { n.watchStop(ctx, done) })
 	defer watch.stop()

@@ -31,6 +31,7 @@ func (n *Node) frontends() []protocol.Frontend {
 func (n *Node) listen(ctx context.Context) error {
 	l := n.o.Limits
 	gate := listener.NewGate(listener.GateOptions{MaxConnections: l.MaxConnections, MaxHalfOpen: l.MaxHalfOpen})
+	n.gate.Store(gate)
 	fronts := n.frontends()
 	var config *tls.Config
 	var open []*listener.Listener

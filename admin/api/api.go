@@ -30,6 +30,7 @@ type Options struct {
 func Handler(o Options) http.Handler {
 	mux, ops := http.NewServeMux(), o.Operations
 	status(mux, ops)
+	process(mux, ops)
 	queues(mux, ops)
 	exchanges(mux, ops)
 	connections(mux, ops)

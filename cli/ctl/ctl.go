@@ -34,7 +34,9 @@ type World struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Now            func() time.Time
-	Version        string
+	// Alive reports whether there is a process of this machine with an id.
+	Alive   func(pid int) bool
+	Version string
 	// DataDir is where a node keeps its data unless it is told otherwise.
 	DataDir string
 }

@@ -61,7 +61,7 @@ func (d *desk) runAs(tool string, line ...string) int {
 	d.errs.Reset()
 	return Main(d.t.Context(), World{
 		Stdin: strings.NewReader(d.stdin), Stdout: &d.out, Stderr: &d.errs, Version: "test", DataDir: d.dir,
-		Getenv: func(name string) string { return d.env[name] }, Now: time.Now,
+		Getenv: func(name string) string { return d.env[name] }, Now: time.Now, Alive: Alive,
 	}, tool, line)
 }
 

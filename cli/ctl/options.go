@@ -142,6 +142,9 @@ func (c *call) option(word string, line []string) ([]string, error) {
 		if name == "--help" || name == "-h" {
 			return nil, c.help()
 		}
+		if c.verb != nil && c.verb.loose {
+			return line, nil
+		}
 		return nil, c.badOption(name, value)
 	}
 	switch {

@@ -45,6 +45,7 @@ type verb struct {
 	options  []option
 	timeout  time.Duration // unless given; 0 is none
 	local    bool          // asks no node
+	loose    bool          // takes any options
 	secret   bool          // what follows the first argument is not repeated in errors
 	// check looks at the arguments before the node is asked; may be nil.
 	check func(c *call) error
@@ -62,6 +63,7 @@ func verbs() []verb {
 	return slices.Concat(
 		helpVerbs(), statusVerbs(), queueVerbs(), exchangeVerbs(), connectionVerbs(), closeVerbs(),
 		userVerbs(), vhostVerbs(), policyVerbs(),
+		processVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(),
 		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(), definitionVerbs(),
 	)
 }

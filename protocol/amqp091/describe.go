@@ -13,6 +13,9 @@ import (
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
+// CompatVersion is the version of RabbitMQ whose dialect is spoken.
+const CompatVersion = compatVersion
+
 // traffic counts what a connection read and wrote: one addition for each call
 // of the socket, none for a message.
 type traffic struct {

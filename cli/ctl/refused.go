@@ -1,0 +1,60 @@
+package ctl
+
+// A refusal is a verb of RabbitMQ's that this version does not carry out, with
+// the reason. It is known, so that nobody takes silence for success.
+type refusal struct {
+	name  string
+	tools tool
+	why   string
+}
+
+func refusals() []refusal {
+	cluster := "this version runs single nodes; clusters come in a later release"
+	erlangOnly := "there is no Erlang in this node to run it"
+	return []refusal{
+		{"stop_app", ctl, cluster + ". To stop the node: rabbitmqctl stop"},
+		{"start_app", ctl, cluster + ". The node is running"},
+		{"reset", ctl, cluster + ". To begin anew, stop the node and give it another data directory"},
+		{"force_reset", ctl, cluster + ". To begin anew, stop the node and give it another data directory"},
+		{"force_boot", ctl, cluster},
+		{"join_cluster", ctl, cluster},
+		{"forget_cluster_node", ctl, cluster},
+		{"change_cluster_node_type", ctl, cluster},
+		{"rename_cluster_node", ctl, cluster + ". A single node takes its name from --name when it starts"},
+		{"update_cluster_nodes", ctl, cluster},
+		{"set_cluster_name", ctl, cluster + "; the cluster of one is called as its node"},
+		{"sync_queue", ctl, cluster},
+		{"cancel_sync_queue", ctl, cluster},
+		{"grow", queuesTool, cluster},
+		{"shrink", queuesTool, cluster},
+		{"add_member", queuesTool, cluster},
+		{"delete_member", queuesTool, cluster},
+		{"rebalance", queuesTool, cluster},
+		{"eval", ctl, erlangOnly},
+		{"eval_file", ctl, erlangOnly},
+		{"exec", ctl, erlangOnly},
+		{"hipe_compile", ctl, erlangOnly},
+		{"schema_info", ctl, "the catalog has no Mnesia tables; `warren status` describes its shard"},
+		{"encode", ctl, "secrets are read from files that only the node may read, not from encrypted values"},
+		{"decode", ctl, "secrets are read from files that only the node may read, not from encrypted values"},
+		{"list_hashes", ctl, "configuration values are not encrypted"},
+		{"list_ciphers", ctl, "configuration values are not encrypted"},
+		{"list_node_auth_attempt_stats", ctl | diagnostics, "login attempts are not counted by node; refused ones are in the log"},
+		{"suspend_listeners", ctl, "listeners can not be suspended in this version"},
+		{"resume_listeners", ctl, "listeners can not be suspended in this version"},
+		{"restart_vhost", ctl, "a vhost has no processes that could have failed; check_virtual_hosts names those with queues that are not served"},
+		{"set_log_level", ctl, "the level is read from log.level when the node starts"},
+		{"rotate_logs", ctl, "This command does not rotate logs anymore [deprecated]: the node logs to standard error, and who keeps that rotates it"},
+		{"erlang_version", diagnostics, erlangOnly},
+	}
+}
+
+func refusedVerbs() (out []verb) {
+	for _, r := range refusals() {
+		out = append(out, verb{
+			name: r.name, tools: r.tools, group: "Not in this version", short: r.why, max: -1, local: true, loose: true,
+			run: func(c *call) error { return c.failed(exitUnavailable, "%s", r.why) },
+		})
+	}
+	return out
+}
