@@ -52,8 +52,7 @@ type Overview struct {
 	Breakdown   []MemoryPart `json:"breakdown"`
 	HalfOpen    HalfOpen     `json:"half_open"`
 	// Alarms are memory and disk, as far as they are up.
-	Alarms     []string   `json:"alarms"`
-	Watermarks Watermarks `json:"watermarks"`
+	Alarms []string `json:"alarms"`
 	// VHostsDown are those with a queue that is not served.
 	VHostsDown []string `json:"vhosts_down,omitempty"`
 }
@@ -75,11 +74,4 @@ type HalfOpen struct {
 	Now     int   `json:"now"`
 	Most    int   `json:"most"`
 	Evicted int64 `json:"evicted"` // closed to make room for others
-}
-
-// Watermarks are the limits of memory and disk at which publishers wait, in
-// bytes; 0 is none.
-type Watermarks struct {
-	Memory   int64 `json:"memory"`
-	DiskFree int64 `json:"disk_free"`
 }

@@ -122,14 +122,13 @@ func (c *call) printStatus(x client.Overview) error {
 	s.section("Memory")
 	s.line("Total memory used: %s", u.of(x.Memory.Used))
 	s.line("Calculation strategy: allocated")
-	s.line("Memory high watermark setting: %s, computed to: %s\n", watermark(u, x.Watermarks.Memory), watermark(u, x.Watermarks.Memory))
+	s.line("")
 	s.parts(u, x, " %%")
 	s.line("")
 	s.section("File Descriptors")
 	s.line("Total: %d, limit: %d", x.Files.Used, x.Files.Limit)
 	s.line("Sockets: %d\n", x.Counts.Connections)
 	s.section("Free Disk Space")
-	s.line("Low free disk space watermark: %s", watermark(u, x.Watermarks.DiskFree))
 	s.line("Free disk space: %s\n", u.of(x.Disk.Free))
 	s.section("Totals")
 	s.line("Connection count: %d", x.Counts.Connections)
@@ -143,14 +142,6 @@ func (c *call) printStatus(x client.Overview) error {
 	s.section("Limiting")
 	s.list(" * %s", x.Limiting)
 	return nil
-}
-
-// watermark writes a limit; 0 is none.
-func watermark(u unit, n int64) string {
-	if n == 0 {
-		return "none"
-	}
-	return u.of(n)
 }
 
 // parts writes the breakdown of the memory, the largest first.
@@ -230,8 +221,8 @@ func statusTerm(x client.Overview) pairs {
 		{"runtime", x.Runtime}, {"processes", pairs{{"used", x.Goroutines}}},
 		{"active_plugins", terms{}}, {"data_directory", x.DataDir},
 		{"config_files", texts(x.ConfigFiles)}, {"log_files", texts(x.LogFiles)}, {"alarms", texts(x.Alarms)},
-		{"memory", memory}, {"vm_memory_calculation_strategy", "allocated"}, {"vm_memory_high_watermark_limit", x.Watermarks.Memory},
-		{"disk_free", x.Disk.Free}, {"disk_free_limit", x.Watermarks.DiskFree},
+		{"memory", memory}, {"vm_memory_calculation_strategy", "allocated"},
+		{"disk_free", x.Disk.Free},
 		{"file_descriptors", pairs{{"total_used", x.Files.Used}, {"total_limit", x.Files.Limit}, {"sockets_used", x.Counts.Connections}}},
 		{"totals", pairs{{"virtual_host_count", x.Counts.VHosts}, {"connection_count", x.Counts.Connections}, {"queue_count", x.Counts.Queues}}},
 		{"listeners", open}, {"limiting", texts(x.Limiting)},
