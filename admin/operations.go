@@ -47,6 +47,8 @@ type Operations interface {
 	VHosts
 	VHostOrders
 	Policies
+	PolicyOrders
+	Limits
 	Definitions
 	Backups
 	Watermarks

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/warrenmq/warren/admin"
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/message"
 )
@@ -44,10 +45,15 @@ func (o operations) Parameters(_ context.Context, q admin.ParameterQuery) iter.S
 				return
 			}
 			vhost = h.ID
+			if l := broker.LimitsJSON(h.Limits); string(l) != "{}" {
+				if !yield(admin.Parameter{VHost: h.Name, Component: vhostLimits, Name: "limits", Value: l}, nil) {
+					return
+				}
+			}
 		}
 		for p := range o.catalog.View().Parameters() {
-			if p.VHost != vhost {
-				continue
+			if p.VHost != vhost || q.Global && p.Component != "" {
+				continue // what has a component and no vhost is the node's own
 			}
 			d := admin.Parameter{VHost: q.VHost, Component: p.Component, Name: p.Name, Value: asRaw(p.Value)}
 			if !yield(d, nil) {

@@ -37,6 +37,8 @@ func Handler(o Options) http.Handler {
 	users(mux, ops)
 	vhosts(mux, ops)
 	policies(mux, ops)
+	policyOrders(mux, ops)
+	limits(mux, ops)
 	userOrders(mux, ops)
 	watermarks(mux, ops)
 	permissionOrders(mux, ops)

@@ -65,6 +65,7 @@ func verbs() []verb {
 		userVerbs(), vhostVerbs(), policyVerbs(),
 		processVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(),
 		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(), definitionVerbs(),
+		policyOrderVerbs(), limitVerbs(),
 	)
 }
 
