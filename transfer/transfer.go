@@ -204,16 +204,17 @@ func (t *Transfer) Step() (next time.Duration, ok bool) {
 		t.publish()
 		t.leave()
 		t.ask()
-		if t.pending() == 0 {
+		if !t.Pending() {
 			return t.next(t.report(now))
 		}
 	}
 }
 
-func (t *Transfer) pending() int {
+// Pending reports whether shards said anything since the last Step.
+func (t *Transfer) Pending() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.mu.events)
+	return len(t.mu.events) > 0
 }
 
 // next is when the next gate is to be tried, or the next report is due.
@@ -226,7 +227,7 @@ func (t *Transfer) next(report time.Duration) (time.Duration, bool) {
 }
 
 // Idle reports whether nothing is on its way and nothing is to be done.
-func (t *Transfer) Idle() bool { return len(t.sources) == 0 && t.pending() == 0 }
+func (t *Transfer) Idle() bool { return len(t.sources) == 0 && !t.Pending() }
 
 // Counts returns what became of letters so far. It is called where Step is.
 func (t *Transfer) Counts() Counts { return t.counts }

@@ -152,9 +152,13 @@ type posting struct {
 
 // letters hands out the next letters of a queue.
 func (e *Engine) letters(r *shard.Request) {
-	q, err := e.find(r.Queue)
-	if err != nil {
-		r.DoneLetters(shard.LettersResult{}, err)
+	q := e.Queue(r.Queue)
+	switch {
+	case q == nil:
+		r.DoneLetters(shard.LettersResult{}, shard.ErrGone)
+		return
+	case !e.lead(q):
+		r.DoneLetters(shard.LettersResult{}, shard.ErrUnavailable)
 		return
 	}
 	p := &posting{done: r.DoneLetters}

@@ -56,13 +56,13 @@ func (y *yard) open() {
 	}
 }
 
-// kinds are the queues that letters leave and come to.
-type kind struct {
+// homes are the queues that letters leave and come to.
+type home struct {
 	name    string
 	durable bool
 }
 
-func kinds() []kind { return []kind{{"durable", true}, {"memory", false}} }
+func homes() []home { return []home{{"durable", true}, {"memory", false}} }
 
 func (y *yard) queue(name string, durable bool, args amqp.Table) string {
 	y.t.Helper()
@@ -234,8 +234,8 @@ func (y *yard) firstDeath(d *amqp.Delivery, e entry) {
 
 // Every reason, from and to queues on disk and in memory.
 func TestDeadLettersOfEveryReason(t *testing.T) { // behaviour 12
-	for _, from := range kinds() {
-		for _, to := range kinds() {
+	for _, from := range homes() {
+		for _, to := range homes() {
 			t.Run("from="+from.name+"/to="+to.name, func(t *testing.T) { everyReason(t, from.durable, to.durable) })
 		}
 	}
@@ -304,7 +304,7 @@ func everyReason(t *testing.T, from, to bool) {
 
 // The head expires first: what stands behind it waits.
 func TestDeadLettersInTheOrderOfTheHead(t *testing.T) { // behaviour 12
-	for _, k := range kinds() {
+	for _, k := range homes() {
 		t.Run(k.name, func(t *testing.T) {
 			y := newYard(t, broker(t))
 			dead := y.queue("dead", true, nil)
@@ -350,7 +350,7 @@ func TestDeadLettersKeepTheirHistory(t *testing.T) { // behaviour 12
 
 // A consumer that rejects keeps a cycle alive: work, wait, work again.
 func TestDeadLettersRetry(t *testing.T) { // behaviour 12
-	for _, k := range kinds() {
+	for _, k := range homes() {
 		t.Run(k.name, func(t *testing.T) {
 			y := newYard(t, broker(t))
 			work, wait := y.name+".work", y.name+".wait"
@@ -374,7 +374,7 @@ func TestDeadLettersRetry(t *testing.T) { // behaviour 12
 
 // A cycle that nobody rejected in ends, for the queue where it would close.
 func TestDeadLettersOfACycleEnd(t *testing.T) { // behaviour 12
-	for _, k := range kinds() {
+	for _, k := range homes() {
 		t.Run(k.name, func(t *testing.T) {
 			y := newYard(t, broker(t))
 			seen := y.queue("seen", true, nil)

@@ -38,6 +38,10 @@ type Options struct {
 	Start time.Duration
 	// Idle is when rounds begin by themselves; default never.
 	Idle time.Duration
+	// Mail is told of letters. Work does what there is to do beside the shards,
+	// and reports whether there was anything; may be nil.
+	Mail shard.Mail
+	Work func(r *Rig) bool
 	// Fatal is told what must not be survived; default panics.
 	Fatal func(error)
 }
@@ -175,7 +179,7 @@ func (r *Rig) startShards() error {
 	for s := range r.Catalog.View().Shards() {
 		sh, at, err := replica.Open(replica.Options{
 			Group: s.ID, Incarnation: r.Inc, Catalog: queues{r}, State: r.o.State, Log: r.o.Log, Loader: r.Loader,
-			Budget: r.o.Budget, HotPages: r.o.HotPages, Wall: r.wall, Fatal: r.fatal, Ended: r.ended,
+			Budget: r.o.Budget, HotPages: r.o.HotPages, Wall: r.wall, Fatal: r.fatal, Mail: r.o.Mail, Ended: r.ended,
 		})
 		if err != nil {
 			return err
@@ -257,6 +261,9 @@ func (r *Rig) Settle() {
 			}
 		}
 		for r.Loader.Step() {
+			more = true
+		}
+		if r.o.Work != nil && !r.dead && r.o.Work(r) {
 			more = true
 		}
 	}
