@@ -212,7 +212,7 @@ func (c *letterCrash) Wake() {}
 // end every message that was confirmed is in its source, or in every target of
 // it: once.
 func TestLettersCrash(t *testing.T) {
-	most, done := racing.Less(1500), 0
+	most, done := racing.Less(800), 0
 	for seed := uint64(1); done < most; seed++ {
 		c := &letterCrash{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 3)), limit: most - done, sent: map[uint64]*sent{}}
 		c.run()
