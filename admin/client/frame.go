@@ -38,6 +38,9 @@ func list[Q, T any](ctx context.Context, c *Client, path string, q Q) iter.Seq2[
 				}
 				return
 			case err != nil:
+				if ctx.Err() != nil {
+					err = ctx.Err() // what it does to the connection is not why
+				}
 				yield(none, fmt.Errorf("read the answer of the node in %s: %w", c.dir, err))
 				return
 			}
