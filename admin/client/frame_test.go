@@ -116,6 +116,7 @@ func TestListEndsWithItsContext(t *testing.T) {
 	g := &generator{n: 1 << 40}
 	c := g.serve(t)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	for _, err := range c.Queues(ctx, QueueQuery{}) {
 		cancel()
