@@ -16,7 +16,9 @@ import (
 	"github.com/warrenmq/warren/admin/api"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dlclark/regexp2.runClock")) // ends a second after the last match
+}
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
