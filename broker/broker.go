@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/shard"
@@ -80,6 +81,9 @@ type Options struct {
 	Limits      NodeLimits
 	// Mail is told of the letters of memory queues.
 	Mail shard.Mail
+	// Describe names a message's properties, as the protocol that it came by
+	// has them, for who traces it; may be nil.
+	Describe func(*message.Message) message.Table
 	// Now returns the wall clock in milliseconds.
 	Now    func() int64
 	Logger *slog.Logger
@@ -97,6 +101,7 @@ type Broker struct {
 	limiting sync.Mutex   // a change of a user's limits is under way
 	seed     maphash.Seed // of route caches
 	replies  replies
+	traces   traces
 
 	mu struct {
 		sync.RWMutex
@@ -119,6 +124,7 @@ func New(o Options) *Broker {
 	}
 	b := &Broker{o: o, seed: maphash.MakeSeed()}
 	b.replies.seed = b.seed
+	b.traces.queue = make(chan traced, mostTraces)
 	b.memory.what, b.memory.limit = "the node", o.QueueMemory
 	b.mu.numbers = map[uint64]*Session{}
 	b.mu.queues = map[uint64]*memory.Queue{}
@@ -131,7 +137,7 @@ func New(o Options) *Broker {
 // View returns the catalog as this node knows it.
 func (b *Broker) View() *catalog.View { return b.o.Catalog.View() }
 
-// Run expires messages of memory queues until ctx ends.
+// Run expires messages of memory queues and traces messages until ctx ends.
 func (b *Broker) Run(ctx context.Context) {
 	b.wakeExpiring()
 	t := time.NewTicker(50 * time.Millisecond)
@@ -146,6 +152,8 @@ func (b *Broker) Run(ctx context.Context) {
 			b.tick()
 		case <-again.C:
 			b.endAgain()
+		case x := <-b.traces.queue:
+			b.copyTraced(x)
 		}
 	}
 }

@@ -35,6 +35,9 @@ type ConsumeOptions struct {
 	Sink ConsumerSink
 	// Count counts the consumer while it lives; may be nil.
 	Count *ConsumerCount
+	// Channel is the number of the protocol's channel, if it has any, for who
+	// traces messages.
+	Channel uint16
 	// User comes back with every delivery.
 	User any
 }
@@ -63,7 +66,10 @@ type Consumer struct {
 	gone  atomic.Bool
 	gate  Gate
 
-	pending int // granted and not delivered; owned by the shard's turn
+	channel uint16 // of the protocol, for who traces messages
+
+	pending int       // granted and not delivered; owned by the shard's turn
+	trace   traceFlag // owned by the shard's turn
 }
 
 // Consume registers a consumer. Deliveries may reach its sink before Consume
@@ -80,7 +86,7 @@ func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*C
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer{Name: q.Name, Volatile: q.Shard == 0, Quorum: q.Kind == catalog.Quorum, s: s, to: to, gate: o.Gate, Consumer: &shard.Consumer{
+	c := &Consumer{Name: q.Name, Volatile: q.Shard == 0, Quorum: q.Kind == catalog.Quorum, s: s, to: to, gate: o.Gate, channel: o.Channel, Consumer: &shard.Consumer{
 		Queue: q.ID, Sink: o.Sink, NoAck: o.NoAck, Exclusive: o.Exclusive, Priority: o.Priority,
 		Prefetch: o.Prefetch, Window: ackWindow, Session: s.number, User: o.User,
 	}}
@@ -117,9 +123,14 @@ func (c *Consumer) Take() bool {
 	return true
 }
 
-// Delivered says that the sink got n deliveries. It must be called by
+// Delivered says that the sink got deliveries. It must be called by
 // Sink.Deliver.
-func (c *Consumer) Delivered(n int) { c.pending -= n }
+func (c *Consumer) Delivered(ds []shard.Delivery) {
+	c.pending -= len(ds)
+	if c.trace.in(c.s.b.View(), c.s.vhost) {
+		c.s.trace(c.Name, c.channel, ds)
+	}
+}
 
 // Gone says that the shard ended the consumer. It must be called by
 // Sink.Cancelled.
@@ -210,6 +221,13 @@ type Got struct {
 	// Volatile says that what is settled there is never logged.
 	Volatile bool
 	Quorum   bool // see Consumer
+}
+
+// Trace has what was taken traced, if its vhost is.
+func (g *Got) Trace(s *Session, channel uint16) {
+	if !g.Empty && Tracing(s.b.View().VHost(s.vhost)) {
+		s.trace(g.Queue, channel, []shard.Delivery{g.Delivery})
+	}
 }
 
 // Get takes one message, which is held until it is settled.

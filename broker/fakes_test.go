@@ -97,6 +97,7 @@ type fakeShard struct {
 
 	mu       sync.Mutex
 	got      []string // "queue:body"
+	keys     []string // routing keys of messages that the broker made, with their headers
 	confirms []func() // not given yet
 	full     bool
 	ready    []func()
@@ -116,6 +117,9 @@ func (s *fakeShard) Publish(ps []shard.Publish) bool {
 	for _, p := range ps {
 		for _, q := range p.Queues {
 			s.got = append(s.got, fmt.Sprintf("%d:%s", q, p.Message.Body))
+		}
+		if p.Message.Protocol == message.Internal {
+			s.keys = append(s.keys, string(p.Message.RoutingKey)+" "+fields(p.Message.Properties))
 		}
 		to, tag := p.To, p.Tag
 		s.confirms = append(s.confirms, func() { to.Confirmed(tag, 1, false) })

@@ -43,17 +43,22 @@ type PublisherSink interface {
 // A Publisher is one ordered stream of publications: an AMQP channel, a
 // connection of a protocol without channels. It is used by one goroutine.
 type Publisher struct {
+	// Channel is the number of the protocol's channel, if it has any, for who
+	// traces messages. It may be set before the first Publish.
+	Channel uint16
+
 	s    *Session
 	sink PublisherSink
 
-	view   *catalog.View // that cache was made for
-	cache  []cell
-	finder finder
-	rows   []row
-	multi  multi
-	told   told
-	silent silent
-	after  after
+	view    *catalog.View // that cache was made for
+	cache   []cell
+	tracing bool // under view
+	finder  finder
+	rows    []row
+	multi   multi
+	told    told
+	silent  silent
+	after   after
 
 	waits    atomic.Int32 // for what it is held, see Held
 	toMemory bool         // some of it went to memory queues
@@ -93,6 +98,9 @@ func (p *Publisher) Publish(ps []Publication) (n int, err error) {
 		r, err := p.route(pub)
 		if err != nil {
 			return n, err
+		}
+		if p.tracing {
+			p.trace(pub.Message, r)
 		}
 		p.add(pub, r, n)
 	}

@@ -69,6 +69,7 @@ func (p *Publisher) route(pub *Publication) (*route, error) {
 	view := p.s.b.View()
 	if view != p.view {
 		p.view = view
+		p.tracing = !p.s.system && Tracing(view.VHost(p.s.vhost))
 		clear(p.cache)
 	}
 	m := pub.Message
@@ -222,7 +223,7 @@ func (s *Session) target(view *catalog.View, exchange []byte) (*catalog.Exchange
 	switch {
 	case x == nil:
 		return nil, &Error{Kind: NotFound, Resource: ExchangeResource, Name: name, VHost: s.vhost}
-	case x.Internal:
+	case x.Internal && !s.system:
 		return nil, &Error{
 			Kind: Reserved, Resource: ExchangeResource, Name: name, VHost: s.vhost,
 			Detail: "cannot publish to internal exchange '" + name + "' in vhost '" + s.vhost + "'",

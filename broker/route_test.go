@@ -231,7 +231,7 @@ type drain struct {
 }
 
 func (d *drain) Deliver(c *shard.Consumer, ds []shard.Delivery) {
-	d.c.Delivered(len(ds))
+	d.c.Delivered(ds)
 	for i := range ds {
 		d.ss = append(d.ss, shard.Settle{Queue: c.Queue, Seq: ds[i].Seq, Holding: ds[i].Holding})
 	}

@@ -108,7 +108,7 @@ func TestLimit(t *testing.T) {
 			t.Error("who does not acknowledge is limited")
 		}
 	}
-	a.Delivered(1)
+	a.Delivered(make([]shard.Delivery, 1))
 	l.Done(1)
 	if x.one.kicks != 2 {
 		t.Errorf("%d kicks", x.one.kicks)
@@ -166,7 +166,7 @@ func TestGate(t *testing.T) {
 	if first, second, third := c.Take(), c.Take(), c.Take(); !first || !second || third {
 		t.Error("the gate is not asked")
 	}
-	c.Delivered(2)
+	c.Delivered(make([]shard.Delivery, 2))
 	if !c.Take() {
 		t.Error("what was delivered counts")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/protocol/amqp091"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/replica"
 )
@@ -164,7 +165,7 @@ func (n *Node) startBroker() *broker.Broker {
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
 		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.shares.queueMemory,
 		Limits: broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
-		Mail:   n.transfer, Now: n.wall, Logger: n.log,
+		Mail:   n.transfer, Describe: amqp091.Describe, Now: n.wall, Logger: n.log,
 	})
 	n.broker.Store(b)
 	return b

@@ -295,7 +295,7 @@ func (ch *channel) delivered(it *outItem) (tag uint64, ok bool) {
 // Deliver implements shard.Sink.
 func (ch *channel) Deliver(sc *broker.ShardConsumer, ds []broker.Delivery) {
 	k, _ := sc.User.(*consumer)
-	k.bc.Delivered(len(ds))
+	k.bc.Delivered(ds)
 	o := &ch.c.out
 	o.Lock()
 	o.deliver(k, ds)

@@ -47,7 +47,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	k := &consumer{ch: ch, tag: tag, name: name, noAck: m.NoAck, args: kept(m.Arguments)}
 	_, err = ch.c.session.Consume(ch.c.ctx, broker.ConsumeOptions{
 		Queue: name, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority,
-		Prefetch: ch.prefetch, Limit: ch.limit, Gate: ch, Sink: ch, User: k, Count: &ch.seen.consumers,
+		Prefetch: ch.prefetch, Limit: ch.limit, Gate: ch, Sink: ch, User: k, Channel: ch.id, Count: &ch.seen.consumers,
 	}, func(bc *broker.Consumer) {
 		// From the shard's turn: deliveries come behind consume-ok.
 		k.bc, k.queue, k.from, k.volatile = bc, bc.Queue, bc.Shard(), bc.Volatile
@@ -126,6 +126,7 @@ func (ch *channel) get(m *wire.BasicGet) error {
 		ch.send(&wire.BasicGetEmpty{})
 		return nil
 	}
+	got.Trace(ch.c.session, ch.id)
 	k := ch.getter[name]
 	if k == nil || k.queue != got.ID || k.noAck != m.NoAck {
 		k = &consumer{ch: ch, name: name, noAck: m.NoAck, queue: got.ID, from: got.From, volatile: got.Volatile, quorum: got.Quorum}

@@ -19,6 +19,9 @@ const (
 // properties returns the properties of a stored message as they are delivered:
 // those of its publisher, unless the broker changed something since.
 func properties(m *message.Message) wire.Props {
+	if m.Protocol == message.Internal {
+		return madeHere(m)
+	}
 	if len(m.Overlay) == 0 {
 		return wire.Props(m.Properties)
 	}

@@ -33,6 +33,7 @@ type parking struct {
 func (ch *channel) mustWait() bool {
 	if ch.publisher == nil {
 		ch.publisher = ch.c.session.NewPublisher(ch)
+		ch.publisher.Channel = ch.id
 	}
 	held, why := ch.publisher.Held()
 	if held {
