@@ -3,6 +3,7 @@ package transfer
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/warrenmq/warren/shard"
@@ -59,7 +60,7 @@ func (t *Transfer) report(now time.Duration) time.Duration {
 		return cmp.Or(cmp.Compare(a.queue, b.queue), cmp.Compare(a.cause, b.cause))
 	})
 	for _, d := range all[:min(len(all), reportMost)] {
-		name, vhost := "", ""
+		name, vhost := strconv.FormatUint(d.queue, 10), "" // all that is left of it
 		if a, ok := t.o.Router.Address(d.queue); ok {
 			name, vhost = a.Queue, a.VHost
 		}
