@@ -1,6 +1,7 @@
 package amqp091
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -227,12 +228,19 @@ func (ch *channel) peerCloses() error {
 	return nil
 }
 
-// settlePublishes waits until what the channel published is in its queues.
+// settlePublishes waits until what the channel published is in its queues. What
+// a queue does not say for too long nobody knows, and that ends the connection.
 func (ch *channel) settlePublishes() error {
 	if ch.publisher == nil {
 		return nil
 	}
-	return ch.publisher.Settle(ch.c.ctx)
+	ctx, cancel := context.WithTimeout(ch.c.ctx, ch.c.f.o.SettleTimeout)
+	defer cancel()
+	err := ch.publisher.Settle(ctx)
+	if err != nil && ch.c.ctx.Err() == nil {
+		return &wire.Error{Code: wire.CodeInternalError, Text: "the outcome of a publish is unknown: its queue does not answer", Method: wire.IDBasicPublish}
+	}
+	return err
 }
 
 // closed answers channel.close.

@@ -39,6 +39,9 @@ type Options struct {
 	MaxConsumers int
 	// CloseTimeout is how long a closing handshake may take; default 5 s.
 	CloseTimeout time.Duration
+	// SettleTimeout is how long a method waits for queues to answer what its
+	// channel published and settled before; default 30 s.
+	SettleTimeout time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -56,6 +59,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second
+	}
+	if o.SettleTimeout == 0 {
+		o.SettleTimeout = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

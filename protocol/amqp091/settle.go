@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
@@ -99,7 +98,7 @@ func (c *conn) touch(k *consumer) {
 
 // awaitSettled returns when all that was settled so far is committed.
 func (c *conn) awaitSettled() error {
-	ctx, cancel := context.WithTimeout(c.ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, c.f.o.SettleTimeout)
 	defer cancel()
 	for _, s := range c.acks.touched {
 		if err := c.f.o.Broker.Await(ctx, s); err != nil {
@@ -110,6 +109,3 @@ func (c *conn) awaitSettled() error {
 	c.acks.touched = c.acks.touched[:0]
 	return nil
 }
-
-// settleTimeout bounds how long close-ok waits for a shard that can not commit.
-const settleTimeout = 30 * time.Second

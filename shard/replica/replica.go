@@ -120,6 +120,7 @@ type Shard struct {
 	requests []shard.Request
 	settles  []shard.Settle
 	parked   []shard.Request // until somebody leads
+	parking  parking
 	runs     [][]shard.Run   // spare
 
 	dirty   []*engine.Queue

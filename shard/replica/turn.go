@@ -45,6 +45,7 @@ func (s *Shard) Turn(now time.Duration, p commitlog.Proposer) {
 
 // lead is the turn of the leader.
 func (s *Shard) lead(p commitlog.Proposer) {
+	s.parking = parking{}
 	s.e.Settle(s.settles)
 	s.e.Requests(s.parked)
 	s.parked = s.parked[:0]
@@ -64,6 +65,7 @@ func (s *Shard) refuse() {
 	if s.since == 0 {
 		s.since = s.mono
 	}
+	s.unpark()
 	wait := s.leader == 0 && s.mono-s.since < patience
 	s.park(wait)
 	if !wait {
