@@ -173,9 +173,15 @@ func TestConnectionTranscript(t *testing.T) {
 	p.must(err)
 	p.must(p.channel().Qos(7, 0, true))
 
+	tx := p.channel()
+	p.must(tx.Tx())
+	p.must(tx.PublishWithContext(t.Context(), "", "orders", false, false, amqp.Publishing{Body: []byte("hello")}))
+	_, _, err = tx.Get("qq", true) // answered behind the publish
+	p.must(err)
+
 	golden(t, "connections.txt", d.transcript(
 		"list_connections user state protocol vhost channels timeout frame_max channel_max auth_mechanism ssl host peer_host name",
-		"list_channels pid connection name number user vhost transactional confirm consumer_count messages_unacknowledged messages_unconfirmed prefetch_count global_prefetch_count",
+		"list_channels pid connection name number user vhost transactional confirm consumer_count messages_unacknowledged messages_uncommitted acks_uncommitted messages_unconfirmed prefetch_count global_prefetch_count",
 		"list_channels", "list_consumers", "list_consumers queue_name active activity_status exclusive", "list_consumers --formatter json",
 		"list_queues name messages_ready messages_unacknowledged consumers exclusive_consumer_pid exclusive_consumer_tag",
 		"delete_queue orders --if-unused", "delete_queue orders --if-empty",

@@ -13,6 +13,12 @@ import (
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
+// showTx lets operators see how much the open transaction holds.
+func (ch *channel) showTx() {
+	ch.seen.txMessages.Store(int32(ch.tx.tx.Len()))
+	ch.seen.txSettles.Store(int32(len(ch.tx.acks)))
+}
+
 // CompatVersion is the version of RabbitMQ whose dialect is spoken.
 const CompatVersion = compatVersion
 
@@ -48,9 +54,11 @@ type seen struct {
 type channelSeen struct {
 	consumers broker.ConsumerCount
 	// published is the tag given last, as of the last flush.
-	published        atomic.Uint64
-	confirm, tx      atomic.Bool
-	prefetch, global atomic.Uint32
+	published   atomic.Uint64
+	confirm, tx atomic.Bool
+	// messages and settles of the transaction that is open.
+	txMessages, txSettles atomic.Int32
+	prefetch, global      atomic.Uint32
 }
 
 // keepChannel puts a channel into the connection's list.
@@ -119,6 +127,7 @@ func (c *conn) Channels(dst []broker.Channel) []broker.Channel {
 func (ch *channel) describe() broker.Channel {
 	d := broker.Channel{
 		Number: ch.id, Confirm: ch.seen.confirm.Load(), Transactional: ch.seen.tx.Load(), Consumers: ch.seen.consumers.Len(),
+		UncommittedMessages: int(ch.seen.txMessages.Load()), UncommittedAcks: int(ch.seen.txSettles.Load()),
 		Prefetch: ch.seen.prefetch.Load(), GlobalPrefetch: ch.seen.global.Load(),
 	}
 	ch.mu.Lock()

@@ -39,6 +39,7 @@ func (ch *channel) txSelect() error {
 // txPublish takes the publishes of a read.
 func (ch *channel) txPublish(list []broker.Publication, mandatory []bool) error {
 	x, c := ch.tx, ch.c
+	defer ch.showTx()
 	for i := range list {
 		before := x.tx.Size()
 		if err := x.tx.Publish(&list[i]); err != nil {
@@ -57,6 +58,7 @@ func (ch *channel) txPublish(list []broker.Publication, mandatory []bool) error 
 // txSettle keeps the settles from the n-th on of what this read settled.
 func (ch *channel) txSettle(n int, id wire.ID) error {
 	x, l := ch.tx, &ch.c.acks.list
+	defer ch.showTx()
 	x.acks = append(x.acks, (*l)[n:]...)
 	clear((*l)[n:])
 	*l = (*l)[:n]
@@ -93,6 +95,7 @@ func (ch *channel) txCommit() error {
 	ch.c.freeLimits(x.acks)
 	clear(x.acks)
 	x.acks = x.acks[:0]
+	ch.showTx()
 	ch.send(&wire.TxCommitOK{})
 	return nil
 }
@@ -112,6 +115,7 @@ func (ch *channel) txRollback() error {
 	ch.mu.Unlock()
 	clear(x.acks)
 	x.acks = x.acks[:0]
+	ch.showTx()
 	ch.send(&wire.TxRollbackOK{})
 	return nil
 }
