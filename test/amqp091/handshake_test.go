@@ -275,22 +275,18 @@ func TestHeartbeatTraffic(t *testing.T) {
 	p.close()
 }
 
+// A user with a password has no secret that ends: any new one is taken, and
+// the connection goes on as it was.
 func TestUpdateSecret(t *testing.T) {
 	p := connect(t, broker(t))
 	p.channel(1)
 	q := p.queue(1, "")
 	p.to(1, q, "before")
-	p.send(0, &wire.ConnectionUpdateSecret{NewSecret: "guest", Reason: "r"})
-	expect[*wire.ConnectionUpdateSecretOK](p, 0)
+	for _, s := range []wire.Secret{"guest", "another", ""} {
+		p.send(0, &wire.ConnectionUpdateSecret{NewSecret: s, Reason: "r"})
+		expect[*wire.ConnectionUpdateSecretOK](p, 0)
+	}
 	if got := p.drain(1, q); got != "before" {
 		t.Errorf("the queue holds %s", got)
-	}
-	for _, wrong := range []wire.Secret{"s", ""} {
-		p := connect(t, broker(t))
-		p.send(0, &wire.ConnectionUpdateSecret{NewSecret: wrong, Reason: "r"})
-		if got := p.closed(); got != "connection 530 10.70 NOT_ALLOWED - New secret was refused by one of the backends" {
-			t.Error(got)
-		}
-		p.eof()
 	}
 }
