@@ -220,7 +220,7 @@ func (c *conn) relieved() {
 		return
 	}
 	c.unwatch()
-	if b.Alarms() != 0 || b.Short()&p.why != 0 {
+	if b.Alarms()&^broker.LowLog != 0 || b.Short()&p.why != 0 {
 		c.watchRelief()
 		return
 	}

@@ -233,7 +233,10 @@ func (r *Rounds) due(now time.Duration) []Source {
 	mostlyDead := st.Segments > 4 && st.OldestDead*4 >= st.OldestSize*3 && more(st.OldestSize)
 	idle := st.Segments > 1 && now-r.lastChange >= r.o.Idle
 	full := long || dirty >= r.o.DirtyBytes || mostlyDead || idle
-	if forced || full && now >= r.restUntil {
+	// A round may have taken long for want of space: what was logged meanwhile
+	// does not wait for as long again.
+	hurry := st.Logged-r.loggedThen >= 2*r.o.LogBytes
+	if forced || full && (now >= r.restUntil || hurry) {
 		return due
 	}
 	return nil

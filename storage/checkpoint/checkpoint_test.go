@@ -129,6 +129,14 @@ func TestRound(t *testing.T) {
 	if a.asked != 3 {
 		t.Error("rests for ever")
 	}
+	a.give()
+	w.step(time.Hour) // for want of space, say
+	a.applied = 8
+	w.log.stats.Logged += 512 << 20
+	w.step(time.Millisecond)
+	if a.asked != 4 {
+		t.Error("rests while the log grows")
+	}
 }
 
 func TestIdle(t *testing.T) {
