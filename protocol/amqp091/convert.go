@@ -2,6 +2,7 @@ package amqp091
 
 import (
 	"strings"
+	"unsafe"
 
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
@@ -80,13 +81,23 @@ func integer(v wire.Value) message.Value {
 // headers give a message's headers to a headers exchange.
 type headers struct{ props wire.Props }
 
-// AppendFields implements exchange.Fields.
+// AppendFields implements exchange.Fields. Names and texts alias the message.
 func (h *headers) AppendFields(dst []message.Field) []message.Field {
 	for k, v := range wire.Fields(h.props.Headers()) {
-		dst = append(dst, message.Field{Name: []byte(k), Value: value(v)})
+		f := message.Field{Name: bytesOf(k)}
+		if v.Kind() == wire.KindString {
+			s, _ := v.Text()
+			f.Value = message.BytesOf(message.String, bytesOf(s))
+		} else {
+			f.Value = value(v)
+		}
+		dst = append(dst, f)
 	}
 	return dst
 }
+
+// bytesOf returns the bytes of a text, which nobody may change.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // stripped removes the line ends that RabbitMQ removes from queue names.
 func stripped(name string) string {
