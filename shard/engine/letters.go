@@ -33,21 +33,29 @@ type late struct {
 	why queue.Reason
 }
 
-// die takes dead messages out of a queue.
+// die takes dead messages out of a queue, or has them wait behind others.
 func (e *Engine) die(q *Queue, r queue.Run, why queue.Reason) {
+	if len(q.mail.late) > 0 || !e.takeOut(q, r, why) {
+		q.mail.late = append(q.mail.late, late{r, why})
+		q.mail.lateN += uint64(r.N)
+	}
+}
+
+// takeOut takes dead messages out of a queue; false says that they have to wait.
+func (e *Engine) takeOut(q *Queue, r queue.Run, why queue.Reason) bool {
 	switch {
 	case q.Settings.Letters == shard.NoLetters || e.Mail == nil:
 		e.Log.Remove(q, r, why)
-	case len(q.mail.late) == 0 && e.room(q):
+	case e.room(q):
 		q.mail.posting += uint64(r.N)
 		e.Log.Post(q, r, why)
 	case q.Settings.Letters == shard.AtMostOnce:
 		e.Mail.Dropped(q.ID, uint64(r.N))
 		e.Log.Remove(q, r, why)
 	default:
-		q.mail.late = append(q.mail.late, late{r, why})
-		q.mail.lateN += uint64(r.N)
+		return false
 	}
+	return true
 }
 
 func (e *Engine) room(q *Queue) bool {
@@ -56,13 +64,13 @@ func (e *Engine) room(q *Queue) bool {
 
 // flushLate takes out what waits, as far as there is room.
 func (e *Engine) flushLate(q *Queue) {
-	if len(q.mail.late) == 0 {
-		return
+	n := 0
+	for n < len(q.mail.late) && e.takeOut(q, q.mail.late[n].run, q.mail.late[n].why) {
+		q.mail.lateN -= uint64(q.mail.late[n].run.N)
+		n++
 	}
-	waits := q.mail.late
-	q.mail.late, q.mail.lateN = nil, 0
-	for _, x := range waits {
-		e.die(q, x.run, x.why)
+	if q.mail.late = q.mail.late[n:]; len(q.mail.late) == 0 {
+		q.mail.late = nil
 	}
 }
 
