@@ -72,6 +72,7 @@ func intArgs() []intBounds {
 	return []intBounds{
 		{"x-message-ttl", 0, 1<<32 - 1},
 		{"x-expires", 1, 1<<32 - 1},
+		{"x-consumer-timeout", 0, 1<<32 - 1},
 		{"x-max-length", 0, 1<<63 - 1},
 		{"x-max-length-bytes", 0, 1<<63 - 1},
 		{"x-max-priority", 0, 255},

@@ -89,10 +89,6 @@ func checkDefinition(def message.Table, operator bool) string {
 		if k := policyKeys()[i]; k.valid != nil && !k.valid(v) {
 			return fmt.Sprintf(k.fault, term(v))
 		}
-		// To take silently what means nothing yet would break its promise.
-		if name == "consumer-timeout" {
-			return name + ": comes in a later release of Warren"
-		}
 	}
 	if len(unknown) > 0 {
 		return terms(unknown) + " are not recognised policy settings"

@@ -101,6 +101,7 @@ func limitKeys() []Key {
 		number("limits.channels_per_connection", strconv.Itoa(node.DefaultChannels), "", "Channels of one connection.", func(c *Config) *int { return &limits(c).ChannelsPerConnection }),
 		number("limits.max_channels", "0", "", "Channels of all connections together; 0 leaves only the limit of each connection.", func(c *Config) *int { return &limits(c).MaxChannels }),
 		number("limits.max_queues", "0", "", "Queues of the cluster; 0 is no limit.", func(c *Config) *int { return &limits(c).MaxQueues }),
+		consumerTimeout("limits.consumer_timeout", "Time a consumer may hold a message without settling it; then its channel is closed. `0s` is for ever. Queues (`x-consumer-timeout`, policy `consumer-timeout`) and consumers may say otherwise.", func(c *Config) *time.Duration { return &limits(c).ConsumerTimeout }),
 		duration("limits.heartbeat", node.DefaultHeartbeat, "Heartbeat suggested to clients. Keep it below half of what a load balancer allows an idle connection.", func(c *Config) *time.Duration { return &limits(c).Heartbeat }),
 	}
 }
@@ -251,6 +252,26 @@ func duration(name string, def time.Duration, doc string, at func(*Config) *time
 		},
 		get: func(c *Config) string { return formatDuration(*at(c)) },
 	}
+}
+
+// consumerTimeout is a duration of which nothing means for ever.
+func consumerTimeout(name, doc string, at func(*Config) *time.Duration) Key {
+	k := duration(name, node.DefaultConsumerTimeout, doc, at)
+	set, get := k.set, k.get
+	k.set = func(c *Config, v string) error {
+		err := set(c, v)
+		if err == nil && *at(c) == 0 {
+			*at(c) = -1
+		}
+		return err
+	}
+	k.get = func(c *Config) string {
+		if *at(c) < 0 {
+			return formatDuration(0)
+		}
+		return get(c)
+	}
+	return k
 }
 
 func listenKey(p node.Protocol) Key {

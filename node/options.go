@@ -128,6 +128,9 @@ type Limits struct {
 	MaxChannels               int           // of all connections; default: no bound
 	MaxQueues                 int           // of the cluster; default: no bound
 	Heartbeat                 time.Duration // suggested to clients; default 40 s
+	// ConsumerTimeout is how long a delivery may be held unsettled; default 30
+	// min, negative for ever.
+	ConsumerTimeout time.Duration
 }
 
 // Defaults of Options.
@@ -140,6 +143,8 @@ const (
 	// DefaultHeartbeat stays below half of the 100 s after which the load
 	// balancers of our users cut an idle connection.
 	DefaultHeartbeat = 40 * time.Second
+	// DefaultConsumerTimeout is RabbitMQ's.
+	DefaultConsumerTimeout = 30 * time.Minute
 )
 
 // MaxShards is how many shards a node may have.
@@ -202,6 +207,7 @@ func (o Options) withDefaults() Options {
 	def(&o.Limits.MessageBytes, DefaultMessageBytes)
 	def(&o.Limits.ChannelsPerConnection, DefaultChannels)
 	def(&o.Limits.Heartbeat, DefaultHeartbeat)
+	def(&o.Limits.ConsumerTimeout, DefaultConsumerTimeout)
 	def(&o.Grace, listener.DefaultGrace)
 	o.FirstUser = o.FirstUser.withDefaults()
 	if o.Logger == nil {

@@ -22,6 +22,7 @@ func (n *Node) frontends() []protocol.Frontend {
 			Broker: n.broker.Load(), Logger: n.log, Version: n.o.Version, ClusterName: n.o.Name,
 			FrameMax: uint32(l.FrameBytes), ChannelMax: uint16(l.ChannelsPerConnection),
 			Heartbeat: l.Heartbeat, MaxMessage: uint64(l.MessageBytes),
+			ConsumerTimeout: max(0, l.ConsumerTimeout),
 		}),
 	}
 }

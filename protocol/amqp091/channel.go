@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/message"
@@ -67,6 +68,9 @@ type consumer struct {
 	quorum   bool             // the queue was declared as one of RabbitMQ's quorum queues
 	bc       *broker.Consumer // nil for basic.get and for replies
 	reply    *broker.Reply    // of direct reply-to: nothing is settled
+
+	patience    time.Duration // how long it may hold a message, 0 is for ever; the reader's
+	ownPatience bool          // it said that itself
 
 	starving, ended bool // guarded by ch.c.out
 }
@@ -286,7 +290,7 @@ func (ch *channel) giveBack() {
 
 // delivered gives a delivery its tag and keeps it until it is settled. It is
 // called by the writer; ok is false if the channel ended.
-func (ch *channel) delivered(it *outItem) (tag uint64, ok bool) {
+func (ch *channel) delivered(it *outItem, at uint32) (tag uint64, ok bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.gone.Load() && !it.to.noAck {
@@ -295,7 +299,7 @@ func (ch *channel) delivered(it *outItem) (tag uint64, ok bool) {
 	ch.mu.tag++
 	tag = ch.mu.tag
 	if !it.to.noAck {
-		ch.mu.unacked.add(held{to: it.to, tag: tag, seq: it.d.Seq, holding: it.d.Holding})
+		ch.mu.unacked.add(held{to: it.to, tag: tag, seq: it.d.Seq, holding: it.d.Holding, at: at})
 	}
 	return tag, true
 }
@@ -340,4 +344,5 @@ type held struct {
 	seq     uint64
 	holding queue.Holding
 	outcome broker.Outcome
+	at      uint32 // when it was delivered, on conn.clock
 }

@@ -43,6 +43,7 @@ type conn struct {
 
 	parking parking
 
+	overdue   overdue
 	heartbeat time.Duration // not changed once the timer runs
 	beat      *time.Timer
 	at        atomic.Int32 // what the reader is at, an activity
@@ -167,6 +168,7 @@ func (c *conn) finish() {
 	}
 	c.dropChannels()
 	c.unwatch()
+	c.stopLooking()
 	_ = c.nc.SetWriteDeadline(time.Now().Add(c.f.o.CloseTimeout)) //nolint:forbidigo // a socket's deadline
 	if c.session != nil {
 		c.session.Close()
@@ -177,6 +179,9 @@ func (c *conn) finish() {
 func (c *conn) readLoop() error {
 	for {
 		if err := c.resume(); err != nil || c.state == closed {
+			return err
+		}
+		if err := c.lookOverdue(); err != nil {
 			return err
 		}
 		if c.full() {

@@ -45,6 +45,9 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 		return err
 	}
 	k := &consumer{ch: ch, tag: tag, name: name, noAck: m.NoAck, args: kept(m.Arguments)}
+	if k.patience, k.ownPatience, err = consumerTimeout(m.Arguments); err != nil {
+		return err
+	}
 	_, err = ch.c.session.Consume(ch.c.ctx, broker.ConsumeOptions{
 		Queue: name, NoAck: m.NoAck, Exclusive: m.Exclusive, Priority: priority,
 		Prefetch: ch.prefetch, Limit: ch.limit, Gate: ch, Sink: ch, User: k, Channel: ch.id, Count: &ch.seen.consumers,
@@ -60,6 +63,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 		return brokerError(err, wire.IDBasicConsume)
 	}
 	ch.consumers[tag] = k
+	ch.c.watch(k)
 	return nil
 }
 
@@ -135,6 +139,7 @@ func (ch *channel) get(m *wire.BasicGet) error {
 		}
 		ch.getter[name] = k
 	}
+	ch.c.watch(k)
 	ch.c.out.got(k, got.Delivery, count(got.Remaining))
 	return nil
 }

@@ -37,6 +37,9 @@ type Options struct {
 	MaxMessage uint64
 	// MaxConsumers bounds the consumers of a channel; 0 is no limit.
 	MaxConsumers int
+	// ConsumerTimeout is how long a delivery may be held without being settled,
+	// if neither its queue nor its consumer says otherwise; 0 is no limit.
+	ConsumerTimeout time.Duration
 	// CloseTimeout is how long a closing handshake may take; default 5 s.
 	CloseTimeout time.Duration
 	// SettleTimeout is how long a method waits for queues to answer what its
@@ -75,12 +78,15 @@ type Frontend struct {
 	writers sync.Pool // of *writer
 	pages   sync.Pool // of *pages
 	parked  atomic.Int64
+	began   time.Time // of conn.clock
 }
 
 var _ protocol.Frontend = (*Frontend)(nil)
 
 // New returns a frontend.
-func New(o Options) *Frontend { return &Frontend{o: o.withDefaults()} }
+func New(o Options) *Frontend {
+	return &Frontend{o: o.withDefaults(), began: time.Now()} //nolint:forbidigo // only differences of it count
+}
 
 // Parked returns the bytes of publishes that wait until the broker takes more.
 func (f *Frontend) Parked() int64 { return f.parked.Load() }

@@ -21,7 +21,8 @@ type writer struct {
 	large    int         // bytes of the large bodies in parts
 	from     int         // of buf, not in parts yet
 	frameMax uint32
-	dead     bool // nothing is written any more
+	now      uint32 // on conn.clock, when the items were taken
+	dead     bool   // nothing is written any more
 	err      error
 
 	settles      []broker.Settle // to be told after the next write
@@ -84,7 +85,7 @@ func (w *writer) take() bool {
 		o.confirms[i] = nil
 	}
 	o.confirms = o.confirms[:0]
-	w.frameMax, w.dead = o.frameMax, o.dead
+	w.frameMax, w.dead, w.now = o.frameMax, o.dead, w.c.clock()
 	o.drained.Broadcast()
 	return true
 }
@@ -208,7 +209,7 @@ func (w *writer) deliver(it *outItem) {
 		})
 		return
 	}
-	tag, ok := k.ch.delivered(it)
+	tag, ok := k.ch.delivered(it, w.now)
 	if !ok {
 		w.settled(it, broker.Release)
 		return
