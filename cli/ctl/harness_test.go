@@ -31,7 +31,7 @@ func (identity) Identity(context.Context) (admin.Identity, error) {
 
 // A desk is a world whose surroundings are the test's, with a node.
 type desk struct {
-	t         *testing.T
+	t         testing.TB
 	out, errs bytes.Buffer
 	env       map[string]string
 	dir       string
@@ -39,7 +39,7 @@ type desk struct {
 }
 
 // newDesk serves ops, if there are any, for a directory until the test ends.
-func newDesk(t *testing.T, ops admin.Operations) *desk {
+func newDesk(t testing.TB, ops admin.Operations) *desk {
 	d := &desk{t: t, env: map[string]string{}, dir: t.TempDir()}
 	if ops == nil {
 		return d

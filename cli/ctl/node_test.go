@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // nodeDesk is a desk with a real node, whose files are in memory.
-func nodeDesk(t *testing.T) (d *desk, url string) {
+func nodeDesk(t testing.TB) (d *desk, url string) {
 	d = newDesk(t, nil)
 	n, err := node.New(node.Options{
 		Name: "rabbit@node-01", DataDir: d.dir, Version: "test", FS: vfs.NewMem(), SegmentBytes: 1 << 20,
@@ -255,4 +256,64 @@ func TestCloseAllConnections(t *testing.T) {
 	if _, err := amqp.Dial(url); errors.Is(err, amqp.ErrClosed) {
 		t.Error("nobody gets in any more")
 	}
+}
+
+// To look at a node does not stop it, and what is seen while it works is whole.
+func TestListUnderTraffic(t *testing.T) {
+	d, url := nodeDesk(t)
+	p := dial(t, url)
+	topology(t, p)
+	got, err := p.channel().Consume("orders", "ctag-1", true, false, false, false, nil)
+	p.must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	work.Go(func() { // publishes, and opens and closes channels and connections
+		for ctx.Err() == nil {
+			c, err := amqp.Dial(url)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 3 {
+				ch, err := c.Channel()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = ch.Consume("qq", "", false, false, false, false, nil)
+				for range 20 {
+					_ = ch.PublishWithContext(ctx, "", "orders", false, false, amqp.Publishing{Body: []byte("hello")})
+				}
+				_ = ch.Close()
+			}
+			_ = c.Close()
+		}
+	})
+	work.Go(func() {
+		for {
+			select {
+			case <-got:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for range 5 {
+		for _, line := range []string{
+			"list_queues -s name messages consumers", "list_connections -s pid state channels recv_oct send_oct client_properties",
+			"list_channels -s pid consumer_count messages_unacknowledged messages_unconfirmed", "list_consumers -s",
+		} {
+			if code := d.run(strings.Fields(line)...); code != exitOK {
+				t.Fatalf("%s: %d %s", line, code, d.errs.String())
+			}
+			fields := len(strings.Fields(line)) - 2
+			for row := range strings.Lines(d.out.String()) {
+				if n := strings.Count(row, "\t"); fields > 0 && n != fields-1 && !strings.HasPrefix(row, "tab") {
+					t.Errorf("%s: row %q", line, row)
+				}
+			}
+		}
+	}
+	cancel()
+	work.Wait()
 }
