@@ -49,6 +49,7 @@ type Operations interface {
 	Policies
 	PolicyOrders
 	Limits
+	Plugins
 	Definitions
 	Backups
 	Watermarks

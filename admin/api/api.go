@@ -39,6 +39,7 @@ func Handler(o Options) http.Handler {
 	policies(mux, ops)
 	policyOrders(mux, ops)
 	limits(mux, ops)
+	plugins(mux, ops)
 	userOrders(mux, ops)
 	watermarks(mux, ops)
 	permissionOrders(mux, ops)

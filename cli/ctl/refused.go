@@ -46,6 +46,8 @@ func refusals() []refusal {
 		{"set_log_level", ctl, "the level is read from log.level when the node starts"},
 		{"rotate_logs", ctl, "This command does not rotate logs anymore [deprecated]: the node logs to standard error, and who keeps that rotates it"},
 		{"erlang_version", diagnostics, erlangOnly},
+		{"rename_vhost", ctl, "the name of a vhost is what its clients ask for: export the definitions, change the name, import them, and move the messages"},
+		{"rename_user", ctl, "add the new user with add_user and delete the old one"},
 	}
 }
 

@@ -65,7 +65,7 @@ func verbs() []verb {
 		userVerbs(), vhostVerbs(), policyVerbs(),
 		processVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(),
 		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(), definitionVerbs(),
-		policyOrderVerbs(), limitVerbs(),
+		policyOrderVerbs(), limitVerbs(), pluginVerbs(), hashVerbs(),
 	)
 }
 
