@@ -58,3 +58,25 @@ func TestQosZeroIsUnlimitedAndAutoAckIgnoresIt(t *testing.T) {
 	must(t, other.Qos(0, 0, false))
 	take(t, consume(t, other, rest, false), "g", "h", "i")
 }
+
+// A worker that holds what it may not run yet takes more by raising the channel's
+// window; what is delivered beyond a window that shrank is not taken back.
+func TestQosOfALiveChannel(t *testing.T) {
+	ch := channel(t)
+	q := durable(t, ch, nil)
+	must(t, ch.Qos(2, 0, true))
+	deliveries := consume(t, ch, q, false)
+	put(t, channel(t), q, "a", "b", "c", "d", "e", "f")
+	take(t, deliveries, "a", "b")
+	quiet(t, ch, q, deliveries)
+	must(t, ch.Qos(3, 0, true))
+	take(t, deliveries, "c")
+	quiet(t, ch, q, deliveries)
+	must(t, ch.Qos(1, 0, true))
+	must(t, ch.Ack(2, true))
+	quiet(t, ch, q, deliveries)
+	must(t, ch.Ack(3, false))
+	take(t, deliveries, "d")
+	must(t, ch.Qos(0, 0, true))
+	take(t, deliveries, "e", "f")
+}
