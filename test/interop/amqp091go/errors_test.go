@@ -88,9 +88,6 @@ type failing struct {
 	// three says that RabbitMQ 3.x, the peer at hand, answers differently from 4.x:
 	// its row is then only held to Warren.
 	three bool
-	// later says that Warren does not have the thing yet and says so; the row waits
-	// for it, held to the peer only.
-	later bool
 }
 
 const lockedText = "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{locked}' in vhost '/'. It could be originally declared on " +
@@ -390,9 +387,6 @@ var failures = []failing{
 
 func TestErrors(t *testing.T) {
 	for _, row := range failures {
-		if row.later && !isPeer() {
-			continue
-		}
 		t.Run(strings.ReplaceAll(row.name, " ", "-"), func(t *testing.T) {
 			s := setScene(t)
 			conn := shared.dial(t)
