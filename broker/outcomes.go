@@ -39,66 +39,99 @@ func (s *silent) Unknown(_ uint64, n uint32) { s.p.after.ended(n) }
 // Wake implements shard.Confirms.
 func (s *silent) Wake() {}
 
-// A multi waits for the publishes that went to several shards, by their number
-// in after.
+// A multi waits for the publishes that went to several shards. It numbers them
+// itself, one after the other, so that shards answer them in runs.
 type multi struct {
 	p  *Publisher
 	mu struct {
 		sync.Mutex
-		parts map[uint64]part
+		parts []part // from head on in order of their numbers
+		head  int    // the oldest that is not answered whole
+		first uint64 // number of the part at head
 	}
 }
 
 // A part is a publish of which some shards have not answered.
 type part struct {
 	left             int
-	tag              uint64 // of the sink, 0 if it did not ask
+	tag              uint64 // of the sink
 	refused, unknown bool
 }
 
-func (m *multi) expect(number uint64, x part) {
+// keptParts is how many parts a multi has room for while nothing waits.
+const keptParts = 1 << 10
+
+// expect returns the number of one more publish.
+func (m *multi) expect(x part) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mu.parts == nil {
-		m.mu.parts = map[uint64]part{}
-	}
-	m.mu.parts[number] = x
+	m.mu.parts = append(m.mu.parts, x)
+	return m.mu.first + uint64(len(m.mu.parts)-m.mu.head) - 1
 }
 
 // Confirmed implements shard.Confirms.
-func (m *multi) Confirmed(first uint64, n uint32, refused bool) {
-	for i := range uint64(n) {
-		m.ended(first+i, refused, false)
-	}
-}
+func (m *multi) Confirmed(first uint64, n uint32, refused bool) { m.ended(first, n, refused, false) }
 
 // Unknown implements shard.Confirms.
-func (m *multi) Unknown(first uint64, n uint32) {
-	for i := range uint64(n) {
-		m.ended(first+i, false, true)
+func (m *multi) Unknown(first uint64, n uint32) { m.ended(first, n, false, true) }
+
+// ended notes a shard's answer to n publishes. What is answered whole by it is
+// passed on in runs of consecutive tags with one outcome.
+func (m *multi) ended(first uint64, n uint32, refused, unknown bool) {
+	for end := first + uint64(n); first < end; {
+		var run part
+		var count uint32
+		first, run, count = m.answer(first, end, refused, unknown)
+		if count == 0 {
+			return
+		}
+		if run.unknown {
+			m.p.sink.Unknown(run.tag, count)
+		} else {
+			m.p.sink.Confirmed(run.tag, count, run.refused)
+		}
+		m.p.after.ended(count)
 	}
 }
 
-func (m *multi) ended(number uint64, refused, unknown bool) {
+// answer notes answers up to the end of a run. It returns the first number that
+// it did not come to, how the run begins, and its length.
+func (m *multi) answer(from, end uint64, refused, unknown bool) (next uint64, run part, count uint32) {
 	m.mu.Lock()
-	x := m.mu.parts[number]
-	x.left--
-	x.refused, x.unknown = x.refused || refused, x.unknown || unknown
-	if x.left > 0 {
-		m.mu.parts[number] = x
-		m.mu.Unlock()
-		return
+	defer m.mu.Unlock()
+	for ; from < end; from++ {
+		x := &m.mu.parts[m.mu.head+int(from-m.mu.first)]
+		y := part{left: x.left - 1, tag: x.tag, refused: x.refused || refused, unknown: x.unknown || unknown}
+		if y.left == 0 {
+			if count > 0 && (y.tag != run.tag+uint64(count) || y.refused != run.refused || y.unknown != run.unknown) {
+				break
+			}
+			if count == 0 {
+				run = y
+			}
+			count++
+		}
+		*x = y
 	}
-	delete(m.mu.parts, number)
-	m.mu.Unlock()
+	m.forget()
+	return from, run, count
+}
+
+// forget lets go of what is answered whole, from the oldest on.
+func (m *multi) forget() {
+	mu := &m.mu
+	for mu.head < len(mu.parts) && mu.parts[mu.head].left == 0 {
+		mu.head++
+		mu.first++
+	}
 	switch {
-	case x.tag == 0:
-	case x.unknown:
-		m.p.sink.Unknown(x.tag, 1)
-	default:
-		m.p.sink.Confirmed(x.tag, 1, x.refused)
+	case mu.head == len(mu.parts) && cap(mu.parts) > keptParts:
+		mu.parts, mu.head = nil, 0
+	case mu.head == len(mu.parts):
+		mu.parts, mu.head = mu.parts[:0], 0
+	case mu.head > len(mu.parts)/2:
+		mu.parts, mu.head = mu.parts[:copy(mu.parts, mu.parts[mu.head:])], 0
 	}
-	m.p.after.ended(1)
 }
 
 // Wake implements shard.Confirms.

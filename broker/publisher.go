@@ -58,6 +58,7 @@ type Publisher struct {
 	multi   multi
 	told    told
 	silent  silent
+	number  uint64 // of what nobody asks about, so that it is answered in runs
 	after   after
 
 	waits    atomic.Int32 // for what it is held, see Held
@@ -126,15 +127,17 @@ func (p *Publisher) add(pub *Publication, r *route, i int) {
 	if m.HasPriority {
 		sp.Priority = m.Priority
 	}
-	p.after.given++
-	if pub.Tag == 0 {
-		sp.Tag, sp.To = p.after.given, &p.silent
-	} else {
+	switch {
+	case pub.Tag == 0: // each shard's answer is counted
+		p.number++
+		p.after.given += uint64(len(r.targets))
+		sp.Tag, sp.To = p.number, &p.silent
+	case len(r.targets) > 1:
+		p.after.given++
+		sp.Tag, sp.To = p.multi.expect(part{left: len(r.targets), tag: pub.Tag}), &p.multi
+	default:
+		p.after.given++
 		sp.To = &p.told
-	}
-	if len(r.targets) > 1 {
-		p.multi.expect(p.after.given, part{left: len(r.targets), tag: pub.Tag})
-		sp.Tag, sp.To = p.after.given, &p.multi
 	}
 	for i := range r.targets {
 		t := &r.targets[i]

@@ -61,7 +61,7 @@ func TestPublishToSeveralShards(t *testing.T) {
 	}
 	for i, want := range []string{"nack 7+1", "unknown 7+1"} {
 		x.publish(p, publication(7, "amq.fanout", "", "m"))
-		number := p.after.given
+		number := p.multi.mu.first
 		x.one.confirm()
 		if i == 0 {
 			p.multi.Confirmed(number, 1, true)
