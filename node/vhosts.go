@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/warrenmq/warren/admin"
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/catalog"
 )
 
@@ -19,11 +20,12 @@ func (o operations) VHosts(context.Context, admin.VHostsQuery) iter.Seq2[admin.V
 	}
 }
 
-// attrTracing says that the firehose of a vhost is on.
-const attrTracing = "tracing"
-
 func describeVHost(h *catalog.VHost) admin.VHost {
 	m := metaOf(h)
-	v, _ := h.Attrs.Lookup(attrTracing)
-	return admin.VHost{Name: h.Name, Description: m.Description, DefaultQueueType: m.QueueType, Tags: m.Tags, Tracing: v.Bool()}
+	return admin.VHost{Name: h.Name, Description: m.Description, DefaultQueueType: m.QueueType, Tags: m.Tags, Tracing: broker.Tracing(h)}
+}
+
+// SetTracing implements admin.VHosts.
+func (o operations) SetTracing(ctx context.Context, x admin.SetTracing) (admin.Done, error) {
+	return admin.Done{}, told(o.broker.Load().SetTracing(ctx, x.VHost, x.On))
 }

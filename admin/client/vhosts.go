@@ -11,6 +11,8 @@ import (
 type (
 	// VHost is one vhost.
 	VHost = admin.VHost
+	// SetTracing says whether a vhost is traced.
+	SetTracing = admin.SetTracing
 	// VHostsQuery asks for all vhosts.
 	VHostsQuery = admin.VHostsQuery
 )
@@ -18,4 +20,9 @@ type (
 // VHosts implements admin.VHosts.
 func (c *Client) VHosts(ctx context.Context, q VHostsQuery) iter.Seq2[VHost, error] {
 	return list[VHostsQuery, VHost](ctx, c, "/api/v1/vhosts", q)
+}
+
+// SetTracing implements admin.VHosts.
+func (c *Client) SetTracing(ctx context.Context, o SetTracing) (Done, error) {
+	return act[SetTracing, Done](ctx, c, "/api/v1/vhosts/trace", o)
 }

@@ -122,6 +122,7 @@ func (c *call) printStatus(x client.Overview) error {
 	s.section("Memory")
 	s.line("Total memory used: %s", u.of(x.Memory.Used))
 	s.line("Calculation strategy: allocated")
+	s.line("Memory high watermark setting: %s, computed to: %s", u.of(x.Memory.HighWatermark), u.of(x.Memory.HighWatermark))
 	s.line("")
 	s.parts(u, x, " %%")
 	s.line("")
@@ -129,6 +130,7 @@ func (c *call) printStatus(x client.Overview) error {
 	s.line("Total: %d, limit: %d", x.Files.Used, x.Files.Limit)
 	s.line("Sockets: %d\n", x.Counts.Connections)
 	s.section("Free Disk Space")
+	s.line("Low free disk space watermark: %s", u.of(x.Disk.FreeLimit))
 	s.line("Free disk space: %s\n", u.of(x.Disk.Free))
 	s.section("Totals")
 	s.line("Connection count: %d", x.Counts.Connections)
@@ -221,8 +223,8 @@ func statusTerm(x client.Overview) pairs {
 		{"runtime", x.Runtime}, {"processes", pairs{{"used", x.Goroutines}}},
 		{"active_plugins", terms{}}, {"data_directory", x.DataDir},
 		{"config_files", texts(x.ConfigFiles)}, {"log_files", texts(x.LogFiles)}, {"alarms", texts(x.Alarms)},
-		{"memory", memory}, {"vm_memory_calculation_strategy", "allocated"},
-		{"disk_free", x.Disk.Free},
+		{"memory", memory}, {"vm_memory_calculation_strategy", "allocated"}, {"vm_memory_high_watermark_limit", x.Memory.HighWatermark},
+		{"disk_free", x.Disk.Free}, {"disk_free_limit", x.Disk.FreeLimit},
 		{"file_descriptors", pairs{{"total_used", x.Files.Used}, {"total_limit", x.Files.Limit}, {"sockets_used", x.Counts.Connections}}},
 		{"totals", pairs{{"virtual_host_count", x.Counts.VHosts}, {"connection_count", x.Counts.Connections}, {"queue_count", x.Counts.Queues}}},
 		{"listeners", open}, {"limiting", texts(x.Limiting)},

@@ -63,7 +63,7 @@ func verbs() []verb {
 	return slices.Concat(
 		helpVerbs(), statusVerbs(), queueVerbs(), exchangeVerbs(), connectionVerbs(), closeVerbs(),
 		userVerbs(), vhostVerbs(), policyVerbs(),
-		processVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(),
+		processVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(), watermarkVerbs(),
 		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(), definitionVerbs(),
 		policyOrderVerbs(), limitVerbs(), pluginVerbs(), hashVerbs(),
 	)

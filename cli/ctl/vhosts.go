@@ -1,6 +1,10 @@
 package ctl
 
-import "github.com/warrenmq/warren/admin/client"
+import (
+	"fmt"
+
+	"github.com/warrenmq/warren/admin/client"
+)
 
 const vhostGroup = "Virtual hosts"
 
@@ -20,7 +24,27 @@ func vhostVerbs() []verb {
 				return list(c, cols, c.node.VHosts(c.ctx, client.VHostsQuery{}))
 			},
 		},
+		{
+			name: "trace_on", tools: ctl | diagnostics, group: vhostGroup, timeout: listTime, usage: "[--vhost <vhost>]",
+			short:  "Has copies of all messages of a vhost go to amq.rabbitmq.trace",
+			banner: func(c *call) string { return fmt.Sprintf("Starting tracing for vhost %q ...", c.vhost) },
+			run:    func(c *call) error { return c.trace(true, "Trace enabled for vhost %s") },
+		},
+		{
+			name: "trace_off", tools: ctl | diagnostics, group: vhostGroup, timeout: listTime, usage: "[--vhost <vhost>]",
+			short:  "Ends what trace_on began",
+			banner: func(c *call) string { return fmt.Sprintf("Stopping tracing for vhost %q ...", c.vhost) },
+			run:    func(c *call) error { return c.trace(false, "Trace disabled for vhost %s") },
+		},
 	}
+}
+
+func (c *call) trace(on bool, done string) error {
+	if _, err := c.node.SetTracing(c.ctx, client.SetTracing{VHost: c.vhost, On: on}); err != nil {
+		return err
+	}
+	c.say(done, c.vhost)
+	return nil
 }
 
 func vhostColumns() []column[client.VHost] {
