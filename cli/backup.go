@@ -174,10 +174,10 @@ func (a *App) restore(ctx context.Context, dir string, f *os.File, o client.Rest
 		fmt.Fprintf(a.Stdout, "went on from queue %d\n", x.From+1)
 	}
 	for _, text := range x.Imported.Kept {
-		fmt.Fprintf(a.Stderr, "kept: %s\n", text)
+		fmt.Fprintf(a.Stderr, "kept: %q\n", text)
 	}
 	for _, text := range x.Imported.Ignored {
-		fmt.Fprintf(a.Stderr, "ignored: %s\n", text)
+		fmt.Fprintf(a.Stderr, "ignored: %q\n", text)
 	}
 	fmt.Fprintf(a.Stdout, "restored %d messages of %d queues\n", x.Messages, x.Totals.Queues)
 	return nil

@@ -134,13 +134,24 @@ func (x *importer) check() error {
 		return nil
 	}
 	for _, q := range x.d.Queues {
+		if err := nameable("queue", q.Name); err != nil {
+			return err
+		}
 		if err := in("queue", q.Name, q.VHost); err != nil {
 			return err
 		}
 	}
 	for _, e := range x.d.Exchanges {
+		if err := nameable("exchange", e.Name); err != nil {
+			return err
+		}
 		if err := in("exchange", e.Name, e.VHost); err != nil {
 			return err
+		}
+	}
+	for _, b := range x.d.Bindings {
+		if len(b.RoutingKey) > longestName {
+			return admin.Invalidf("a binding of exchange '%s' has a routing key of %d bytes, at most %d can be", shortened(b.Source), len(b.RoutingKey), longestName)
 		}
 	}
 	for _, p := range x.d.Policies {
@@ -157,6 +168,26 @@ func (x *importer) check() error {
 		}
 	}
 	return nil
+}
+
+// longestName is how long a name or key of AMQP can be.
+const longestName = 255
+
+// nameable says why a queue or exchange can not have a name: no client could
+// name it.
+func nameable(what, name string) error {
+	if name == "" || len(name) > longestName {
+		return admin.Invalidf("the name of %s '%s' has %d bytes: there must be 1 to %d", what, shortened(name), len(name), longestName)
+	}
+	return nil
+}
+
+// shortened returns a name as it may be repeated in an error.
+func shortened(name string) string {
+	if len(name) > longestName {
+		return name[:longestName] + "..."
+	}
+	return name
 }
 
 // importedRecord returns a user's password record; with a password in clear

@@ -82,7 +82,7 @@ func ReadArchive(r io.Reader, tell func(Progress)) (*Archive, error) {
 			p.Messages -= uint64(len(it.Gone))
 		case it.QueueEnd != nil:
 			if why := it.QueueEnd.Unavailable; why != "" && len(x.Unavailable) < mostUnavailable {
-				x.Unavailable = append(x.Unavailable, fmt.Sprintf("queue '%s' in vhost '%s': %s", p.Queue, p.VHost, why))
+				x.Unavailable = append(x.Unavailable, fmt.Sprintf("queue %q in vhost %q: %s", p.Queue, p.VHost, why))
 			}
 			slices.Sort(x.gone[int(p.Queues)])
 			p.Queues++
@@ -224,7 +224,7 @@ func (r *restore) run(file io.Reader) error {
 			r.tells.Queues++
 		case it.Queue != nil:
 			if err := r.queue(in, index, *it.Queue); err != nil {
-				return fmt.Errorf("queue '%s' in vhost '%s': %w", it.Queue.Name, it.Queue.VHost, err)
+				return fmt.Errorf("queue %q in vhost %q: %w", it.Queue.Name, it.Queue.VHost, err)
 			}
 			index++
 			continue

@@ -53,6 +53,7 @@ func Tools() []string {
 // Main runs a command line of a tool, given without the tool's name, and returns
 // the exit code.
 func Main(ctx context.Context, w World, tool string, args []string) int {
+	w.Stdout, w.Stderr = &safeWriter{w: w.Stdout}, &safeWriter{w: w.Stderr}
 	c := &call{w: w, tool: tool}
 	err := c.main(ctx, args)
 	if err == nil {

@@ -115,6 +115,6 @@ func (c *call) importDefinitions() error {
 // warn tells of things that went otherwise than the document says.
 func (c *call) warn(what string, texts []string) {
 	for _, text := range texts {
-		fmt.Fprintf(c.w.Stderr, "%s: %s\n", what, text)
+		fmt.Fprintf(c.w.Stderr, "%s: %s\n", what, oneLine(text))
 	}
 }

@@ -50,7 +50,7 @@ func (c *call) shown() []string {
 		return c.line
 	}
 	line := slices.Clone(c.line)
-	behind := slices.Index(line, c.verb.name) + 2
+	behind := slices.Index(line, c.verb.name) + 1 + c.verb.min
 	for i := behind; i < len(line); i++ {
 		if !strings.HasPrefix(line[i], "-") || strings.Contains(line[i], "=") {
 			line[i] = secret.Mask
@@ -72,9 +72,9 @@ func explain(c *call, err error) *failure {
 	case errors.As(err, &e):
 		switch {
 		case e.Kind == client.NotFound && e.Thing == client.UserThing:
-			return &failure{exitNoUser, fmt.Sprintf("Error:\nUser %q does not exist", e.Name)}
+			return &failure{exitNoUser, fmt.Sprintf("Error:\nUser %q does not exist", oneLine(e.Name))}
 		case e.Kind == client.NotFound && e.Thing == client.VHostThing:
-			return &failure{exitData, fmt.Sprintf("Virtual host '%s' does not exist", e.Name)}
+			return &failure{exitData, fmt.Sprintf("Virtual host '%s' does not exist", oneLine(e.Name))}
 		case e.Kind == client.Invalid:
 			return &failure{exitData, "Error:\n" + e.Text}
 		case e.Kind == client.Internal:

@@ -78,11 +78,11 @@ func (c *call) rightsError(err error) error {
 	}
 	switch {
 	case e.Kind == client.NotFound && e.Thing == client.UserThing:
-		return c.failed(exitNoUser, "User %s does not exist", e.Name)
+		return c.failed(exitNoUser, "User %s does not exist", oneLine(e.Name))
 	case e.Kind == client.NotFound && e.Thing == client.VHostThing:
-		return c.failed(exitUnavailable, "Virtual host %s does not exist", e.Name)
+		return c.failed(exitUnavailable, "Virtual host %s does not exist", oneLine(e.Name))
 	case e.Kind == client.Invalid && e.Thing == client.PermissionThing:
-		return c.failed(exitUnavailable, "{:invalid_regexp, '%s'}: %s", e.Name, e.Text)
+		return c.failed(exitUnavailable, "{:invalid_regexp, '%s'}: %s", oneLine(e.Name), oneLine(e.Text))
 	}
 	return err
 }

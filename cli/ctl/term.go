@@ -51,7 +51,7 @@ func texts(of []string) terms {
 func plain(v any) string {
 	switch v := v.(type) {
 	case string:
-		return v
+		return oneLine(v)
 	case table:
 		return plainTable(v)
 	case terms:
@@ -71,7 +71,7 @@ func nested(v any) string {
 	case string:
 		return strconv.Quote(v)
 	case atom:
-		return string(v)
+		return oneLine(string(v))
 	case pid:
 		return string(v)
 	case json.RawMessage:

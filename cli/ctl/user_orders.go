@@ -74,7 +74,7 @@ func userGiven(c *call) error {
 func (c *call) noSuchUser(err error) error {
 	var e *client.Error
 	if errors.As(err, &e) && e.Kind == client.NotFound && e.Thing == client.UserThing {
-		return c.failed(exitUnavailable, "{:no_such_user, \"%s\"}", e.Name)
+		return c.failed(exitUnavailable, "{:no_such_user, \"%s\"}", oneLine(e.Name))
 	}
 	return err
 }
@@ -86,7 +86,7 @@ func (c *call) addUser() error {
 	}
 	_, err = c.node.AddUser(c.ctx, client.NewUser{UserPassword: client.UserPassword{Name: c.args[0], Password: password}})
 	if client.KindOf(err) == client.Exists {
-		return c.failed(exitSoftware, "User \"%s\" already exists", c.args[0])
+		return c.failed(exitSoftware, "User \"%s\" already exists", oneLine(c.args[0]))
 	}
 	if err == nil && !c.quiet {
 		c.say("Done. Don't forget to grant the user permissions to some virtual hosts! See 'rabbitmqctl help set_permissions' to learn more.")
@@ -111,7 +111,7 @@ func (c *call) authenticateUser() error {
 	var e *client.Error
 	_, err = c.node.Authenticate(c.ctx, client.UserPassword{Name: c.args[0], Password: password})
 	if errors.As(err, &e) && e.Kind == client.Denied {
-		return c.failed(exitData, "Error: failed to authenticate user \"%s\"\n%s", c.args[0], e.Text)
+		return c.failed(exitData, "Error: failed to authenticate user \"%s\"\n%s", oneLine(c.args[0]), oneLine(e.Text))
 	}
 	if err == nil {
 		c.say("Success")
