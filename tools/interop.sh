@@ -49,7 +49,7 @@ install_java() {
 	local jars=$root/dist/interop/jars
 	(cd "$jars" && sha256sum --quiet -c "$here/java/jars.sha256") >/dev/null 2>&1 && return
 	rm -rf "$jars"
-	mvn -q -B -f "$here/java/pom.xml" dependency:copy-dependencies -DoutputDirectory="$jars"
+	mvn -q -B -Dstyle.color=never -f "$here/java/pom.xml" dependency:copy-dependencies -DoutputDirectory="$jars"
 	(cd "$jars" && sha256sum --quiet -c "$here/java/jars.sha256")
 }
 
