@@ -41,7 +41,7 @@ func (g *budget) String() string {
 	if g.name != "" {
 		whose += fmt.Sprintf(" '%s'", g.name)
 	}
-	return fmt.Sprintf("the queues in memory of %s hold %d bytes of %d: consume from them, or raise memory.entries", whose, g.used.Load(), g.limit)
+	return fmt.Sprintf("the queues in memory of %s hold all they may (%d bytes): consume from them, or raise memory.entries", whose, g.limit)
 }
 
 // An owner names who has a budget: a vhost, or a user within one.
