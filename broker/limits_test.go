@@ -233,3 +233,34 @@ func TestEvict(t *testing.T) {
 		t.Errorf("%d queues are left", n)
 	}
 }
+
+// hookedAuth does something while a session is about to open.
+type hookedAuth struct {
+	*fakeAuth
+	access func()
+}
+
+func (a *hookedAuth) Access(user, vhost string) error {
+	a.access()
+	return a.fakeAuth.Access(user, vhost)
+}
+
+// TestOpenWhileItGoes: a vhost that is deleted while a session opens it has no
+// session afterwards, though nobody could tell that one.
+func TestOpenWhileItGoes(t *testing.T) {
+	x := newBench(t, 0)
+	x.do(&catalog.AddVHost{Name: "x"})
+	told := ""
+	s := x.b.NewSession(Identity{User: "u"}, SessionInfo{End: func(reason string) { told = reason }})
+	defer s.Close()
+	x.b.o.Auth = &hookedAuth{x.auth, func() { x.do(&catalog.RemoveVHost{Name: "x"}) }}
+	if err := s.Open(background, "x"); KindOf(err) != NotFound {
+		t.Errorf("%v", err)
+	}
+	if told != "vhost 'x' is deleted" {
+		t.Errorf("told %q", told)
+	}
+	if n := len(x.b.census.vhosts); n != 1 {
+		t.Errorf("%d vhosts are counted", n)
+	}
+}
