@@ -51,7 +51,7 @@ func bury(l *letter, a *Address) (d dead, err error) {
 	}
 	d.deaths = d.deaths.Add(x)
 
-	o := m.AppendKept(nil, message.OverlayDeaths, message.OverlayNoTTL, message.OverlayRoute)
+	o := m.AppendKept(make([]byte, 0, len(m.Overlay)+256), message.OverlayDeaths, message.OverlayNoTTL, message.OverlayRoute)
 	o = message.AppendOverlay(o, message.OverlayDeaths, message.AppendDeaths(nil, d.deaths))
 	o = message.AppendOverlay(o, message.OverlayNoTTL, nil)
 	m.Exchange, m.TTL, m.HasTTL = []byte(a.Exchange), 0, false

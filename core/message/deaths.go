@@ -1,6 +1,9 @@
 package message
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Death is how often a message died in a queue for one reason.
 type Death struct {
@@ -79,9 +82,10 @@ const (
 
 // AppendDeaths appends the payload of OverlayDeaths.
 func AppendDeaths(dst []byte, ds Deaths) []byte {
+	var t Table
 	for i := range ds {
 		d := &ds[i]
-		var t Table
+		t = slices.Grow(t[:0], 128+len(d.Queue)+len(d.Exchange))
 		t = AppendField(t, deathQueue, StringOf(d.Queue))
 		t = AppendField(t, deathReason, StringOf(d.Reason))
 		t = AppendField(t, deathExchange, StringOf(d.Exchange))

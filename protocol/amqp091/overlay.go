@@ -106,8 +106,17 @@ func deathTable(d *message.Death) wire.Table {
 }
 
 // Headers returns the headers of a stored message as they would be delivered,
-// for a headers exchange.
-func Headers(m *message.Message) exchange.Fields { return &headers{properties(m)} }
+// for an exchange that asks for them.
+func Headers(m *message.Message) exchange.Fields { return stored{m} }
+
+// stored gives the headers of a stored message: they are made when asked for.
+type stored struct{ m *message.Message }
+
+// AppendFields implements exchange.Fields.
+func (s stored) AppendFields(dst []message.Field) []message.Field {
+	h := headers{props: properties(s.m)}
+	return h.AppendFields(dst)
+}
 
 // wireValue turns a value of the hub into the one that value would turn back, or
 // the nearest there is.

@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warrenmq/warren/node"
+	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
 // Behaviour 12: dead letters. x-death order and counters, first-death headers,
@@ -654,4 +655,48 @@ func TestDeadLetterArguments(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	y.open()
+}
+
+// BenchmarkLetters measures how fast messages go from a queue that is too short
+// for them to the one for dead letters, published and confirmed on the way.
+func BenchmarkLetters(b *testing.B) {
+	for _, durable := range []bool{true, false} {
+		b.Run(fmt.Sprintf("durable=%v/size=100", durable), func(b *testing.B) {
+			p := session(b, broker(b))
+			from, to := fmt.Sprintf("bench.letters.%v", durable), fmt.Sprintf("bench.dead.%v.%d", durable, b.N)
+			for _, m := range []*wire.QueueDeclare{
+				{Queue: to, Durable: durable},
+				{Queue: from, Durable: durable, Arguments: wire.Table{
+					field("x-max-length", wire.Int32(0)), field("x-dead-letter-exchange", wire.String("")), field("x-dead-letter-routing-key", wire.String(to)),
+				}},
+			} {
+				p.send(1, &wire.QueueDelete{Queue: m.Queue})
+				expect[*wire.QueueDeleteOK](p, 1)
+				p.send(1, m)
+				expect[*wire.QueueDeclareOK](p, 1)
+			}
+			p.confirms(1)
+			one := message{key: from, body: string(make([]byte, 100)), props: wire.Properties{DeliveryMode: 2}}.frames(1, p.max)
+			b.SetBytes(100)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for sent, acked := 0, 0; sent < b.N; {
+				n := min(500, b.N-sent)
+				p.raw(slices.Concat(slices.Repeat([][]byte{one}, n)...))
+				for sent += n; acked < sent; {
+					a := expect[*wire.BasicAck](p, 1)
+					if acked++; a.Multiple {
+						acked = int(a.DeliveryTag)
+					}
+				}
+			}
+			for p.ready(1, to) < b.N {
+			}
+			b.StopTimer()
+			for _, q := range []string{from, to} {
+				p.send(1, &wire.QueueDelete{Queue: q})
+				expect[*wire.QueueDeleteOK](p, 1)
+			}
+		})
+	}
 }
