@@ -15,6 +15,7 @@ import (
 func Settings(q *catalog.Queue) shard.Settings {
 	var s shard.Settings
 	s.AutoDelete = q.AutoDelete
+	s.Retry = retryOf(q)
 	if n, ok := intSetting(q, "x-message-ttl"); ok {
 		s.TTL, s.HasTTL = uint32(n), true
 	}
@@ -72,6 +73,8 @@ func intArgs() []intBounds {
 	return []intBounds{
 		{"x-message-ttl", 0, 1<<32 - 1},
 		{"x-expires", 1, 1<<32 - 1},
+		{argRetryMin, 1, 1<<32 - 1},
+		{argRetryMax, 1, 1<<32 - 1},
 		{"x-consumer-timeout", 0, 1<<32 - 1},
 		{"x-max-length", 0, 1<<63 - 1},
 		{"x-max-length-bytes", 0, 1<<63 - 1},
@@ -126,6 +129,9 @@ func checkQueueArgs(vhost string, spec *catalog.QueueSpec) error {
 	}
 	if v, ok := spec.Args.Lookup("x-single-active-consumer"); ok && v.Kind() != message.Bool {
 		return bad("x-single-active-consumer", "{unacceptable_type,%s}", typeName(v))
+	}
+	if err := checkRetry(spec.Args, bad); err != nil {
+		return err
 	}
 	if v, ok := spec.Args.Lookup("x-queue-type"); ok {
 		if err := checkQueueType(vhost, v, spec, bad); err != nil {

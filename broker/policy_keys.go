@@ -53,6 +53,10 @@ func policyKeys() []policyKey {
 		{"overflow", true, oneOf("drop-head", "reject-publish", "reject-publish-dlx"), "%s is not a valid overflow value"},
 		{"delivery-limit", true, number(-1, math.MaxUint32), "%s is not a valid delivery limit"},
 
+		{"delayed-retry-type", false, oneOf("disabled", "all", "failed", "returned"), "%s is not a valid delayed retry type"},
+		{"delayed-retry-min", false, number(1, math.MaxUint32), "%s is not a valid delayed retry time"},
+		{"delayed-retry-max", false, number(1, math.MaxUint32), "%s is not a valid delayed retry time"},
+
 		{"max-in-memory-length", true, count, "%s is not a valid maximum memory in bytes"},
 		{"max-in-memory-bytes", true, count, "%s is not a valid maximum memory in bytes"},
 		{"queue-mode", false, oneOf("default", "lazy"), "%s is not a valid queue-mode value"},

@@ -226,6 +226,10 @@ func TestArguments(t *testing.T) {
 		{"x-dead-letter-strategy", "{unacceptable_type,signedint}", message.IntOf(message.Int32, 1)},
 		{"x-expires", "{value_zero,0}", message.IntOf(message.Int32, 0)},
 		{"x-expires", "{value_negative,-1}", message.IntOf(message.Int32, -1)},
+		{"x-delayed-retry-type", "invalid_delayed_retry_type", message.StringOf("often")},
+		{"x-delayed-retry-type", "needs x-delayed-retry-min", message.StringOf("all")},
+		{"x-delayed-retry-type", "", message.StringOf("disabled")},
+		{"x-delayed-retry-min", "{value_zero,0}", message.IntOf(message.Int32, 0)},
 		{"x-unknown", "", message.StringOf("x")},
 	} {
 		args := message.AppendField(nil, tc.name, tc.v)

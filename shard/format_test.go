@@ -184,7 +184,7 @@ func FuzzSection(f *testing.F) {
 func FuzzSettings(f *testing.F) {
 	f.Add(shard.AppendSettings(nil, shard.Settings{}))
 	f.Add(shard.AppendSettings(nil, shard.Settings{
-		Settings: queue.Settings{MaxPriority: 9, MaxLength: queue.AtMost(0), Overflow: queue.RejectPublish, SingleActive: true, DeliveryLimit: 3},
+		Settings: queue.Settings{MaxPriority: 9, MaxLength: queue.AtMost(0), Overflow: queue.RejectPublish, SingleActive: true, DeliveryLimit: 3, Retry: queue.Retry{When: queue.RetryFailed, Min: 5, Max: 1<<32 - 1}},
 		TTL:      1 << 31, HasTTL: true, AutoDelete: true, Letters: shard.AtMostOnce, Expires: 1<<32 - 1,
 	}))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -48,7 +48,7 @@ func AppendSettings(dst []byte, s Settings) []byte {
 	}
 	flags |= byte(s.Letters) << lettersShift
 	dst = append(dst, settingsVersion, flags, s.MaxPriority, byte(s.Overflow))
-	for _, v := range [...]uint64{uint64(s.MaxLength), uint64(s.MaxBytes), uint64(s.DeliveryLimit), uint64(s.TTL), uint64(s.Expires)} {
+	for _, v := range [...]uint64{uint64(s.MaxLength), uint64(s.MaxBytes), uint64(s.DeliveryLimit), uint64(s.TTL), uint64(s.Expires), uint64(s.Retry.When), uint64(s.Retry.Min), uint64(s.Retry.Max)} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	return dst
@@ -64,7 +64,7 @@ func ParseSettings(b []byte) (s Settings, err error) {
 	s.Letters = LetterRule(b[1] >> lettersShift)
 	s.MaxPriority, s.Overflow = b[2], queue.Overflow(b[3])
 	b = b[4:]
-	var v [5]uint64
+	var v [8]uint64
 	for i := range v {
 		n := 0
 		if v[i], n = binary.Uvarint(b); n <= 0 {
@@ -72,10 +72,11 @@ func ParseSettings(b []byte) (s Settings, err error) {
 		}
 		b = b[n:]
 	}
-	if len(b) != 0 || max(v[3], v[4]) > math.MaxUint32 {
+	if len(b) != 0 || max(v[3], v[4], v[6], v[7]) > math.MaxUint32 || v[5] > uint64(queue.RetryFailed|queue.RetryReturned) {
 		return s, fmt.Errorf("%w: queue settings", ErrFormat)
 	}
 	s.MaxLength, s.MaxBytes, s.DeliveryLimit, s.TTL = queue.Limit(v[0]), queue.Limit(v[1]), queue.Limit(v[2]), uint32(v[3])
 	s.Expires = uint32(v[4])
+	s.Retry = queue.Retry{When: queue.RetryWhen(v[5]), Min: uint32(v[6]), Max: uint32(v[7])}
 	return s, nil
 }

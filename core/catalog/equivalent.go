@@ -20,6 +20,7 @@ func queueArgs() []string {
 		"x-delivery-limit", "x-quorum-initial-group-size", "x-initial-cluster-size",
 		"x-queue-leader-locator", "x-max-age", "x-stream-max-segment-size-bytes",
 		"x-stream-filter-size-bytes",
+		"x-delayed-retry-type", "x-delayed-retry-min", "x-delayed-retry-max",
 	}
 }
 

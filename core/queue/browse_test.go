@@ -102,7 +102,7 @@ func TestBrowserIsExactAtItsEnd(t *testing.T) {
 				case 2:
 					l.Post(run, Rejected, 1)
 				default:
-					l.Return(run, RaiseAcquired|ToTail)
+					l.Return(run, RaiseAcquired|ToTail, 0)
 				}
 				after = seq
 			}

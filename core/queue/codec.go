@@ -15,7 +15,7 @@ var ErrDamaged = errors.New("queue: damaged value")
 //	queue    version round total counters history lanes*{priority next horizon lost}
 //	         last letter, bytes, letters*{number priority seq why at}
 //	         origins*{space id floor used words*{bits}}
-//	header   version round lo end expiring live bytes bits exceptions*{slot acquired failed order}
+//	header   version round lo end expiring live bytes bits exceptions*{slot acquired failed order until}
 //	records  version round count*{slot index off len size expires priority flags}
 //
 // All numbers are uvarints, sequences without their lane, slots and indexes
@@ -158,7 +158,7 @@ func (c *PageCut) AppendHeader(dst []byte) []byte {
 	last := uint64(0)
 	for _, e := range c.except {
 		if c.bits.get(int(e.slot)) {
-			dst = appendUvarints(dst, uint64(e.slot)-last, uint64(e.acquired), uint64(e.failed), e.order&seqMask)
+			dst = appendUvarints(dst, uint64(e.slot)-last, uint64(e.acquired), uint64(e.failed), e.order&seqMask, uint64(e.until))
 			last = uint64(e.slot)
 		}
 	}
@@ -235,6 +235,7 @@ func (p *page) exceptions(d *decoder) {
 		if order := d.upTo(seqMask); order != 0 {
 			e.order = lane | order
 		}
+		e.until = int64(d.upTo(1<<63 - 1))
 		if slot >= PageSize || !p.bits.get(int(slot)) || i > 0 && e.slot <= p.except[i-1].slot {
 			d.fail("exception for slot %d", slot)
 			return

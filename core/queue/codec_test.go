@@ -10,7 +10,7 @@ import (
 
 // sample is a ledger with everything that the codec knows, and its cut.
 func sample() (*Ledger, *Cut) {
-	l := NewLedger(Settings{MaxPriority: 9})
+	l := NewLedger(Settings{MaxPriority: 9, Retry: Retry{When: RetryFailed, Min: 10}})
 	for i := range uint64(5000) {
 		r := Record{Body: Body{Index: 1 + i/7, Off: uint32(i * 13), Len: uint32(i % 999)}, Size: uint32(i % 777), Priority: uint8(i % 2 * 4)}
 		if i%5 == 0 {
@@ -27,7 +27,7 @@ func sample() (*Ledger, *Cut) {
 		} else if seq%2 == 0 {
 			l.Settle(run)
 		} else {
-			l.Return(run, RaiseAcquired|RaiseFailed|Raise(seq%4/2)*ToTail)
+			l.Return(run, RaiseAcquired|RaiseFailed|Raise(seq%4/2)*ToTail, int64(seq))
 		}
 	}
 	l.SetHorizon(4, 4<<laneShift|3000)
@@ -164,7 +164,7 @@ func churn(t *testing.T, l *Ledger) {
 			run := AppendRun(nil, x.Seq, x.Record.Size)[0]
 			if i%9 == 0 && turn < 20 {
 				d.Return(x.Seq, x.Holding, RaiseAcquired)
-				l.Return(run, RaiseAcquired)
+				l.Return(run, RaiseAcquired, 0)
 			} else {
 				d.Settle(x.Seq, x.Holding)
 				l.Settle(run)

@@ -9,6 +9,7 @@ func (d *Dispatcher) Dispatch(now int64, max int, out []Delivery) ([]Delivery, P
 	if !d.Open() {
 		return out, Pause{Why: Attaching}
 	}
+	d.rise(now)
 	for n := 0; n < max; {
 		h := d.turn()
 		if h == nil {
@@ -41,6 +42,7 @@ func (d *Dispatcher) Get(s SessionID, ref uint64, now int64) (Delivery, Pause) {
 	if !d.Open() {
 		return Delivery{}, Pause{Why: Attaching}
 	}
+	d.rise(now)
 	hd, pause := d.deliverable(now)
 	if pause.Why != NotPaused {
 		return Delivery{}, pause

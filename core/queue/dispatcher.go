@@ -25,6 +25,8 @@ type Dispatcher struct {
 	levels    []*level
 	active    *holder // the single active consumer
 
+	resting []resting // given back and not ready yet
+
 	attach attachment
 }
 
@@ -59,8 +61,12 @@ func NewDispatcher(l *Ledger, life Life) *Dispatcher {
 // adopt puts messages that have a place of their own where they belong.
 func (d *Dispatcher) adopt(ln *lane, p *page) {
 	for _, e := range p.except {
-		if e.order != 0 && p.bits.get(int(e.slot)) {
-			d.requeue(ln, p, int(e.slot))
+		switch at := int(e.slot); {
+		case !p.bits.get(at):
+		case e.until != 0:
+			d.layDown(p, at, e.until)
+		case e.order != 0:
+			d.requeue(ln, p, at)
 		}
 	}
 }
@@ -149,7 +155,7 @@ func (d *Dispatcher) gone(p *page, at int, s *slot) {
 	switch s.state() {
 	case held:
 		d.release(p, at, s)
-	case returning, leaving:
+	case returning, leaving, laidDown:
 		d.away.sub(1, uint64(s.size))
 	}
 	d.spares.vacate(p, at)
@@ -173,6 +179,10 @@ func (d *Dispatcher) freeRemoved(ln *lane, p *page, lo, hi, below int, n, bytes 
 // returned is told after the counts were raised.
 func (d *Dispatcher) returned(ln *lane, p *page, at int) {
 	s := p.slot(at)
+	if until := p.exception(at).until; until != 0 {
+		d.returnedLater(ln, p, at, s, until)
+		return
+	}
 	switch {
 	case s == nil:
 		if p.order(at) != p.first()|uint64(at) && !ln.passed(p.first()|uint64(at)) {
@@ -181,8 +191,23 @@ func (d *Dispatcher) returned(ln *lane, p *page, at int) {
 	case s.state() == returning:
 		d.away.sub(1, uint64(s.size))
 		d.requeue(ln, p, at)
+	case s.state() == laidDown:
+		d.away.sub(1, uint64(s.size))
+		d.requeue(ln, p, at)
 	case s.state() == requeued:
 		d.requeue(ln, p, at)
+	}
+}
+
+// returnedLater is returned for a message that is to rest.
+func (d *Dispatcher) returnedLater(ln *lane, p *page, at int, s *slot, until int64) {
+	switch {
+	case s == nil && ln.passed(p.first()|uint64(at)): // it is named for removal
+	case s == nil || s.state() == requeued:
+		d.layDown(p, at, until)
+	case s.state() == returning, s.state() == laidDown:
+		s.become(laidDown)
+		d.restUntil(resting{until, p.first() | uint64(at)})
 	}
 }
 
@@ -212,7 +237,7 @@ func (d *Dispatcher) letGo(p *page) {
 
 // emptied is told at the end of Clear.
 func (d *Dispatcher) emptied() {
-	d.away = Amount{}
+	d.away, d.resting = Amount{}, nil
 	for _, ln := range d.l.lanes {
 		ln.ready.returned = nil
 		ln.ready.cursor = ln.next

@@ -13,6 +13,7 @@ type exception struct {
 	slot             uint16
 	acquired, failed uint16
 	order            uint64 // 0: the sequence itself
+	until            int64  // log time before which it is not ready; 0: it is
 }
 
 func bySlot(e exception, slot uint16) int { return cmp.Compare(e.slot, slot) }

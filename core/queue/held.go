@@ -15,6 +15,7 @@ const (
 	held            // delivered
 	returning       // given back, the logged return is not applied yet
 	leaving         // settled or named for removal, not applied yet
+	laidDown        // given back, and not ready yet
 )
 
 // A slot is the state of one message.

@@ -152,8 +152,9 @@ func (l *Ledger) take(ln *lane, p *page, lo, hi int, r Run) {
 	l.total.Bytes -= r.Bytes
 }
 
-// Return gives messages back; they keep their place unless raise says ToTail.
-func (l *Ledger) Return(r Run, raise Raise) (n uint32) {
+// Return gives messages back at a log time; they keep their place unless raise
+// says ToTail, and rest if the queue says so.
+func (l *Ledger) Return(r Run, raise Raise, now int64) (n uint32) {
 	ln, p, lo, hi := l.locate(r)
 	if p == nil {
 		return 0
@@ -162,6 +163,7 @@ func (l *Ledger) Return(r Run, raise Raise) (n uint32) {
 		if raise != 0 {
 			l.raise(ln, p, s, raise)
 		}
+		l.rest(p, s, raise, now)
 		if l.soft != nil {
 			l.soft.returned(ln, p, s)
 		}

@@ -139,7 +139,7 @@ func (p *page) digest(h uint64) uint64 {
 	for _, e := range p.except {
 		if p.bits.get(int(e.slot)) {
 			h = fold(h^uint64(e.slot), uint64(e.acquired)<<16|uint64(e.failed))
-			h = fold(h, e.order)
+			h = fold(h^uint64(e.until), e.order)
 		}
 	}
 	return h

@@ -7,6 +7,7 @@ func (d *Dispatcher) Expired(now int64, max int, out []Run) ([]Run, Pause) {
 	if !d.Open() {
 		return out, Pause{Why: Attaching}
 	}
+	d.rise(now)
 	for range max {
 		hd, ok := d.next()
 		if !ok {

@@ -36,7 +36,7 @@ func (c *command) apply(l *Ledger) (seq uint64, n uint32) {
 			n = 1
 		}
 	case "return":
-		n = l.Return(c.run, c.raise)
+		n = l.Return(c.run, c.raise, 0)
 	case "horizon":
 		l.SetHorizon(c.lane, c.horizon)
 	case "lost":

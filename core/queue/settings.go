@@ -38,6 +38,8 @@ type Settings struct {
 	// DeliveryLimit bounds Record.Failed: a return that would exceed it
 	// removes the message instead.
 	DeliveryLimit Limit
+	// Retry has messages that are given back rest.
+	Retry Retry
 	// SingleActive lets only one consumer have messages at a time.
 	SingleActive bool
 }

@@ -71,7 +71,7 @@ func (e *Engine) dispatch(q *Queue) {
 	if p.Why == queue.NeedPage {
 		e.loadPage(q, p.Page)
 	}
-	e.expireAt(q, sooner(at, q.endsAt()))
+	e.expireAt(q, sooner(sooner(at, q.Disp.NextRetry()), q.endsAt()))
 }
 
 // expire logs the expiry of what is due at the head. It reports whether

@@ -263,7 +263,7 @@ func (l log) Settle(q *engine.Queue, r queue.Run) {
 }
 
 func (l log) Return(q *engine.Queue, r queue.Run, raise queue.Raise) {
-	q.Ledger.Return(r, raise)
+	q.Ledger.Return(r, raise, l.m.e.Now)
 	l.m.e.Touch(q)
 }
 

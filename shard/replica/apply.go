@@ -112,7 +112,7 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 	case shard.CmdSettle:
 		s.e.SettleRun(q, c.Run)
 	case shard.CmdReturn:
-		q.Ledger.Return(c.Run, queue.Raise(c.Arg))
+		q.Ledger.Return(c.Run, queue.Raise(c.Arg), s.stamp)
 		q.Returning = max(0, q.Returning-1) // what is applied here was decided here, or nobody waits
 		s.e.Touch(q)
 	case shard.CmdRemove:

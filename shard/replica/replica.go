@@ -121,7 +121,7 @@ type Shard struct {
 	settles  []shard.Settle
 	parked   []shard.Request // until somebody leads
 	parking  parking
-	runs     [][]shard.Run   // spare
+	runs     [][]shard.Run // spare
 
 	dirty   []*engine.Queue
 	dropped []*engine.Queue
