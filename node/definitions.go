@@ -248,7 +248,7 @@ func (d *definitions) addVHost(v *catalog.View, h *catalog.VHost) error {
 	}
 	for x := range h.Exchanges("") {
 		if !x.System {
-			d.Exchanges = append(d.Exchanges, exchangeDef{broker.AppendJSON(nil, x.Args), x.AutoDelete, x.Durable, x.Internal, x.Name, x.Type.String(), h.Name})
+			d.Exchanges = append(d.Exchanges, exchangeDef{broker.AppendJSON(nil, x.Args), x.AutoDelete, x.Durable, x.Internal, x.Name, x.TypeName(), h.Name})
 		}
 		if err := d.addBindings(v, h, x); err != nil {
 			return err

@@ -5,7 +5,7 @@ import (
 	"iter"
 
 	"github.com/warrenmq/warren/admin"
-	"github.com/warrenmq/warren/core/exchange"
+	"github.com/warrenmq/warren/broker"
 )
 
 // later is why a plugin is not built.
@@ -16,7 +16,6 @@ const later = "it comes in a later release of Warren"
 // true in every version.
 func knownPlugins() []admin.Plugin {
 	serves := func(protocol string) bool { p, ok := LookupProtocol(protocol); return ok && p.Serves }
-	routes := func(name string) bool { _, ok := exchange.ParseType(name); return ok }
 	none := "Warren has nothing of the kind"
 	all := []admin.Plugin{
 		{Name: "rabbitmq_amqp1_0", Description: "AMQP 1.0"},
@@ -25,19 +24,19 @@ func knownPlugins() []admin.Plugin {
 		{Name: "rabbitmq_auth_backend_ldap", Description: "Logins judged by a directory", Why: none},
 		{Name: "rabbitmq_auth_backend_oauth2", Description: "Logins with tokens", Why: none},
 		{Name: "rabbitmq_auth_mechanism_ssl", Description: "Logins with client certificates (SASL EXTERNAL)", Built: true},
-		{Name: "rabbitmq_consistent_hash_exchange", Description: "Consistent hash exchange", Built: routes("x-consistent-hash")},
-		{Name: "rabbitmq_delayed_message_exchange", Description: "Delayed message exchange", Built: routes("x-delayed-message")},
+		{Name: "rabbitmq_consistent_hash_exchange", Description: "Consistent hash exchange", Built: broker.Offers("x-consistent-hash")},
+		{Name: "rabbitmq_delayed_message_exchange", Description: "Delayed message exchange", Built: broker.Offers("x-delayed-message")},
 		{Name: "rabbitmq_event_exchange", Description: "Events as messages", Why: none},
 		{Name: "rabbitmq_federation", Description: "Federation of exchanges and queues"},
 		{Name: "rabbitmq_federation_management", Description: "Federation in the console"},
-		{Name: "rabbitmq_jms_topic_exchange", Description: "JMS selector exchange", Built: routes("x-jms-topic")},
+		{Name: "rabbitmq_jms_topic_exchange", Description: "JMS selector exchange", Built: broker.Offers("x-jms-topic")},
 		{Name: "rabbitmq_management", Description: "Management console and HTTP API", Built: serves("http")},
 		{Name: "rabbitmq_management_agent", Description: "What the console asks of a node", Built: serves("http")},
 		{Name: "rabbitmq_mqtt", Description: "MQTT", Built: serves("mqtt")},
 		{Name: "rabbitmq_prometheus", Description: "Metrics for Prometheus", Built: serves("metrics")},
-		{Name: "rabbitmq_random_exchange", Description: "Random exchange", Built: routes("x-random")},
-		{Name: "rabbitmq_recent_history_exchange", Description: "Recent history exchange", Built: routes("x-recent-history")},
-		{Name: "rabbitmq_sharding", Description: "Modulus hash exchange", Built: routes("x-modulus-hash")},
+		{Name: "rabbitmq_random_exchange", Description: "Random exchange", Built: broker.Offers("x-random")},
+		{Name: "rabbitmq_recent_history_exchange", Description: "Recent history exchange", Built: broker.Offers("x-recent-history")},
+		{Name: "rabbitmq_sharding", Description: "Modulus hash exchange", Built: broker.Offers("x-modulus-hash")},
 		{Name: "rabbitmq_shovel", Description: "Shovels: messages moved between brokers"},
 		{Name: "rabbitmq_shovel_management", Description: "Shovels in the console"},
 		{Name: "rabbitmq_stomp", Description: "STOMP", Built: serves("stomp")},
