@@ -184,3 +184,14 @@ scenario('retries count their deaths', async () => {
   const [m] = await tries.take('job');
   assert.deepStrictEqual(m.properties.headers['x-death'].map(fields), [['expired', wait, '', 3, wait], ['rejected', work, '', 3, work]]);
 });
+
+// What a client had buffered may follow its connection.close: it is read, and the close answered.
+scenario('a connection is closed with publishes on their way', async () => {
+  const queue = await scene.durable();
+  for (let i = 0; i < 10; i++) {
+    const other = await scene.broker.dial();
+    const channel = await other.createChannel();
+    while (channel.sendToQueue(queue, Buffer.alloc(10)));
+    await other.close();
+  }
+});
