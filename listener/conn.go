@@ -2,6 +2,8 @@ package listener
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 )
 
@@ -38,6 +40,18 @@ func (c *conn) Authenticated() {
 	if c.base.lift() {
 		c.gate.loggedIn(c.base)
 	}
+}
+
+// CloseWrite says that nothing more will be written, while reads go on.
+func (c *conn) CloseWrite() error {
+	half := c.Conn
+	if half == net.Conn(c.base) {
+		half = c.base.Conn
+	}
+	if half, ok := half.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return fmt.Errorf("half close: %w", errors.ErrUnsupported)
 }
 
 // WriteBuffers gathers; see protocol.WriteBuffers.

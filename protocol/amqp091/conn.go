@@ -116,6 +116,9 @@ func (c *conn) serve() error {
 		c.beat.Stop()
 	}
 	c.finish()
+	if c.state == closed {
+		c.linger()
+	}
 	c.cancel(nil)
 	if errors.Is(err, errPeerGone) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled) {

@@ -274,3 +274,25 @@ func TestMemoryFull(t *testing.T) {
 	}
 	expect[*wire.ConnectionUnblocked](p, 0)
 }
+
+// A client that has more to send when it closes is answered all the same: what
+// comes behind connection.close is read and dropped.
+func TestCloseAheadOfPublishes(t *testing.T) {
+	p := session(t, broker(t))
+	q := p.queue(1, "")
+	behind := message{key: q, body: strings.Repeat("b", 1000)}.frames(1, p.max)
+	out := (&wire.ConnectionClose{ReplyCode: 200}).AppendFrame(nil, 0)
+	for range 20_000 {
+		out = append(out, behind...)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := p.nc.Write(out)
+		sent <- err
+	}()
+	expect[*wire.ConnectionCloseOK](p, 0)
+	p.eof()
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
