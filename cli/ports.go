@@ -21,10 +21,10 @@ func writePorts(dir string, addrs map[string]string) error {
 	}
 	path := filepath.Join(dir, portsFile)
 	if err := os.WriteFile(path+".tmp", append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write the addresses: %w", err)
+		return &coded{exitIO, fmt.Errorf("write the addresses: %w", err)}
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {
-		return fmt.Errorf("write the addresses: %w", err)
+		return &coded{exitIO, fmt.Errorf("write the addresses: %w", err)}
 	}
 	return nil
 }
