@@ -122,16 +122,40 @@ func withShare(ring []share, d Dest, weight float64) []share {
 // one that goes leaves its share to them, and nothing else moves. It says the
 // same on every node and after every restart.
 func choose(ring []share, sum uint64) Dest {
-	var best Dest
-	lowest := math.Inf(1)
+	var best *share
+	var drawn uint64 // by best
+	var lowest float64
+	known := false // lowest is best's cost
 	for i := range ring {
 		s := &ring[i]
-		u := (float64(Scatter(sum^s.mixed)>>11) + 0.5) / (1 << 53) // in (0, 1)
-		if cost := -math.Log(u) / s.weight; cost < lowest {
-			best, lowest = s.dest, cost
+		x := Scatter(sum ^ s.mixed)
+		switch {
+		case best == nil:
+		case s.weight == best.weight: // as most are: no need of a logarithm
+			if x <= drawn {
+				continue
+			}
+		default:
+			if !known {
+				lowest, known = cost(drawn, best.weight), true
+			}
+			c := cost(x, s.weight)
+			if c < lowest {
+				best, drawn, lowest = s, x, c
+			}
+			continue
 		}
+		best, drawn, known = s, x, false
 	}
-	return best
+	return best.dest
+}
+
+// cost is the lower the greater the number drawn and the weight: an exponential
+// distribution, of which the lowest is each one's with the probability of its
+// weight.
+func cost(drawn uint64, weight float64) float64 {
+	u := (float64(drawn>>11) + 0.5) / (1 << 53) // in (0, 1)
+	return -math.Log(u) / weight
 }
 
 // Scatter makes each bit of a number depend on all.
