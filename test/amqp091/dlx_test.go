@@ -11,6 +11,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/node"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
@@ -699,4 +700,32 @@ func BenchmarkLetters(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A policy gives a queue that is there an exchange for its dead letters, and
+// takes it away.
+func TestDeadLettersByPolicy(t *testing.T) {
+	r := own(t, nil)
+	y := newYard(t, r.addr())
+	dead := y.queue("dead", true, nil)
+	q := y.queue("work", true, nil)
+	set := admin.NewPolicy{Policy: admin.Policy{
+		VHost: "/", Name: "p", Pattern: "work$",
+		Definition: []byte(`{"dead-letter-exchange":"","dead-letter-routing-key":"` + dead + `"}`),
+	}}
+	if _, err := r.SetPolicy(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	y.to(q, "kept", "gone", "here")
+	y.reject(q)
+	d := y.take(dead)
+	y.deaths(&d, entry{1, "rejected", q, "", []string{q}, ""})
+	if _, err := r.ClearPolicy(t.Context(), admin.PolicyOf{VHost: "/", Name: "p"}); err != nil {
+		t.Fatal(err)
+	}
+	y.reject(q)
+	if d := y.take(q); string(d.Body) != "here" {
+		t.Errorf("got %q", d.Body)
+	}
+	y.empty(dead, q)
 }
