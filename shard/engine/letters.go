@@ -112,6 +112,17 @@ func (e *Engine) PostRun(q *Queue, r queue.Run, why queue.Reason, at int64) {
 	q.mail.posting -= min(q.mail.posting, uint64(r.N))
 }
 
+// Withdraw takes back what Admit accounted for an item that is not applied.
+func (e *Engine) Withdraw(q *Queue, it *shard.Item) {
+	posted := it.Flags&shard.ItemPosted != 0
+	if it.Flags&shard.ItemRefused == 0 || posted {
+		q.Disp.Withdraw(it.Priority, it.Size)
+	}
+	if posted {
+		q.mail.posting -= min(q.mail.posting, 1)
+	}
+}
+
 // LeftRun applies that letters left, and lets their bodies go.
 func (e *Engine) LeftRun(q *Queue, r queue.Run) {
 	bs := e.lettersOf(q, r.Seq, r.Seq+uint64(r.Span))

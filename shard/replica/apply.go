@@ -253,8 +253,8 @@ func (s *Shard) withdraw(ent *commitlog.Entry, e *shard.Entry) {
 	}
 	for i := range e.Items() {
 		it := e.Item(i)
-		if q := s.e.Queue(it.Queue); q != nil && q.Disp != nil && it.Flags&shard.ItemRefused == 0 {
-			q.Disp.Withdraw(it.Priority, it.Size)
+		if q := s.e.Queue(it.Queue); q != nil && q.Disp != nil {
+			s.e.Withdraw(q, &it)
 		}
 	}
 }
@@ -263,7 +263,7 @@ func (s *Shard) withdraw(ent *commitlog.Entry, e *shard.Entry) {
 // before.
 func (s *Shard) took(ent *commitlog.Entry, q *engine.Queue, it *shard.Item) {
 	if s.leading && ent.Term == s.term && q.Disp != nil {
-		q.Disp.Withdraw(it.Priority, it.Size)
+		s.e.Withdraw(q, it)
 	}
 }
 
