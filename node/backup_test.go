@@ -270,6 +270,12 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("the wire broke") }
 
+// other is another backup of the same node.
+func other(t *testing.T, n *running) []byte {
+	_, file := backupOf(t, n)
+	return file
+}
+
 // A queue is restored as a whole or not at all; the next attempt goes on.
 func TestRestoreGoesOn(t *testing.T) {
 	dir := t.TempDir()
@@ -306,6 +312,14 @@ func TestRestoreGoesOn(t *testing.T) {
 			t.Fatalf("after the failure: %v, want %v", counts(), want)
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+	// Had the node ended instead, a part of the queue would be there: it goes.
+	tell := dialNode(t, to)
+	for range 5 {
+		send(t, tell, "q2", amqp.Publishing{Body: []byte("a part")})
+	}
+	if _, err := client.Restore(t.Context(), c, bytes.NewReader(other(t, from)), client.RestoreOptions{}); client.KindOf(err) != client.InUse {
+		t.Errorf("another archive in between: %v", err)
 	}
 	x, err := client.Restore(t.Context(), c, bytes.NewReader(file), client.RestoreOptions{})
 	must(t, err)

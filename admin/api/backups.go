@@ -28,7 +28,11 @@ type stream struct {
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {
 	_ = s.rc.SetReadDeadline(time.Now().Add(requestTime)) //nolint:forbidigo // a socket's deadline
-	return s.Reader.Read(p)
+	n, err := s.Reader.Read(p)
+	if err != nil {
+		patient(s.rc) // nothing more is read, and what was read has to be confirmed
+	}
+	return n, err
 }
 
 // Write implements io.Writer.
@@ -38,12 +42,17 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.Writer.Write(p)
 }
 
+// patient lifts the deadline of the request: it would end the request, though
+// nothing is to be read, for the server watches for the client to go away.
+func patient(rc *http.ResponseController) { _ = rc.SetReadDeadline(time.Time{}) }
+
 // backup answers with an archive. One that fails on the way says so in a
 // trailer.
 func backup(w http.ResponseWriter, r *http.Request, o admin.Backups) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Trailer", TrailError)
 	s := &stream{Writer: w, rc: http.NewResponseController(w)}
+	patient(s.rc)
 	err := o.Backup(r.Context(), s)
 	switch {
 	case err != nil && !s.written:

@@ -36,6 +36,7 @@ func list[Q, T any](f func(context.Context, Q) iter.Seq2[T, error]) http.Handler
 		ctx, cancel := context.WithTimeout(r.Context(), listTime)
 		defer cancel()
 		rc, out := http.NewResponseController(w), json.NewEncoder(w)
+		patient(rc)
 		rows := 0
 		for item, err := range f(ctx, q) {
 			if err != nil && rows == 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,13 +18,31 @@ import (
 type liveNode struct {
 	*node.Node
 	dir string
-	log *strings.Builder
+	log *logText
+}
+
+// A logText takes the log of a node, and can be read while it is written.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // newNode runs a node until the test ends.
 func newNode(t *testing.T) *liveNode {
 	t.Helper()
-	n := &liveNode{dir: t.TempDir(), log: new(strings.Builder)}
+	n := &liveNode{dir: t.TempDir(), log: new(logText)}
 	var err error
 	n.Node, err = node.New(node.Options{
 		Name: "rabbit@node-01", DataDir: n.dir, SegmentBytes: 1 << 20, Grace: 100 * time.Millisecond,
