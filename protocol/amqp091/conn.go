@@ -36,10 +36,11 @@ type conn struct {
 	channels map[uint16]*channel
 	last     *channel // looked up last
 
-	buf  []byte // read buffer
-	r, w int    // what of buf is not handled yet
-	pubs publishes
-	acks settles
+	buf    []byte // read buffer
+	r, w   int    // what of buf is not handled yet
+	filled bool   // the last read filled buf: there is more
+	pubs   publishes
+	acks   settles
 
 	parking parking
 
@@ -53,6 +54,9 @@ type conn struct {
 	served    atomic.Bool  // serve returns: no more beats
 
 	closeAt time.Time // the deadline of closeBy
+	active  bool      // something was read since the reader looked whether it may rest
+	resting bool      // a deadline ends its read, to look again
+	restAt  time.Time // that deadline
 
 	out  outbox
 	seen seen           // by operators
@@ -92,7 +96,7 @@ type capabilities struct {
 
 // Sizes of the read buffer: small while idle, larger when reads fill it.
 const (
-	minRead   = 4 << 10
+	minRead   = 1 << 10
 	maxRead   = 256 << 10
 	leastRead = 512 // room for a read
 )
@@ -195,14 +199,17 @@ func (c *conn) readLoop() error {
 			}
 			continue
 		}
-		if len(c.buf)-c.w < leastRead {
+		if len(c.buf)-c.w < leastRead || c.filled {
 			c.grow()
 		}
+		c.restLater()
 		c.at.Store(reading)
 		n, err := c.nc.Read(c.buf[c.w:])
 		c.at.Store(handling)
 		if n > 0 {
 			c.w += n
+			c.filled = c.w == len(c.buf)
+			c.active = true
 			c.readSince.Store(true)
 			c.seen.read(n)
 			if err := c.handleAll(); err != nil {
@@ -226,10 +233,11 @@ func (c *conn) grow() {
 		copy(c.buf, c.buf[c.r:c.w])
 		c.w -= c.r
 		c.r = 0
-		if c.w < len(c.buf)/2 {
+		if c.w < len(c.buf)/2 && !c.filled {
 			return
 		}
 	}
+	c.filled = false
 	size := min(2*len(c.buf), maxRead)
 	if need := wire.FrameLen(c.buf[:c.w]) + leastRead; need > size {
 		size = need
@@ -267,6 +275,7 @@ func (c *conn) handled(err error) error {
 		err = c.fail(ferr)
 	}
 	c.saveContents()
+	c.pubs.end(&c.f.batches)
 	c.out.wake(c)
 	return err
 }

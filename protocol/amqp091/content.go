@@ -167,6 +167,7 @@ func (t *content) done() error {
 	ch, body := t.ch, t.body
 	t.drop()
 	p := &ch.c.pubs
+	p.begin(&ch.c.f.batches)
 	if p.ch != ch || len(p.list) == maxPublishes {
 		if err := ch.c.flush(); err != nil {
 			return err
@@ -175,10 +176,6 @@ func (t *content) done() error {
 			return nil
 		}
 		p.ch = ch
-	}
-	if cap(p.messages) == 0 {
-		p.messages, p.list = make([]message.Message, 0, maxPublishes), make([]broker.Publication, 0, maxPublishes)
-		p.headers = make([]headers, 0, maxPublishes) // not moved: the list points into both
 	}
 	p.messages = append(p.messages, message.Message{
 		Protocol: message.AMQP091, Exchange: t.exchange, RoutingKey: t.key,

@@ -42,6 +42,9 @@ type Options struct {
 	ConsumerTimeout time.Duration
 	// CloseTimeout is how long a closing handshake may take; default 5 s.
 	CloseTimeout time.Duration
+	// RestAfter is how long nothing is read until a connection lets go of the
+	// memory that it needed while it was used; default 10 s.
+	RestAfter time.Duration
 	// SettleTimeout is how long a method waits for queues to answer what its
 	// channel published and settled before; default 30 s.
 	SettleTimeout time.Duration
@@ -60,6 +63,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxMessage == 0 {
 		o.MaxMessage = 16 << 20
 	}
+	if o.RestAfter == 0 {
+		o.RestAfter = 10 * time.Second
+	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second
 	}
@@ -77,6 +83,7 @@ type Frontend struct {
 	o       Options
 	writers sync.Pool // of *writer
 	pages   sync.Pool // of *pages
+	batches sync.Pool // of *batch
 	parked  atomic.Int64
 	began   time.Time // of conn.clock
 }

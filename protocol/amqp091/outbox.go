@@ -25,7 +25,6 @@ type outbox struct {
 	ended    []*consumer        // by the broker; the reader forgets them
 	starving []*broker.Consumer // refused by full, to be kicked
 	writing  bool               // a writer runs
-	due      bool               // the reader is to look at what is parked
 	dead     bool               // the peer is gone: what waits is given back
 	shut     bool               // no writer starts any more
 	pool     *sync.Pool         // of *pages
@@ -35,6 +34,7 @@ type outbox struct {
 	// Deliveries in items or with the writer.
 	backlog, backlogBytes atomic.Int64
 	hungry                atomic.Bool // there may be somebody in starving
+	due                   atomic.Bool // the reader is to look at what is parked
 }
 
 // pages are what items are kept in; an idle connection has none.
@@ -266,19 +266,10 @@ func (o *outbox) waitDrained(ctx context.Context) {
 func (o *outbox) waitDue(ctx context.Context) bool {
 	o.Lock()
 	defer o.Unlock()
-	for !o.due && !o.dead && ctx.Err() == nil {
+	for !o.due.Load() && !o.dead && ctx.Err() == nil {
 		o.drained.Wait()
 	}
 	return !o.dead && ctx.Err() == nil
-}
-
-// takeDue reports whether the reader is to look at what is parked.
-func (o *outbox) takeDue() bool {
-	o.Lock()
-	defer o.Unlock()
-	due := o.due
-	o.due = false
-	return due
 }
 
 // release ends waitDrained and waitDue.

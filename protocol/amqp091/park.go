@@ -113,7 +113,7 @@ func (ch *channel) Ready() { ch.c.wakeReader() }
 func (c *conn) wakeReader() {
 	o := &c.out
 	o.Lock()
-	o.due = true
+	o.due.Store(true)
 	o.drained.Broadcast()
 	o.Unlock()
 	_ = c.nc.SetReadDeadline(past())
@@ -127,6 +127,7 @@ func (c *conn) interrupted(err error) bool {
 	switch c.state {
 	case running:
 		c.readOn()
+		c.rest()
 		return true
 	case closing:
 		// It came late: the wait for the client's answer goes on.
@@ -154,7 +155,11 @@ func (c *conn) full() bool {
 // resume publishes what was parked and has not to wait any more.
 func (c *conn) resume() error {
 	p := &c.parking
-	if len(p.held) == 0 && !p.blocked || !c.out.takeDue() || c.state != running {
+	if !c.out.due.Load() {
+		return nil
+	}
+	c.out.due.Store(false)
+	if len(p.held) == 0 && !p.blocked || c.state != running {
 		return nil
 	}
 	held := p.held

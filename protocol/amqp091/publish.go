@@ -2,6 +2,7 @@ package amqp091
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/message"
@@ -13,15 +14,49 @@ const maxPublishes = 256
 
 // publishes are the whole messages of one read, of one channel.
 type publishes struct {
-	ch        *channel
+	*batch  // nil while a read has none
+	ch      *channel
+	open    []*channel // whose content may be a view of the read buffer
+	partial int        // bytes copied of contents that are not whole
+	inTx    int        // bytes kept by transactions
+}
+
+// A batch is what messages are kept in until they are flushed; an idle
+// connection has none.
+type batch struct {
 	list      []broker.Publication
 	messages  []message.Message
 	headers   []headers
 	mandatory []bool
-	open      []*channel // whose content may be a view of the read buffer
-	partial   int        // bytes copied of contents that are not whole
-	inTx      int        // bytes kept by transactions
-	rewritten []byte     // properties of messages in list
+	rewritten []byte // properties of messages in list
+}
+
+// maxRewritten is how much memory for rewritten properties is used again.
+const maxRewritten = 64 << 10
+
+// begin makes sure that there is a batch to add to.
+func (p *publishes) begin(pool *sync.Pool) {
+	if p.batch != nil {
+		return
+	}
+	if p.batch, _ = pool.Get().(*batch); p.batch == nil {
+		// Messages and headers are not moved: the list points into both.
+		p.batch = &batch{
+			list: make([]broker.Publication, 0, maxPublishes), messages: make([]message.Message, 0, maxPublishes),
+			headers: make([]headers, 0, maxPublishes), mandatory: make([]bool, 0, maxPublishes),
+		}
+	}
+}
+
+// end lets the batch go, which was flushed.
+func (p *publishes) end(pool *sync.Pool) {
+	if p.batch == nil || len(p.list) > 0 {
+		return
+	}
+	if cap(p.rewritten) <= maxRewritten {
+		pool.Put(p.batch)
+	}
+	p.batch = nil
 }
 
 // flush hands over what this read published and settled. An error of a publish
@@ -29,7 +64,7 @@ type publishes struct {
 func (c *conn) flush() error {
 	c.flushSettles()
 	p := &c.pubs
-	if len(p.list) == 0 {
+	if p.batch == nil || len(p.list) == 0 {
 		return nil
 	}
 	ch, list := p.ch, p.list
