@@ -355,7 +355,7 @@ func TestSlowReader(t *testing.T) {
 		slow.consume(2, wire.BasicConsume{Queue: q, NoAck: true})
 		fast := session(t, broker(t))
 		fast.consume(1, wire.BasicConsume{Queue: q, NoAck: true})
-		const n, size = 400, 64 << 10
+		const n, size = 300, 64 << 10 // less than a queue may hold in memory
 		body := strings.Repeat("s", size)
 		p.confirms(1)
 		go func() { // ends with its last write; the confirms below are its answers

@@ -24,7 +24,8 @@ type running struct {
 func options(dir string) node.Options {
 	return node.Options{
 		Name: "test@localhost", DataDir: dir, Version: "test", SegmentBytes: 4 << 20,
-		Memory: node.Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 16 << 20, Cache: 16 << 20},
+		// One process holds the memory of the nodes of all tests.
+		Memory: node.Memory{HighWatermark: 16 << 30, Budget: 256 << 20, Entries: 64 << 20, Memtable: 16 << 20, Cache: 16 << 20},
 		Listen: []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
 		Grace:  10 * time.Second,
 	}
