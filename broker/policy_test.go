@@ -127,7 +127,7 @@ func TestSetPolicyRefuses(t *testing.T) {
 }
 
 // TestPolicies sets what estates set, lists it and takes it away again.
-// estate R16
+// (estate R16).
 func TestPolicies(t *testing.T) {
 	x := newBench(t, 0)
 	ctx := context.Background()

@@ -195,7 +195,7 @@ func BenchmarkRoute(b *testing.B) {
 }
 
 // TestManyKeys: a million keys that come once leave nothing behind.
-// X13
+// (X13).
 func TestManyKeys(t *testing.T) {
 	keys := racing.Less(1_000_000)
 	_, p := topicBench(t, 100)

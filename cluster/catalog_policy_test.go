@@ -174,7 +174,7 @@ func draw(t *rapid.T) catalog.Command {
 }
 
 // TestVerbatimPattern: the line that every mirrored-queue estate has.
-// estate R16
+// (estate R16).
 func TestVerbatimPattern(t *testing.T) {
 	c, l := newHeld(t, nil)
 	for _, cmd := range []catalog.Command{

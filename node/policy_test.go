@@ -43,7 +43,7 @@ func eventually(t *testing.T, ch *amqp.Channel, queue string, n int) {
 
 // TestPolicyOnLiveQueues: a policy reaches durable queues and queues in memory
 // that hold messages, those declared later, and survives a restart.
-// estate R16
+// (estate R16).
 func TestPolicyOnLiveQueues(t *testing.T) {
 	o := testOptions(t, t.TempDir(), vfs.NewMem())
 	r := start(t, o)
