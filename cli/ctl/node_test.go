@@ -317,3 +317,20 @@ func TestListUnderTraffic(t *testing.T) {
 	cancel()
 	work.Wait()
 }
+
+// Who waits behind a single active consumer is shown to wait.
+func TestSingleActiveConsumers(t *testing.T) {
+	d, url := nodeDesk(t)
+	p := dial(t, url)
+	ch := p.channel()
+	_, err := ch.QueueDeclare("one", true, false, false, false, amqp.Table{"x-single-active-consumer": true})
+	p.must(err)
+	for _, tag := range []string{"first", "second"} {
+		_, err := ch.Consume("one", tag, false, false, false, false, nil)
+		p.must(err)
+	}
+	d.wants(exitOK, "first\ttrue\tsingle_active\nsecond\tfalse\twaiting\n", "", "-s", "list_consumers", "consumer_tag", "active", "activity_status")
+	d.wants(exitOK, "one\t2\tfirst\n", "", "-s", "list_queues", "name", "consumers", "exclusive_consumer_tag")
+	p.must(ch.Cancel("first", false))
+	d.wants(exitOK, "second\ttrue\tsingle_active\n", "", "-s", "list_consumers", "consumer_tag", "active", "activity_status")
+}
