@@ -28,6 +28,8 @@ const (
 	// roundTime is how long a checkpoint round under way may take to end when
 	// the node stops. One that waits for space on a full disk never does.
 	roundTime = 2 * time.Second
+	// settleTime bounds the wait for what was settled last, when the node stops.
+	settleTime = 2 * time.Second
 )
 
 // A crew is goroutines that end when their context does.
@@ -57,7 +59,7 @@ func (c *crew) stop() {
 // It returns why if the node can not start, or can not go on. It is called once.
 //
 // The order of the stop is that of the start, backwards: the listeners with
-// their connections and the admin socket (in serve), the broker, the rounds and
+// their connections, what these settled, and the admin socket (in serve), the broker, the rounds and
 // readers of the stores, the groups, the log's writer when everything handed to
 // it is synced, the stores, the directory's lock.
 func (n *Node) Run(ctx context.Context) error {
@@ -229,7 +231,9 @@ func (n *Node) serve(ctx context.Context, work *crew) error {
 		return err
 	}
 	defer stopAdmin()
-	return n.listen(ctx)
+	err = n.listen(ctx)
+	n.settle()
+	return err
 }
 
 // await polls until ok or ctx ends.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/admin/api"
@@ -89,6 +90,27 @@ func runAll(ctx context.Context, open []*listener.Listener) error {
 	<-ctx.Done()
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// settle waits until what connections settled before they ended is committed:
+// it may still have been waiting for a publish to share a sync with, and would
+// be delivered again after the stop.
+func (n *Node) settle() {
+	open := n.shards.Load().open
+	done := make(chan error, len(open))
+	for _, s := range open {
+		s.Settle(nil, func(err error) { done <- err })
+	}
+	t := time.NewTimer(settleTime)
+	defer t.Stop()
+	for range open {
+		select {
+		case <-done:
+		case <-t.C:
+			n.log.Warn("what was settled last is not committed in time and may be delivered again", "dur", settleTime)
+			return
+		}
+	}
 }
 
 // startAdmin serves the node's own socket.

@@ -296,3 +296,36 @@ func TestCloseAheadOfPublishes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What was taken for good before a stop does not come back: the last of it may
+// not have been in the log yet.
+func TestStopKeepsSettles(t *testing.T) {
+	dir := t.TempDir()
+	r, err := run(options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { r.stop() }()
+	p := session(t, r.addr())
+	p.durable(1, "taken")
+	p.confirms(1)
+	for range 100 {
+		p.to(1, "taken", "m")
+	}
+	p.acked(1, 100)
+	for range 100 {
+		p.get(1, "taken", true)
+	}
+	r.stop()
+	p.closed()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
+	}
+	if r, err = run(options(dir)); err != nil {
+		t.Fatal(err)
+	}
+	p = session(t, r.addr())
+	if n := p.ready(1, "taken"); n != 0 {
+		t.Errorf("%d messages came back", n)
+	}
+}
