@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/warrenmq/warren/admin"
@@ -237,5 +239,40 @@ func TestLogWaitsForSpace(t *testing.T) {
 		if _, ok := slices.BinarySearch(got, n); !ok {
 			t.Fatalf("message %d was confirmed and is lost", n)
 		}
+	}
+}
+
+// Publishers wait for checkpoints that are far behind the log, without a word to
+// their clients, and go on when they have caught up.
+func TestCheckpointsBehind(t *testing.T) {
+	var slow atomic.Bool
+	release := make(chan struct{})
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") && slow.Load() {
+			<-release
+		}
+		return nil
+	}))
+	r := start(t, testOptions(t, t.TempDir(), fs)) // a round is 4 MiB of log
+	slow.Store(true)
+	f := r.flood("q", 4000)
+	r.eventually("publishers wait for the rounds", 20*time.Second, func() bool {
+		return r.limits("checkpoints are behind the log") && r.limits("low on log space")
+	})
+	if behind := r.rounds.Behind(); behind < 16<<20 || behind > 64<<20 {
+		t.Errorf("%d bytes behind", behind)
+	}
+	slow.Store(false)
+	close(release)
+	r.eventually("they go on", 20*time.Second, func() bool { return !r.limits("checkpoints are behind the log") })
+	close(f.stop)
+	confirmed := <-f.confirmed
+	select {
+	case b := <-f.blocked:
+		t.Errorf("the client was told %+v", b)
+	default:
+	}
+	if got := len(r.take("q")); got < len(confirmed) {
+		t.Errorf("%d confirmed, %d taken", len(confirmed), got)
 	}
 }
