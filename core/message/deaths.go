@@ -39,12 +39,11 @@ func (ds Deaths) Add(d Death) Deaths {
 	} else {
 		d.Count, d.First = 1, len(ds) == 0
 		if len(ds) == maxDeaths {
-			if i--; ds[i].First {
-				i--
-				ds[i] = ds[i+1]
+			oldest := len(ds) - 1
+			if ds[oldest].First {
+				oldest--
 			}
-			ds = ds[:maxDeaths-1]
-			i = min(i, len(ds))
+			ds = slices.Delete(ds, oldest, oldest+1)
 		}
 		ds = append(ds, d)
 		i = len(ds) - 1

@@ -34,8 +34,12 @@ func TestOverlaidProperties(t *testing.T) {
 	}
 	entry := func(queue, reason, exchange string, at uint64, keys ...wire.Value) wire.Table {
 		return wire.Table{
-			{Key: "count", Value: wire.Int64(1)}, {Key: "reason", Value: wire.String(reason)}, {Key: "queue", Value: wire.String(queue)},
-			{Key: "time", Value: wire.Timestamp(at)}, {Key: "exchange", Value: wire.String(exchange)}, {Key: "routing-keys", Value: wire.Array(keys...)},
+			{Key: "count", Value: wire.Int64(1)},
+			{Key: "reason", Value: wire.String(reason)},
+			{Key: "queue", Value: wire.String(queue)},
+			{Key: "time", Value: wire.Timestamp(at)},
+			{Key: "exchange", Value: wire.String(exchange)},
+			{Key: "routing-keys", Value: wire.Array(keys...)},
 		}
 	}
 	second := append(entry("q", "expired", "x", 5, wire.String("k"), wire.String("a")), wire.Field{Key: "original-expiration", Value: wire.String("50")})

@@ -643,14 +643,14 @@ func TestDeadLetterArguments(t *testing.T) {
 		q := y.name + ".q"
 		_, err := y.ch.QueueDeclare(q, true, false, false, false, c.args)
 		want := "PRECONDITION_FAILED - " + strings.ReplaceAll(c.want, "{q}", q)
-		if e, ok := err.(*amqp.Error); !ok || e.Code != 406 || e.Reason != want { //nolint:errorlint // the client returns it so
+		if e, ok := err.(*amqp.Error); !ok || e.Code != 406 || e.Reason != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 		y.open()
 	}
 	q := y.queue("same", true, amqp.Table{"x-dead-letter-exchange": "x"})
 	_, err := y.ch.QueueDeclare(q, true, false, false, false, amqp.Table{"x-dead-letter-exchange": "y"})
-	if e, ok := err.(*amqp.Error); !ok || !slices.Contains([]string{ //nolint:errorlint // the client returns it so
+	if e, ok := err.(*amqp.Error); !ok || !slices.Contains([]string{
 		"PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange' for queue '" + q + "' in vhost '/': received 'y' but current is 'x'",
 	}, e.Reason) {
 		t.Errorf("%v", err)
