@@ -36,7 +36,7 @@ func userVerbs() []verb {
 			short: "Lists permissions of a user across all virtual hosts", usage: "[--no-table-headers] <username>",
 			banner: func(c *call) string { return fmt.Sprintf("Listing permissions for user %q ...", c.args[0]) },
 			run: func(c *call) error {
-				return list(c, permissionColumns("vhost"), c.node.Permissions(c.ctx, client.PermissionQuery{User: c.args[0]}))
+				return c.noSuchUser(list(c, permissionColumns("vhost"), c.node.Permissions(c.ctx, client.PermissionQuery{User: c.args[0]})))
 			},
 		},
 		{
@@ -52,7 +52,7 @@ func userVerbs() []verb {
 			short: "Lists user topic permissions", usage: "[--no-table-headers] <username>",
 			banner: func(c *call) string { return fmt.Sprintf("Listing topic permissions for user %q ...", c.args[0]) },
 			run: func(c *call) error {
-				return list(c, topicColumns("vhost"), c.node.TopicPermissions(c.ctx, client.PermissionQuery{User: c.args[0]}))
+				return c.noSuchUser(list(c, topicColumns("vhost"), c.node.TopicPermissions(c.ctx, client.PermissionQuery{User: c.args[0]})))
 			},
 		},
 	}
