@@ -441,3 +441,38 @@ func TestDefinitionsOfEveryType(t *testing.T) {
 		}
 	}
 }
+
+// TestDefinitionsOf4 reads a document as RabbitMQ 4 writes it: with names for
+// things in two places, limits as a list, a hash of SHA-512 and a shovel.
+func TestDefinitionsOf4(t *testing.T) {
+	n, c := empty(t)
+	document, err := os.ReadFile(filepath.Join("testdata", "definitions-4.json"))
+	must(t, err)
+	got, err := c.ImportDefinitions(t.Context(), document)
+	must(t, err)
+	if len(got.Ignored) != 1 || !strings.Contains(got.Ignored[0], "parameter 'move' of component shovel in vhost '/': it is kept") {
+		t.Errorf("ignored %q", got.Ignored)
+	}
+	_, err = c.Authenticate(t.Context(), client.UserPassword{Name: "admin", Password: secret.New("s3cret")})
+	must(t, err)
+	v := n.catalog.View()
+	if m := metaOf(v.VHost("shop")); m.QueueType != "quorum" || !reflect.DeepEqual(m.Tags, []string{"prod"}) {
+		t.Errorf("the vhost is %+v", m)
+	}
+	if m := metaOf(v.VHost("/")); m.Description != "Default virtual host" || m.QueueType != "classic" {
+		t.Errorf("the vhost that was there is %+v", m)
+	}
+	if limits := string(broker.LimitsJSON(v.VHost("shop").Limits)); limits != `{"max-queues":10}` {
+		t.Errorf("limits are %s", limits)
+	}
+	text, err := c.ExportDefinitions(t.Context())
+	must(t, err)
+	for _, part := range []string{
+		`{"component":"shovel","name":"move","value":{"src-uri":"amqp://","src-queue":"a","dest-uri":"amqp://elsewhere","dest-queue":"b"},"vhost":"/"}`,
+		`{"name":"cluster_tags","value":[]}`, `"apply-to":"quorum_queues"`,
+	} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("%s is not in the export", part)
+		}
+	}
+}

@@ -217,7 +217,11 @@ func (x *importer) vhosts() error {
 		if meta.QueueType == "undefined" {
 			meta.QueueType = ""
 		}
-		if _, err := x.n.order(x.ctx, &catalog.AddVHost{Name: h.Name, Attrs: vhostAttrs(nil, meta)}, h.Name); err != nil {
+		r, err := x.n.order(x.ctx, &catalog.AddVHost{Name: h.Name, Attrs: vhostAttrs(nil, meta)}, h.Name)
+		if err == nil && r.Code == catalog.Existed {
+			err = x.describe(h.Name, meta)
+		}
+		if err != nil {
 			return err
 		}
 		x.made("vhosts")
@@ -228,6 +232,22 @@ func (x *importer) vhosts() error {
 		}
 	}
 	return nil
+}
+
+// describe gives a vhost that exists what the document says of it, if it says
+// anything.
+func (x *importer) describe(vhost string, meta vhostMeta) error {
+	if meta.Description == "" && meta.QueueType == "" && len(meta.Tags) == 0 {
+		return nil
+	}
+	x.n.orders.Lock()
+	defer x.n.orders.Unlock()
+	h := x.n.catalog.View().VHost(vhost)
+	if h == nil {
+		return admin.NotFoundf(admin.VHostThing, vhost)
+	}
+	_, err := x.n.order(x.ctx, &catalog.SetVHost{Name: vhost, Attrs: vhostAttrs(h.Attrs, meta)}, vhost)
+	return err
 }
 
 // limitsObject reads limits in any of the forms that RabbitMQ writes: an object,

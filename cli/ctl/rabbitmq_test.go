@@ -166,7 +166,8 @@ func replay(t *testing.T, file string, other map[string]exchange) {
 }
 
 // What RabbitMQ's own tools answer, these do: output, errors and exit codes. The
-// transcripts are of RabbitMQ 3.10.8.
+// transcripts are of RabbitMQ 3.10.8. (estate R16: set_policy HA, as the recipe
+// has it)
 func TestAsRabbitMQ(t *testing.T) {
 	badPattern := "Error:\n{:invalid_regexp, '*'}: invalid permission: pattern: \"*\": error parsing regexp: missing argument to repetition operator in `*`"
 	t.Run("users", func(t *testing.T) {
