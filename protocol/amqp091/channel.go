@@ -146,7 +146,7 @@ func (ch *channel) close(e *wire.Error) error {
 	if ch.closing {
 		return nil
 	}
-	ch.c.log.Warn("channel closed on an error of the client", "conn", ch.c.in.Peer.String(), "channel", ch.id, "err", e.Error())
+	ch.c.log.Warn("channel closed on an error of the client", "peer", ch.c.in.Peer.String(), "channel", ch.id, "err", e.Error())
 	ch.closing = true
 	ch.end(closeMethod(e))
 	ch.giveUp()
@@ -182,7 +182,7 @@ func (ch *channel) broke(e *wire.Error) {
 		return
 	}
 	ch.broken.Store(true)
-	ch.c.log.Warn("channel closed", "conn", ch.c.in.Peer.String(), "channel", ch.id, "err", e.Error())
+	ch.c.log.Warn("channel closed", "peer", ch.c.in.Peer.String(), "channel", ch.id, "err", e.Error())
 	ch.c.out.wake(ch.c)
 }
 

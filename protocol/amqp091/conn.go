@@ -297,7 +297,7 @@ func (c *conn) fail(err error) error {
 	if c.state == closing || c.state == closed {
 		return nil
 	}
-	c.log.Warn("connection closed on an error of the client", "conn", c.in.Peer.String(), "err", we.Error())
+	c.log.Warn("connection closed on an error of the client", "peer", c.in.Peer.String(), "err", we.Error())
 	if c.state < wantTuneOK && we.Code != wire.CodeAccessRefused {
 		return errPeerGone // nothing but the greeting before login
 	}
@@ -308,7 +308,7 @@ func (c *conn) fail(err error) error {
 // closeWith sends connection.close and from then on waits for its answer only.
 func (c *conn) closeWith(e *wire.Error) {
 	if err := c.flush(); err != nil && softError(err) == nil {
-		c.log.Debug("not published", "conn", c.in.Peer.String(), "err", err)
+		c.log.Debug("not published", "peer", c.in.Peer.String(), "err", err)
 	}
 	c.dropChannels()
 	c.send(&wire.ConnectionClose{ReplyCode: e.Code, ReplyText: e.Error(), ClassID: e.Method.Class(), MethodID: e.Method.Method()})
@@ -374,7 +374,7 @@ func (c *conn) header() (ok bool, err error) {
 	head := c.buf[c.r : c.r+wire.HeaderLen]
 	p := wire.ParseProtocol(head)
 	if !p.Served() {
-		c.log.Info("client asked for a protocol that is not served", "conn", c.in.Peer.String(), "protocol", p.String())
+		c.log.Info("client asked for a protocol that is not served", "peer", c.in.Peer.String(), "proto", p.String())
 		_, _ = c.nc.Write([]byte(wire.AnswerTo(head)))
 		return false, errPeerGone
 	}

@@ -192,7 +192,7 @@ func isTrue(t wire.Table, key string) bool {
 
 // refuse ends a login that failed: with a word if the client asked for one.
 func (c *conn) refuse(mechanism, user string, err error) error {
-	c.log.Warn("login refused", "conn", c.in.Peer.String(), "user", fmt.Sprintf("%.64q", user), "err", err)
+	c.log.Warn("login refused", "peer", c.in.Peer.String(), "user", fmt.Sprintf("%.64q", user), "err", err)
 	if !c.caps.authFailureClose {
 		return errPeerGone
 	}
@@ -270,7 +270,7 @@ func (c *conn) open(args []byte) error {
 	c.readOn()
 	c.session.Show(c)
 	c.send(&wire.ConnectionOpenOK{})
-	c.log.Info("connection open", "conn", c.in.Peer.String(), "user", c.session.User(), "vhost", m.VirtualHost)
+	c.log.Info("connection open", "peer", c.in.Peer.String(), "user", c.session.User(), "vhost", m.VirtualHost)
 	return nil
 }
 
@@ -288,7 +288,7 @@ func (c *conn) onBeat() {
 	if alive {
 		c.silent = 0
 	} else if c.silent++; c.silent >= 4 {
-		c.log.Warn("connection closed: missed heartbeats from client", "conn", c.in.Peer.String())
+		c.log.Warn("connection closed: missed heartbeats from client", "peer", c.in.Peer.String())
 		c.out.kill()
 		_ = c.nc.Close() // the peer does not answer: nothing is left to say
 		return

@@ -618,6 +618,10 @@ func frameFaults() []fault {
 	}
 }
 
+// behaviours 1 (what closes the channel and what the connection), 2 (texts) and
+// 3 (frames out of order)
+//
+// X2, X4, X10: sizes and counts beyond what was agreed.
 func TestErrors(t *testing.T) {
 	addr := *foreign
 	if addr == "" {

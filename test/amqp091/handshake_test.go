@@ -104,6 +104,8 @@ func greetings() []greeting {
 	}
 }
 
+// behaviour 4: what is negotiated. X7, X10, X20, X21: every step before its time,
+// extremes, empty and unknown credentials and mechanisms.
 func TestGreetings(t *testing.T) {
 	addr := *foreign
 	if addr == "" {
@@ -165,6 +167,8 @@ func TestAMQPlain(t *testing.T) {
 }
 
 // Every header but that of 0-9-1 and 0-9 is answered with one that is served.
+//
+// behaviour 6
 func TestHeaders(t *testing.T) {
 	for head, want := range map[string]string{
 		"AMQP\x00\x00\x09\x01": "",
@@ -209,6 +213,8 @@ func TestSmallFrames(t *testing.T) {
 
 // A header can not be split: who can not take it loses the channel, and
 // nobody the message.
+//
+// X16
 func TestHeaderBeyondFrameMax(t *testing.T) {
 	big := session(t, broker(t))
 	q := "f.header"
@@ -231,6 +237,7 @@ func TestHeaderBeyondFrameMax(t *testing.T) {
 	big.eventually(1, q, "b")
 }
 
+// behaviour 5
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
 	p := dial(t, broker(t))

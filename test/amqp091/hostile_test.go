@@ -60,6 +60,8 @@ func (p *peer) ended() {
 
 // Every method in every state, on channel 0 and on a channel, twice: the broker
 // answers or hangs up, and others do not notice.
+//
+// X7
 func TestEveryMethodInEveryState(t *testing.T) {
 	neighbour := session(t, broker(t))
 	nq := neighbour.queue(1, "")
@@ -118,6 +120,8 @@ func TestEveryMethodInEveryState(t *testing.T) {
 
 // Every length field at its extremes: the connection is refused before anything
 // of that size is made.
+//
+// X2, X4
 func TestLengths(t *testing.T) {
 	extremes := []uint64{0, 1, 1<<31 - 1, 1 << 31, 1<<32 - 1}
 	for _, n := range extremes {
@@ -146,6 +150,8 @@ func TestLengths(t *testing.T) {
 }
 
 // Nested tables and arrays are bounded, by depth and by count.
+//
+// X6
 func TestNesting(t *testing.T) {
 	for _, depth := range []int{10, 60, 70, 1000} {
 		p := session(t, broker(t))
@@ -170,6 +176,8 @@ func TestNesting(t *testing.T) {
 
 // Contents that never end are bounded for all channels of a connection
 // together.
+//
+// X2, X15
 func TestUnfinishedContents(t *testing.T) {
 	p := session(t, broker(t))
 	part := strings.Repeat("x", 131064)
@@ -194,6 +202,8 @@ func TestUnfinishedContents(t *testing.T) {
 
 // A slow login: a peer that sends a byte now and then is served as long as its
 // budget lasts; one that says nothing at all is not kept.
+//
+// X3
 func TestSlowLogin(t *testing.T) {
 	p := dial(t, broker(t))
 	var b []byte
