@@ -106,6 +106,7 @@ type fakeShard struct {
 	cancels  []func(error)
 	kicks    int
 	reopened int
+	txs      chan func(error)
 	closing  func(done func(uint64, error))
 	counts   shard.Counts
 	gone     bool // queues are about to be deleted

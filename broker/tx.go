@@ -46,7 +46,11 @@ func (t *Tx) Publish(pub *Publication) error {
 	if err != nil {
 		return err
 	}
-	x := txPub{m: owned(pub.Message), ttl: pub.TTL, hasTTL: pub.HasTTL, targets: r.targets, replies: slices.Clone(r.replies)}
+	x := txPub{m: owned(pub.Message), ttl: pub.TTL, hasTTL: pub.HasTTL, targets: slices.Clone(r.targets), replies: slices.Clone(r.replies)}
+	for i := range x.targets {
+		x.targets[i].queues = slices.Clone(x.targets[i].queues)
+	}
+	t.p.finder.reset() // what it found is ours now
 	clear(r.replies)
 	r.replies = r.replies[:0]
 	t.pubs = append(t.pubs, x)

@@ -93,6 +93,16 @@ func (e *Engine) Reopened(q *Queue) {
 	e.Touch(q)
 }
 
+// Set changes what holds for a queue. A new time to be used in begins now.
+func (e *Engine) Set(q *Queue, s shard.Settings) {
+	if s.Expires != q.Settings.Expires {
+		q.used = e.Now
+	}
+	q.Settings = s
+	q.Ledger.SetSettings(s.Settings)
+	e.Touch(q)
+}
+
 // endsAt is when a queue ends that is not used until then, 0 for never.
 func (q *Queue) endsAt() int64 {
 	if q.Settings.Expires == 0 || q.Disp.Consumers() > 0 {

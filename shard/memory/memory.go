@@ -413,8 +413,6 @@ func (m *Queue) Changed(shard.QueueID) {
 			return
 		}
 		s.Memory = true
-		m.q.Settings = s
-		m.q.Ledger.SetSettings(s.Settings)
-		m.e.Touch(m.q)
+		m.e.Set(m.q, s)
 	}})
 }

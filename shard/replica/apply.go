@@ -144,9 +144,11 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 		if set.MaxPriority != q.Settings.MaxPriority && q.Disp != nil {
 			s.recount = append(s.recount, q) // what is in flight was counted for other lanes
 		}
-		q.Settings, q.Revision = set, c.Seq
-		q.Ledger.SetSettings(set.Settings)
-		s.e.Touch(q)
+		q.Revision = c.Seq
+		s.e.Set(q, set)
+		if set.Expires > 0 {
+			s.dispatch(q) // somebody has to see that it is not used
+		}
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package amqp091_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
@@ -172,4 +174,30 @@ func TestDeleteRaces(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A policy gives a time to be used in to queues that are there, whether their
+// shard has heard of them or not; without it they stay.
+func TestExpiresByPolicy(t *testing.T) {
+	r := own(t, nil)
+	p := session(t, r.addr())
+	p.channel(2)
+	p.confirms(2)
+	for _, q := range []string{"x.unused", "x.used", "x.memory"} {
+		p.send(1, &wire.QueueDeclare{Queue: q, Durable: q != "x.memory"})
+		expect[*wire.QueueDeclareOK](p, 1)
+	}
+	p.to(1, "x.used", "1")
+	p.to(1, "x.memory", "1")
+	_, err := r.SetPolicy(t.Context(), admin.NewPolicy{Policy: admin.Policy{
+		VHost: "/", Name: "p", Pattern: "^x", ApplyTo: "queues", Definition: json.RawMessage(`{"expires":300}`),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{"x.unused", "x.used", "x.memory"} {
+		if took := p.vanishes(2, q); q == "x.unused" && took < 150*time.Millisecond {
+			t.Errorf("%s is gone after %v", q, took)
+		}
+	}
 }
