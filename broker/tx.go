@@ -62,7 +62,7 @@ func (t *Tx) Publish(pub *Publication) error {
 func owned(m *message.Message) message.Message {
 	c := *m
 	b := make([]byte, 0, len(m.Exchange)+len(m.RoutingKey)+len(m.Properties)+len(m.Body))
-	for _, part := range []*[]byte{&c.Exchange, &c.RoutingKey, (*[]byte)(&c.Properties), &c.Body} {
+	for _, part := range []*[]byte{&c.Exchange, &c.RoutingKey, &c.Properties, &c.Body} {
 		n := len(b)
 		b = append(b, *part...)
 		*part = b[n:len(b):len(b)]

@@ -6,11 +6,15 @@ import (
 	"github.com/warrenmq/warren/cli/ctl"
 )
 
-// One verb tree under all its names. (estate R9)
+// One verb tree under all its names. (estate R9).
 func TestCtlNames(t *testing.T) {
 	for _, line := range [][]string{
-		{"warren", "ctl", "version"}, {"warren", "rabbitmqctl", "version"}, {"warren", "rabbitmq-diagnostics", "-q", "version"},
-		{"/usr/sbin/rabbitmqctl", "version"}, {"rabbitmqctl.exe", "-n", "ctl", "version"}, {"rabbitmq-queues", "version"},
+		{"warren", "ctl", "version"},
+		{"warren", "rabbitmqctl", "version"},
+		{"warren", "rabbitmq-diagnostics", "-q", "version"},
+		{"/usr/sbin/rabbitmqctl", "version"},
+		{"rabbitmqctl.exe", "-n", "ctl", "version"},
+		{"rabbitmq-queues", "version"},
 	} {
 		w := newWorld(t)
 		if code := w.Main(line); code != exitOK || w.out.String() != "test\n" {

@@ -294,7 +294,7 @@ func TestRestoreGoesOn(t *testing.T) {
 	counts := func() (out []int) {
 		tell := dialNode(t, to)
 		for q := range 4 {
-			d, err := tell.QueueInspect(fmt.Sprint("q", q))
+			d, err := tell.QueueDeclarePassive(fmt.Sprint("q", q), true, false, false, false, nil)
 			must(t, err)
 			out = append(out, d.Messages)
 		}

@@ -85,7 +85,7 @@ func (x *importer) each(n int, f func(i int) error) error {
 		})
 	}
 	wg.Wait()
-	return cmp.Or(errs...)
+	return cmp.Or(errs...) //nolint:wrapcheck // they are our own
 }
 
 func (x *importer) made(kind string) {
@@ -128,8 +128,10 @@ func (x *importer) check() error {
 	}
 	in := func(what, name, vhost string) error {
 		if !known[vhost] {
-			return &admin.Error{Kind: admin.NotFound, Thing: admin.VHostThing, Name: vhost,
-				Text: fmt.Sprintf("%s '%s' is in vhost '%s', which does not exist", what, name, vhost)}
+			return &admin.Error{
+				Kind: admin.NotFound, Thing: admin.VHostThing, Name: vhost,
+				Text: fmt.Sprintf("%s '%s' is in vhost '%s', which does not exist", what, name, vhost),
+			}
 		}
 		return nil
 	}

@@ -18,7 +18,7 @@ func openFiles() admin.Files {
 	}
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
-		f.Limit = int(min(uint64(limit.Cur), math.MaxInt32))
+		f.Limit = int(min(uint64(limit.Cur), math.MaxInt32)) //nolint:unconvert // it is signed on other systems
 	}
 	return f
 }

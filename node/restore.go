@@ -40,7 +40,7 @@ func restores(v *catalog.View) (id string, p progress, ok bool) {
 func (n *Node) setRestore(ctx context.Context, id string, next int) error {
 	value, err := json.Marshal(progress{next})
 	if err != nil {
-		return err
+		return fmt.Errorf("note the progress of a restore: %w", err)
 	}
 	_, err = n.order(ctx, &catalog.SetParameter{Component: restoring, Name: id, Value: value}, id)
 	return err

@@ -97,9 +97,9 @@ func runAll(ctx context.Context, open []*listener.Listener) error {
 // be delivered again after the stop.
 func (n *Node) settle() {
 	open := n.shards.Load().open
-	done := make(chan error, len(open))
+	done := make(chan struct{}, len(open))
 	for _, s := range open {
-		s.Settle(nil, func(err error) { done <- err })
+		s.Settle(nil, func(error) { done <- struct{}{} }) // of an error nothing follows
 	}
 	t := time.NewTimer(settleTime)
 	defer t.Stop()

@@ -84,12 +84,12 @@ func (n *Node) ChangePassword(ctx context.Context, q admin.UserPassword) (admin.
 	if err != nil {
 		return admin.Done{}, err
 	}
-	return n.changeUser(ctx, q.Name, "password changed", func(u *catalog.SetUser) { u.Password = record })
+	return n.changeUser(ctx, q.Name, "password", func(u *catalog.SetUser) { u.Password = record })
 }
 
 // SetUserTags implements admin.UserOrders.
 func (n *Node) SetUserTags(ctx context.Context, q admin.UserTags) (admin.Done, error) {
-	return n.changeUser(ctx, q.Name, "tags of a user changed", func(u *catalog.SetUser) { u.Tags = tags(q.Tags) })
+	return n.changeUser(ctx, q.Name, "tags", func(u *catalog.SetUser) { u.Tags = tags(q.Tags) })
 }
 
 // changeUser changes one user, while nobody else does.
@@ -104,7 +104,7 @@ func (n *Node) changeUser(ctx context.Context, name, what string, change func(*c
 	if _, err := n.order(ctx, &u, name); err != nil {
 		return admin.Done{}, err
 	}
-	n.log.Info(what, "user", name)
+	n.log.Info("user changed", "user", name, "op", what)
 	return admin.Done{}, nil
 }
 
@@ -121,8 +121,10 @@ func tags(given []string) (out []string) {
 // Authenticate implements admin.UserOrders.
 func (n *Node) Authenticate(ctx context.Context, q admin.UserPassword) (admin.Done, error) {
 	if q.Password.Empty() {
-		return admin.Done{}, &admin.Error{Kind: admin.Denied, Thing: admin.UserThing, Name: q.Name,
-			Text: fmt.Sprintf("user '%s' attempted to log in with a blank password, which is prohibited. Change the password of the user to be non-blank.", q.Name)}
+		return admin.Done{}, &admin.Error{
+			Kind: admin.Denied, Thing: admin.UserThing, Name: q.Name,
+			Text: fmt.Sprintf("user '%s' attempted to log in with a blank password, which is prohibited. Change the password of the user to be non-blank.", q.Name),
+		}
 	}
 	here := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 	_, err := n.auth.verifier.Authenticate(ctx, auth.Credentials{User: q.Name, Password: q.Password, Peer: here, Mechanism: auth.Plain})

@@ -27,8 +27,10 @@ func (n *Node) AddVHost(ctx context.Context, q admin.NewVHost) (admin.Done, erro
 		return admin.Done{}, admin.Invalidf("%v", err)
 	}
 	if q.DefaultQueueType != "" && !slices.Contains(queueTypes(), q.DefaultQueueType) {
-		return admin.Done{}, &admin.Error{Kind: admin.Invalid, Thing: admin.QueueThing, Name: q.DefaultQueueType,
-			Text: "the default queue type must be one of " + strings.Join(queueTypes(), ", ")}
+		return admin.Done{}, &admin.Error{
+			Kind: admin.Invalid, Thing: admin.QueueThing, Name: q.DefaultQueueType,
+			Text: "the default queue type must be one of " + strings.Join(queueTypes(), ", "),
+		}
 	}
 	attrs := vhostAttrs(nil, vhostMeta{Description: q.Description, Tags: tags(q.Tags), QueueType: q.DefaultQueueType})
 	if _, err := n.order(ctx, &catalog.AddVHost{Name: q.Name, Attrs: attrs}, q.Name); err != nil {

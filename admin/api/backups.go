@@ -32,14 +32,14 @@ func (s *stream) Read(p []byte) (int, error) {
 	if err != nil {
 		patient(s.rc) // nothing more is read, and what was read has to be confirmed
 	}
-	return n, err
+	return n, err //nolint:wrapcheck // an io.Reader
 }
 
 // Write implements io.Writer.
 func (s *stream) Write(p []byte) (int, error) {
 	s.written = true
 	_ = s.rc.SetWriteDeadline(time.Now().Add(requestTime)) //nolint:forbidigo // a socket's deadline
-	return s.Writer.Write(p)
+	return s.Writer.Write(p)                               //nolint:wrapcheck // an io.Writer
 }
 
 // patient lifts the deadline of the request: it would end the request, though

@@ -124,7 +124,7 @@ func (c *Client) RestoreQueue(ctx context.Context, q admin.RestoreQueue, message
 		return done, fmt.Errorf("send the messages: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := c.good(req)
+	resp, err := c.good(req) //nolint:bodyclose // read closes it
 	if err != nil {
 		return done, err
 	}

@@ -62,7 +62,7 @@ func (c *Client) trail(resp *http.Response) error {
 
 // ask asks a question.
 func ask[Q, A any](ctx context.Context, c *Client, path string, q Q) (a A, err error) {
-	resp, err := c.get(ctx, path, q)
+	resp, err := c.get(ctx, path, q) //nolint:bodyclose // read closes it
 	if err != nil {
 		return a, err
 	}
@@ -79,7 +79,7 @@ func act[Q, A any](ctx context.Context, c *Client, path string, q Q) (a A, err e
 	if err != nil {
 		return a, fmt.Errorf("order %s: %w", path, err)
 	}
-	resp, err := c.good(req)
+	resp, err := c.good(req) //nolint:bodyclose // read closes it
 	if err != nil {
 		return a, err
 	}

@@ -155,7 +155,7 @@ func TestBadRequests(t *testing.T) {
 	g := &generator{}
 	c := g.serve(t)
 	for _, tc := range []struct{ method, path, body, want string }{
-		{"POST", "/api/v1/queues/purge", `{"nmae":"x"}`, `unknown field \"nmae\"`},
+		{"POST", "/api/v1/queues/purge", `{"nam":"x"}`, `unknown field \"nam\"`},
 		{"POST", "/api/v1/queues/purge", `{"name":"x"} {"name":"y"}`, "more than one value"},
 		{"POST", "/api/v1/queues/purge", `{"name":7}`, "cannot unmarshal number"},
 		{"POST", "/api/v1/queues/purge", `{"name":"x`, "unexpected EOF"},

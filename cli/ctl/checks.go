@@ -69,59 +69,93 @@ func checks() []check {
 	single := "Node %s seems to be the only one in a single node cluster, the check does not apply"
 	lone := func(c *call, x client.Overview) error { c.say(single, x.Node); return nil }
 	return []check{
-		{name: "check_running", short: "Health check that exits with a non-zero code if the node is not running",
+		{
+			name: "check_running", short: "Health check that exits with a non-zero code if the node is not running",
 			asks: "Checking if RabbitMQ is running on node {node} ...", run: func(c *call, x client.Overview) error {
 				c.say("RabbitMQ on node %s is fully booted and running", x.Node)
 				return nil
-			}},
-		{name: "is_running", short: "Queries the node if it is running",
+			},
+		},
+		{
+			name: "is_running", short: "Queries the node if it is running",
 			asks: "Asking node {node} for its status ...", run: func(c *call, x client.Overview) error {
 				return c.answers(pairs{{"result", true}}, "RabbitMQ on node %s is fully booted and running", x.Node)
-			}},
-		{name: "is_booting", short: "Queries the node if it is still booting",
+			},
+		},
+		{
+			name: "is_booting", short: "Queries the node if it is still booting",
 			asks: "Asking node {node} for its boot status ...", run: func(c *call, x client.Overview) error {
 				return c.answers(pairs{{"result", false}}, "RabbitMQ on node %s is fully booted (check with is_running), stopped or has not started booting yet", x.Node)
-			}},
-		{name: "check_alarms", short: "Health check that exits with a non-zero code if there is an alarm",
+			},
+		},
+		{
+			name: "check_alarms", short: "Health check that exits with a non-zero code if there is an alarm",
 			asks: "Asking node {node} to report any local resource alarms ...", run: func(c *call, x client.Overview) error {
 				return c.noAlarms(x, "Node %s reported no alarms, local or clusterwide")
-			}},
-		{name: "check_local_alarms", short: "Health check that exits with a non-zero code if there is an alarm of this node",
+			},
+		},
+		{
+			name: "check_local_alarms", short: "Health check that exits with a non-zero code if there is an alarm of this node",
 			asks: "Asking node {node} to report any local resource alarms ...", run: func(c *call, x client.Overview) error {
 				return c.noAlarms(x, "Node %s reported no local alarms")
-			}},
-		{name: "alarms", short: "Lists resource alarms of the node",
-			asks: "Asking node {node} to report any known resource alarms ...", run: (*call).alarms},
-		{name: "listeners", short: "Lists active connection listeners of the node",
-			asks: "Asking node {node} to report its protocol listeners ...", run: (*call).listListeners},
-		{name: "check_port_listener", short: "Health check that exits with a non-zero code if there is no listener on a port", usage: "<port>", min: 1,
-			asks: "Asking node {node} if there's an active listener on port {arg} ...", run: (*call).checkPort},
-		{name: "check_protocol_listener", short: "Health check that exits with a non-zero code if there is no listener for a protocol", usage: "<protocol>", min: 1,
-			asks: "Asking node {node} if there's an active listener for protocol {arg} ...", run: (*call).checkProtocol},
-		{name: "check_port_connectivity", short: "Basic TCP connectivity health check for each listener",
-			asks: "Testing TCP connections to all active listeners on node {node} ...", run: (*call).checkConnectivity},
-		{name: "check_virtual_hosts", short: "Health check that checks if all vhosts are served",
-			asks: "Checking if all vhosts are running on node {node} ...", run: (*call).checkVHosts},
-		{name: "check_if_node_is_quorum_critical", tools: diagnostics | queuesTool, short: "Health check that exits with a non-zero code if queues would lose their quorum without this node",
-			asks: "Checking if node {node} is critical for quorum of any quorum queues ...", run: lone},
-		{name: "check_if_node_is_mirror_sync_critical", tools: diagnostics | queuesTool, short: "Health check that exits with a non-zero code if queues would lose their only copy without this node",
-			asks: "Checking if node {node} is critical for data safety of any classic mirrored queues ...", run: lone},
-		{name: "node_health_check", tools: ctl | diagnostics, short: "Checks that the node answers, its vhosts are served and there is no alarm",
-			asks: "Timeout: 70 seconds ...\nChecking health of node {node} ...", run: (*call).checkHealth},
-		{name: "server_version", short: "Displays the version of RabbitMQ whose dialect the node speaks",
+			},
+		},
+		{
+			name: "alarms", short: "Lists resource alarms of the node",
+			asks: "Asking node {node} to report any known resource alarms ...", run: (*call).alarms,
+		},
+		{
+			name: "listeners", short: "Lists active connection listeners of the node",
+			asks: "Asking node {node} to report its protocol listeners ...", run: (*call).listListeners,
+		},
+		{
+			name: "check_port_listener", short: "Health check that exits with a non-zero code if there is no listener on a port", usage: "<port>", min: 1,
+			asks: "Asking node {node} if there's an active listener on port {arg} ...", run: (*call).checkPort,
+		},
+		{
+			name: "check_protocol_listener", short: "Health check that exits with a non-zero code if there is no listener for a protocol", usage: "<protocol>", min: 1,
+			asks: "Asking node {node} if there's an active listener for protocol {arg} ...", run: (*call).checkProtocol,
+		},
+		{
+			name: "check_port_connectivity", short: "Basic TCP connectivity health check for each listener",
+			asks: "Testing TCP connections to all active listeners on node {node} ...", run: (*call).checkConnectivity,
+		},
+		{
+			name: "check_virtual_hosts", short: "Health check that checks if all vhosts are served",
+			asks: "Checking if all vhosts are running on node {node} ...", run: (*call).checkVHosts,
+		},
+		{
+			name: "check_if_node_is_quorum_critical", tools: diagnostics | queuesTool, short: "Health check that exits with a non-zero code if queues would lose their quorum without this node",
+			asks: "Checking if node {node} is critical for quorum of any quorum queues ...", run: lone,
+		},
+		{
+			name: "check_if_node_is_mirror_sync_critical", tools: diagnostics | queuesTool, short: "Health check that exits with a non-zero code if queues would lose their only copy without this node",
+			asks: "Checking if node {node} is critical for data safety of any classic mirrored queues ...", run: lone,
+		},
+		{
+			name: "node_health_check", tools: ctl | diagnostics, short: "Checks that the node answers, its vhosts are served and there is no alarm",
+			asks: "Timeout: 70 seconds ...\nChecking health of node {node} ...", run: (*call).checkHealth,
+		},
+		{
+			name: "server_version", short: "Displays the version of RabbitMQ whose dialect the node speaks",
 			asks: "Asking node {node} for its RabbitMQ version...", run: func(c *call, x client.Overview) error {
 				c.say("%s", x.Compatible)
 				return nil
-			}},
-		{name: "memory_breakdown", short: "Provides a memory usage breakdown of the node",
-			asks: "Reporting memory breakdown on node {node}...", run: (*call).memoryBreakdown},
-		{name: "log_location", short: "Shows where the node logs to",
+			},
+		},
+		{
+			name: "memory_breakdown", short: "Provides a memory usage breakdown of the node",
+			asks: "Reporting memory breakdown on node {node}...", run: (*call).memoryBreakdown,
+		},
+		{
+			name: "log_location", short: "Shows where the node logs to",
 			asks: "Log file location(s) on node {node} ...", run: func(c *call, x client.Overview) error {
 				for _, f := range x.LogFiles {
 					c.say("%s", f)
 				}
 				return nil
-			}},
+			},
+		},
 	}
 }
 

@@ -170,8 +170,15 @@ func clusterTerm(x client.Overview) pairs {
 	me := texts([]string{x.Node})
 	version := pairs{{"rabbitmq_name", "Warren"}, {"rabbitmq_version", x.Compatible}, {"product_version", x.Version}}
 	return pairs{
-		{"cluster_name", x.Node}, {"disk_nodes", me}, {"ram_nodes", terms{}}, {"running_nodes", me}, {"partitions", pairs{}},
-		{"alarms", texts(x.Alarms)}, {"listeners", pairs{{x.Node, open}}}, {"versions", pairs{{x.Node, version}}},
-		{"maintenance_status", pairs{{x.Node, "not under maintenance"}}}, {"feature_flags", all},
+		{"cluster_name", x.Node},
+		{"disk_nodes", me},
+		{"ram_nodes", terms{}},
+		{"running_nodes", me},
+		{"partitions", pairs{}},
+		{"alarms", texts(x.Alarms)},
+		{"listeners", pairs{{x.Node, open}}},
+		{"versions", pairs{{x.Node, version}}},
+		{"maintenance_status", pairs{{x.Node, "not under maintenance"}}},
+		{"feature_flags", all},
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// (estate R9, R15: the tools' names, options and exit codes, and nodes by name)
+// (estate R9, R15: the tools' names, options and exit codes, and nodes by name).
 func TestOptionsStandAnywhere(t *testing.T) {
 	d := newDesk(t, identity{})
 	banner := "Will ping rabbit@node-01. This only checks if the node's process answers. Timeout: "

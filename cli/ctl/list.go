@@ -44,11 +44,6 @@ func splitAll(args []string) (out []string) {
 	return out
 }
 
-// has reports whether one of the columns is among the named.
-func has[T any](cols []column[T], names ...string) bool {
-	return slices.ContainsFunc(cols, func(x column[T]) bool { return slices.Contains(names, x.name) })
-}
-
 // list prints a list as it comes.
 func list[T any](c *call, cols []column[T], items iter.Seq2[T, error]) error {
 	names := make([]string, len(cols))

@@ -66,7 +66,7 @@ func asAtRabbitMQ(t *testing.T, url string) {
 }
 
 // What rabbitmqctl of RabbitMQ 3.10.8 printed of a node, printed of ours.
-// (estate R1, R9)
+// (estate R1, R9).
 func TestListsAsRabbitMQ(t *testing.T) {
 	d, url := nodeDesk(t)
 	asAtRabbitMQ(t, url)

@@ -135,7 +135,7 @@ func topology(t *testing.T, p *peer) {
 
 // The outputs in testdata are those of RabbitMQ 3.10's rabbitmqctl for the same
 // topology, but for the order of lists, pids, and what docs/ctl.md says.
-// (estate R1, R9)
+// (estate R1, R9).
 func TestTopologyTranscript(t *testing.T) {
 	d, url := nodeDesk(t)
 	p := dial(t, url)
@@ -159,7 +159,7 @@ func TestTopologyTranscript(t *testing.T) {
 	))
 }
 
-// (estate R9: connections as operators see and end them)
+// (estate R9: connections as operators see and end them).
 func TestConnectionTranscript(t *testing.T) {
 	d, url := nodeDesk(t)
 	p := dial(t, url)

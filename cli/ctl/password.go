@@ -45,7 +45,7 @@ func readLine(r io.Reader, most int) (string, error) {
 				break
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // a Reader returns it bare
+		if err == io.EOF {
 			break
 		}
 		if err != nil {

@@ -50,8 +50,10 @@ func TestPlugins(t *testing.T) {
 		{line: "enable rabbitmq_stomp", out: "Enabling plugins on node rabbit@node-01:\nrabbitmq_stomp\n" + configured},
 		{line: "enable --offline rabbitmq_stomp -q", out: configured},
 		{line: "enable --all", out: "Enabling ALL plugins on node rabbit@node-01\n" + configured},
-		{line: "enable rabbitmq_mqtt", out: "Enabling plugins on node rabbit@node-01:\nrabbitmq_mqtt\n",
-			errs: "Error:\n{:plugins_not_found, [:rabbitmq_mqtt]}\nrabbitmq_mqtt: it comes in a later release of Warren\n", code: exitSoftware},
+		{
+			line: "enable rabbitmq_mqtt", out: "Enabling plugins on node rabbit@node-01:\nrabbitmq_mqtt\n",
+			errs: "Error:\n{:plugins_not_found, [:rabbitmq_mqtt]}\nrabbitmq_mqtt: it comes in a later release of Warren\n", code: exitSoftware,
+		},
 		{line: "enable nosuch_plugin", out: "Enabling plugins on node rabbit@node-01:\nnosuch_plugin\n", errs: "Error:\n{:plugins_not_found, [:nosuch_plugin]}\n", code: exitSoftware},
 		{line: "disable rabbitmq_stomp", out: "Disabling plugins on node rabbit@node-01:\nrabbitmq_stomp\n" + configured, errs: stays},
 		{line: "disable nosuch", out: "Disabling plugins on node rabbit@node-01:\nnosuch\n" + configured, errs: stays},
@@ -59,8 +61,10 @@ func TestPlugins(t *testing.T) {
 		{line: "is_enabled rabbitmq_stomp", out: "Asking node rabbit@node-01 if plugin rabbitmq_stomp is enabled...\nPlugin rabbitmq_stomp is enabled on node rabbit@node-01\n"},
 		{line: "is_enabled rabbitmq_stomp rabbitmq_management_agent", out: "Asking node rabbit@node-01 if plugins rabbitmq_stomp, rabbitmq_management_agent are enabled...\n" +
 			"Plugins rabbitmq_stomp, rabbitmq_management_agent are enabled on node rabbit@node-01\n"},
-		{line: "is_enabled rabbitmq_mqtt rabbitmq_stomp", out: "Asking node rabbit@node-01 if plugins rabbitmq_mqtt, rabbitmq_stomp are enabled...\n",
-			errs: "Error:\nPlugin rabbitmq_mqtt is not enabled on node rabbit@node-01. Enabled plugins and dependencies: rabbitmq_management_agent, rabbitmq_stomp\n", code: exitUnavailable},
+		{
+			line: "is_enabled rabbitmq_mqtt rabbitmq_stomp", out: "Asking node rabbit@node-01 if plugins rabbitmq_mqtt, rabbitmq_stomp are enabled...\n",
+			errs: "Error:\nPlugin rabbitmq_mqtt is not enabled on node rabbit@node-01. Enabled plugins and dependencies: rabbitmq_management_agent, rabbitmq_stomp\n", code: exitUnavailable,
+		},
 	} {
 		if code := d.runAs("rabbitmq-plugins", strings.Fields(tc.line)...); code != tc.code || d.out.String() != tc.out || d.errs.String() != tc.errs {
 			t.Errorf("%s: exit code %d\nprinted %q\nwant    %q\nerrors %q\nwant   %q", tc.line, code, d.out.String(), tc.out, d.errs.String(), tc.errs)

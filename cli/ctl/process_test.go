@@ -13,7 +13,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// (estate R1, R10, R19: what describes a node, and the checks of its health)
+// (estate R1, R10, R19: what describes a node, and the checks of its health).
 func TestStatusTranscript(t *testing.T) {
 	d, url := nodeDesk(t)
 	dial(t, url)
@@ -64,7 +64,7 @@ func TestStatusTranscript(t *testing.T) {
 	}
 }
 
-// The recipe's own output, which has three nodes, with one. (estate R10)
+// The recipe's own output, which has three nodes, with one. (estate R10).
 func TestClusterStatusOfOld(t *testing.T) {
 	text, err := os.ReadFile("../../test/estates/rabbitmq/cluster_status.expected.txt")
 	if err != nil {
@@ -128,7 +128,7 @@ func TestChecks(t *testing.T) {
 	d.wants(exitOK, "Will ask all processes on node rabbit@node-01 to schedule a full sweep GC\n", "", "force_gc")
 }
 
-// (estate R12: stop, and wait for a node)
+// (estate R12: stop, and wait for a node).
 func TestStop(t *testing.T) {
 	d, url := nodeDesk(t)
 	p := dial(t, url)

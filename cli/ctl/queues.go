@@ -111,8 +111,12 @@ func queueColumns() []column[client.Queue] {
 		live("consumer_utilisation", capacity), live("consumer_capacity", capacity),
 		live("exclusive_consumer_pid", func(l *client.QueueLive) any { return pid(l.ExclusivePID) }),
 		live("exclusive_consumer_tag", func(l *client.QueueLive) any { return l.ExclusiveTag }),
-		{"head_message_timestamp", none}, {"disk_reads", none}, {"disk_writes", none}, {"memory", none},
-		{"slave_pids", none}, {"synchronised_slave_pids", none},
+		{"head_message_timestamp", none},
+		{"disk_reads", none},
+		{"disk_writes", none},
+		{"memory", none},
+		{"slave_pids", none},
+		{"synchronised_slave_pids", none},
 	}, declaredColumns()...)
 }
 

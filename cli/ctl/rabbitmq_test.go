@@ -167,7 +167,7 @@ func replay(t *testing.T, file string, other map[string]exchange) {
 
 // What RabbitMQ's own tools answer, these do: output, errors and exit codes. The
 // transcripts are of RabbitMQ 3.10.8. (estate R16: set_policy HA, as the recipe
-// has it)
+// has it).
 func TestAsRabbitMQ(t *testing.T) {
 	badPattern := "Error:\n{:invalid_regexp, '*'}: invalid permission: pattern: \"*\": error parsing regexp: missing argument to repetition operator in `*`"
 	t.Run("users", func(t *testing.T) {
@@ -190,8 +190,10 @@ func TestAsRabbitMQ(t *testing.T) {
 	t.Run("vhosts", func(t *testing.T) {
 		replay(t, "vhosts.txt", map[string]exchange{
 			// We say which there are.
-			"add_vhost v3 --default-queue-type nonsense": {exit: exitUnavailable, out: `Adding vhost "v3" ...`,
-				errs: "Error:\ninvalid_queue_type: the default queue type must be one of classic, quorum"},
+			"add_vhost v3 --default-queue-type nonsense": {
+				exit: exitUnavailable, out: `Adding vhost "v3" ...`,
+				errs: "Error:\ninvalid_queue_type: the default queue type must be one of classic, quorum",
+			},
 			// RabbitMQ makes a vhost that no client can name.
 			"add_vhost ": {exit: exitData, out: `Adding vhost "" ...`, errs: "Error:\nauth: the name is empty"},
 		})
@@ -200,17 +202,25 @@ func TestAsRabbitMQ(t *testing.T) {
 	t.Run("limits", func(t *testing.T) {
 		replay(t, "limits.txt", map[string]exchange{
 			// We say which numbers.
-			`set_vhost_limits -p v1 {"max-queues": "x"}`: {exit: exitUnavailable, out: `Setting vhost limits to "{"max-queues": "x"}" for vhost "v1" ...`,
-				errs: "Error:\nValidation failed\n\nmax-queues should be an integer of at least -1, actually was <<\"x\">>"},
-			`set_user_limits alice {"max-connections":"x"}`: {exit: exitUnavailable, out: `Setting user limits to "{"max-connections":"x"}" for user "alice" ...`,
-				errs: "Error:\nmax-connections should be an integer of at least -1, actually was <<\"x\">>"},
+			`set_vhost_limits -p v1 {"max-queues": "x"}`: {
+				exit: exitUnavailable, out: `Setting vhost limits to "{"max-queues": "x"}" for vhost "v1" ...`,
+				errs: "Error:\nValidation failed\n\nmax-queues should be an integer of at least -1, actually was <<\"x\">>",
+			},
+			`set_user_limits alice {"max-connections":"x"}`: {
+				exit: exitUnavailable, out: `Setting user limits to "{"max-connections":"x"}" for user "alice" ...`,
+				errs: "Error:\nmax-connections should be an integer of at least -1, actually was <<\"x\">>",
+			},
 			// RabbitMQ clears a limit that there is not.
-			"clear_user_limits alice max-what": {exit: exitUnavailable, out: `Clearing "max-what" limit for user "alice" ...`,
-				errs: "Error:\nUnrecognised terms [{<<\"max-what\">>,-1}] in user-limits"},
+			"clear_user_limits alice max-what": {
+				exit: exitUnavailable, out: `Clearing "max-what" limit for user "alice" ...`,
+				errs: "Error:\nUnrecognised terms [{<<\"max-what\">>,-1}] in user-limits",
+			},
 			// RabbitMQ falls over.
 			"set_user_limits alice []": {exit: exitUnavailable, out: `Setting user limits to "[]" for user "alice" ...`, errs: noDictionary},
-			"set_vhost_limits []": {exit: exitUnavailable, out: `Setting vhost limits to "[]" for vhost "/" ...`,
-				errs: "Error:\nValidation failed\n\nlimits must be a dictionary: not a JSON object"},
+			"set_vhost_limits []": {
+				exit: exitUnavailable, out: `Setting vhost limits to "[]" for vhost "/" ...`,
+				errs: "Error:\nValidation failed\n\nlimits must be a dictionary: not a JSON object",
+			},
 			// To us no limit is no limit.
 			"list_user_limits --user alice @167": {out: "Listing limits for user \"alice\" ...\n{}"},
 		})
@@ -220,20 +230,26 @@ func TestAsRabbitMQ(t *testing.T) {
 		invalid := "Error:\nValidation failed\n\n"
 		replay(t, "policies.txt", map[string]exchange{
 			// The reason is in our words.
-			`set_policy bad * {"message-ttl": 1000}`: {exit: exitUnavailable, out: fmt.Sprintf(setting, "*", `{"message-ttl": 1000}`),
-				errs: invalid + "pattern should be regular expression but is invalid: pattern: \"*\": error parsing regexp: missing argument to repetition operator in `*`"},
+			`set_policy bad * {"message-ttl": 1000}`: {
+				exit: exitUnavailable, out: fmt.Sprintf(setting, "*", `{"message-ttl": 1000}`),
+				errs: invalid + "pattern should be regular expression but is invalid: pattern: \"*\": error parsing regexp: missing argument to repetition operator in `*`",
+			},
 			// RabbitMQ falls over.
 			"set_policy bad .* []": {exit: exitUnavailable, out: fmt.Sprintf(setting, ".*", "[]"), errs: invalid + "definition must be a dictionary: not a JSON object"},
 			// As a later RabbitMQ has it.
-			`set_policy --apply-to junk bad .* {"message-ttl": 1}`: {exit: exitUnavailable, out: fmt.Sprintf(setting, ".*", `{"message-ttl": 1}`),
-				errs: invalid + "apply-to 'junk' unrecognised; should be one of: 'queues', 'classic_queues', 'quorum_queues', 'streams', 'exchanges', or 'all'"},
+			`set_policy --apply-to junk bad .* {"message-ttl": 1}`: {
+				exit: exitUnavailable, out: fmt.Sprintf(setting, ".*", `{"message-ttl": 1}`),
+				errs: invalid + "apply-to 'junk' unrecognised; should be one of: 'queues', 'classic_queues', 'quorum_queues', 'streams', 'exchanges', or 'all'",
+			},
 			// Mirrors are one thing to us, whoever asks for them.
 			`set_operator_policy op2 .* {"ha-mode": "all"}`: {out: `Setting operator policy override "op2" for pattern ".*" to "{"ha-mode": "all"}" with priority "0" for vhost "/" ...`},
 			"list_operator_policies": {out: "Listing operator policy overrides for vhost \"/\" ...\nvhost\tname\tpattern\tapply-to\tdefinition\tpriority\n" +
 				"/\top\t.*\tall\t{\"max-length\":100}\t0\n/\top2\t.*\tall\t{\"ha-mode\":\"all\"}\t0"},
 			// RabbitMQ takes a policy without a name.
-			`set_policy  .* {"max-length": 5}`: {exit: exitUnavailable, out: `Setting policy "" for pattern ".*" to "{"max-length": 5}" with priority "0" for vhost "/" ...`,
-				errs: "Error:\nthe name of a policy has 1 to 255 bytes"},
+			`set_policy  .* {"max-length": 5}`: {
+				exit: exitUnavailable, out: `Setting policy "" for pattern ".*" to "{"max-length": 5}" with priority "0" for vhost "/" ...`,
+				errs: "Error:\nthe name of a policy has 1 to 255 bytes",
+			},
 		})
 	})
 	t.Run("parameters", func(t *testing.T) {

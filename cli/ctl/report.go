@@ -19,7 +19,12 @@ func reportVerbs() []verb {
 // vhost.
 func (c *call) report() error {
 	for _, line := range [][]string{
-		{"status"}, {"cluster_status"}, {"environment"}, {"list_users"}, {"list_vhosts", "name", "tracing", "description"}, {"list_global_parameters"},
+		{"status"},
+		{"cluster_status"},
+		{"environment"},
+		{"list_users"},
+		{"list_vhosts", "name", "tracing", "description"},
+		{"list_global_parameters"},
 		{"list_connections", "pid", "name", "user", "vhost", "state", "protocol", "channels", "timeout", "recv_oct", "send_oct", "send_pend", "connected_at"},
 		{"list_channels", "pid", "name", "user", "vhost", "consumer_count", "messages_unacknowledged", "messages_unconfirmed", "prefetch_count", "global_prefetch_count"},
 	} {
@@ -34,7 +39,12 @@ func (c *call) report() error {
 		for _, line := range [][]string{
 			{"list_queues", "pid", "name", "durable", "auto_delete", "exclusive", "type", "policy", "arguments", "state", "messages_ready", "messages_unacknowledged", "message_bytes", "consumers"},
 			{"list_exchanges", "name", "type", "durable", "auto_delete", "internal", "policy", "arguments"},
-			{"list_bindings"}, {"list_consumers"}, {"list_permissions"}, {"list_policies"}, {"list_operator_policies"}, {"list_parameters"},
+			{"list_bindings"},
+			{"list_consumers"},
+			{"list_permissions"},
+			{"list_policies"},
+			{"list_operator_policies"},
+			{"list_parameters"},
 		} {
 			if err := c.part(h.Name, line); err != nil {
 				return err

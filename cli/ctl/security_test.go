@@ -238,8 +238,13 @@ func TestNamesHaveBounds(t *testing.T) {
 	d := &desk{t: t, env: map[string]string{}, dir: n.dir}
 	long := strings.Repeat("x", 64<<10)
 	for _, line := range [][]string{
-		{"add_user", long, "s3cret"}, {"add_user", "a\x00b", "s3cret"}, {"add_vhost", long}, {"add_vhost", "a\x00b"}, {"add_vhost", ""},
-		{"set_policy", long, ".*", `{"max-length":1}`}, {"set_global_parameter", long, "1"},
+		{"add_user", long, "s3cret"},
+		{"add_user", "a\x00b", "s3cret"},
+		{"add_vhost", long},
+		{"add_vhost", "a\x00b"},
+		{"add_vhost", ""},
+		{"set_policy", long, ".*", `{"max-length":1}`},
+		{"set_global_parameter", long, "1"},
 	} {
 		if code := d.run(line...); code == exitOK || len(d.errs.String()) > 70<<10 {
 			t.Errorf("%.20q: %d", line, code)

@@ -25,8 +25,10 @@ type program struct {
 // tools are the names of the program.
 func tools() []program {
 	return []program{
-		{"rabbitmqctl", ctl}, {"rabbitmq-diagnostics", diagnostics},
-		{"rabbitmq-plugins", plugins}, {"rabbitmq-queues", queuesTool},
+		{"rabbitmqctl", ctl},
+		{"rabbitmq-diagnostics", diagnostics},
+		{"rabbitmq-plugins", plugins},
+		{"rabbitmq-queues", queuesTool},
 	}
 }
 

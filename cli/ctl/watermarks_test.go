@@ -25,7 +25,7 @@ func TestSizes(t *testing.T) {
 }
 
 // The limits that RabbitMQ's users set in anger, in RabbitMQ's words, and what
-// they do. The suite of amqp091-go calls the first of them. (estate R9)
+// they do. The suite of amqp091-go calls the first of them. (estate R9).
 func TestWatermarks(t *testing.T) {
 	d, url := nodeDesk(t)
 	p := dial(t, url)

@@ -9,9 +9,9 @@ package queue
 type RetryWhen uint8
 
 const (
-	// RetryFailed: those that count against the delivery limit.
+	// RetryFailed is those that count against the delivery limit.
 	RetryFailed RetryWhen = 1 << iota
-	// RetryReturned: those of holders that went.
+	// RetryReturned is those of holders that went.
 	RetryReturned
 )
 

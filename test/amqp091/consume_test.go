@@ -112,7 +112,7 @@ func TestCloseCommitsAcks(t *testing.T) {
 	})
 }
 
-// behaviour 10
+// behaviour 10.
 func TestPrefetch(t *testing.T) {
 	both(t, func(t *testing.T, p *peer, q string) {
 		for i := range 30 {
@@ -190,7 +190,7 @@ func TestRoundRobin(t *testing.T) {
 	})
 }
 
-// behaviour 7
+// behaviour 7.
 func TestCancel(t *testing.T) {
 	both(t, func(t *testing.T, p *peer, q string) {
 		for i := range 200 {

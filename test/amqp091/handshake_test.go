@@ -168,7 +168,7 @@ func TestAMQPlain(t *testing.T) {
 
 // Every header but that of 0-9-1 and 0-9 is answered with one that is served.
 //
-// behaviour 6
+// behaviour 6.
 func TestHeaders(t *testing.T) {
 	for head, want := range map[string]string{
 		"AMQP\x00\x00\x09\x01": "",
@@ -214,7 +214,7 @@ func TestSmallFrames(t *testing.T) {
 // A header can not be split: who can not take it loses the channel, and
 // nobody the message.
 //
-// X16
+// X16.
 func TestHeaderBeyondFrameMax(t *testing.T) {
 	big := session(t, broker(t))
 	q := "f.header"
@@ -237,7 +237,7 @@ func TestHeaderBeyondFrameMax(t *testing.T) {
 	big.eventually(1, q, "b")
 }
 
-// behaviour 5
+// behaviour 5.
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
 	p := dial(t, broker(t))

@@ -61,7 +61,7 @@ func (p *peer) ended() {
 // Every method in every state, on channel 0 and on a channel, twice: the broker
 // answers or hangs up, and others do not notice.
 //
-// X7
+// X7.
 func TestEveryMethodInEveryState(t *testing.T) {
 	neighbour := session(t, broker(t))
 	nq := neighbour.queue(1, "")
@@ -121,7 +121,7 @@ func TestEveryMethodInEveryState(t *testing.T) {
 // Every length field at its extremes: the connection is refused before anything
 // of that size is made.
 //
-// X2, X4
+// X2, X4.
 func TestLengths(t *testing.T) {
 	extremes := []uint64{0, 1, 1<<31 - 1, 1 << 31, 1<<32 - 1}
 	for _, n := range extremes {
@@ -151,7 +151,7 @@ func TestLengths(t *testing.T) {
 
 // Nested tables and arrays are bounded, by depth and by count.
 //
-// X6
+// X6.
 func TestNesting(t *testing.T) {
 	for _, depth := range []int{10, 60, 70, 1000} {
 		p := session(t, broker(t))
@@ -177,7 +177,7 @@ func TestNesting(t *testing.T) {
 // Contents that never end are bounded for all channels of a connection
 // together.
 //
-// X2, X15
+// X2, X15.
 func TestUnfinishedContents(t *testing.T) {
 	p := session(t, broker(t))
 	part := strings.Repeat("x", 131064)
@@ -203,7 +203,7 @@ func TestUnfinishedContents(t *testing.T) {
 // A slow login: a peer that sends a byte now and then is served as long as its
 // budget lasts; one that says nothing at all is not kept.
 //
-// X3
+// X3.
 func TestSlowLogin(t *testing.T) {
 	p := dial(t, broker(t))
 	var b []byte

@@ -8,7 +8,7 @@ import (
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
-// behaviour 8
+// behaviour 8.
 func TestConfirms(t *testing.T) {
 	p := session(t, broker(t))
 	p.durable(1, "c.durable")

@@ -34,7 +34,7 @@ func requests(p, responder *peer) (address string) {
 	return address
 }
 
-// behaviour 15
+// behaviour 15.
 func TestDirectReplyTo(t *testing.T) {
 	p, responder := session(t, broker(t)), session(t, broker(t))
 	address := requests(p, responder)

@@ -42,7 +42,7 @@ func TestServerNamedQueue(t *testing.T) {
 	}
 }
 
-// behaviour 11
+// behaviour 11.
 func TestDeclareAgain(t *testing.T) {
 	p := session(t, broker(t))
 	q := p.durable(1, "t.again", field("x-max-length", wire.Int32(100)))
@@ -155,7 +155,7 @@ func TestMissingIsGone(t *testing.T) {
 	}
 }
 
-// behaviour 15
+// behaviour 15.
 func TestRouting(t *testing.T) {
 	p := session(t, broker(t))
 	queue := map[string]string{}

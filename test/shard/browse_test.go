@@ -126,7 +126,7 @@ func TestBrowse(t *testing.T) {
 	var gone error
 	s.Browse(&shard.Browse{Queue: id}, func(p shard.BrowsePart) { gone = p.Err })
 	r.Tick()
-	if gone != shard.ErrGone { //nolint:errorlint // it is not wrapped
+	if gone != shard.ErrGone {
 		t.Errorf("a deleted queue: %v", gone)
 	}
 }
