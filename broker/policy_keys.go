@@ -97,6 +97,12 @@ func checkDefinition(def message.Table, operator bool) string {
 	if len(unknown) > 0 {
 		return terms(unknown) + " are not recognised policy settings"
 	}
+	if kind, ok := def.Lookup("delayed-retry-type"); ok {
+		text, _ := kind.Text()
+		if _, least := def.Lookup("delayed-retry-min"); text != "disabled" && !least {
+			return "delayed-retry-min must be specified to specify delayed-retry-type"
+		}
+	}
 	return checkMirrors(def)
 }
 

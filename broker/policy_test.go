@@ -108,6 +108,7 @@ func TestSetPolicyRefuses(t *testing.T) {
 		{def: `{"message-ttl":99999999999}`, want: "99999999999 is not a valid message TTL"},
 		{def: `{"overflow":"x"}`, want: `<<"x">> is not a valid overflow value`},
 		{def: `{"ha-params":2}`, want: "ha-mode must be specified to specify ha-params"},
+		{def: `{"delayed-retry-type":"all"}`, want: "delayed-retry-min must be specified to specify delayed-retry-type"},
 		{def: `{"ha-mode":"all","ha-params":2}`, want: `ha-mode="all" does not take parameters`},
 		{def: `{"ha-mode":"exactly","ha-params":0}`, want: `ha-mode="exactly" takes an integer, 0 given`},
 		{def: `{"ha-mode":"nodes","ha-params":["a",1]}`, want: `ha-mode="nodes" takes a non-empty list of node names`},
