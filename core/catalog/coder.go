@@ -8,7 +8,8 @@ import (
 
 // A coder either writes fields or reads them, in the same order: one method of
 // a type describes both ways. After the first field that does not fit, a
-// reading coder has failed and yields zero values.
+// reading coder has failed and yields zero values. A writing one changes
+// nothing: what it writes is in Views that others read.
 type coder struct {
 	data    []byte // written so far, or left to read
 	reading bool
@@ -33,7 +34,9 @@ func (c *coder) uint(p *uint64) {
 func (c *coder) int(p *int64) {
 	u := uint64(*p<<1) ^ uint64(*p>>63)
 	c.uint(&u)
-	*p = int64(u>>1) ^ -int64(u&1)
+	if c.reading {
+		*p = int64(u>>1) ^ -int64(u&1)
+	}
 }
 
 func (c *coder) flag(p *bool) {
@@ -45,14 +48,19 @@ func (c *coder) flag(p *bool) {
 	if u > 1 {
 		c.fail()
 	}
-	*p = u == 1
+	if c.reading {
+		*p = u == 1
+	}
 }
 
 // enum codes a number below limit.
 func enum[T ~uint8](c *coder, p *T, limit T) {
 	u := uint64(*p)
 	c.uint(&u)
-	if c.reading && u >= uint64(limit) {
+	if !c.reading {
+		return
+	}
+	if u >= uint64(limit) {
 		c.fail()
 		u = 0
 	}
@@ -117,8 +125,10 @@ func (c *coder) ids(p *[]uint64) {
 	list(c, p, func(id *uint64) {
 		step := *id - last
 		c.uint(&step)
-		*id = last + step
-		last = *id
+		last += step
+		if c.reading {
+			*id = last
+		}
 	})
 }
 
