@@ -10,6 +10,7 @@ import (
 
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/replica"
 	"github.com/warrenmq/warren/storage"
@@ -47,7 +48,7 @@ func (s source) Uint64() uint64 { return rapid.Uint64().Draw(s.t, "r") }
 // from its last checkpoint.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		if err := modelRun(rand.New(source{t}), rapid.IntRange(10, 120).Draw(t, "ops")); err != nil {
+		if err := modelRun(rand.New(source{t}), rapid.IntRange(10, 10+racing.Less(110)).Draw(t, "ops")); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -55,7 +56,7 @@ func TestModel(t *testing.T) {
 
 // TestModelLong is TestModel over longer runs, which rapid does not draw.
 func TestModelLong(t *testing.T) {
-	for seed := range uint64(15) {
+	for seed := range uint64(racing.Less(15)) {
 		if err := modelRun(rand.New(rand.NewPCG(seed, 5)), 600); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
