@@ -1,5 +1,7 @@
 package queue
 
+import "github.com/warrenmq/warren/internal/heap"
+
 // A queue may give a message that comes back a rest before it is ready again. How
 // long follows from the log alone: its settings, the message's counts, the log
 // time of the return. What rests is counted as away: it is neither ready nor
@@ -58,7 +60,8 @@ type resting struct {
 	seq   uint64
 }
 
-func (a resting) before(b resting) bool {
+// Before implements heap.Item.
+func (a resting) Before(b resting) bool {
 	return a.until < b.until || a.until == b.until && a.seq < b.seq
 }
 
@@ -74,20 +77,7 @@ func (d *Dispatcher) layDown(p *page, at int, until int64) {
 	d.restUntil(resting{until, p.first() | uint64(at)})
 }
 
-func (d *Dispatcher) restUntil(x resting) {
-	h := append(d.resting, x)
-	i := len(h) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !x.before(h[up]) {
-			break
-		}
-		h[i] = h[up]
-		i = up
-	}
-	h[i] = x
-	d.resting = h
-}
+func (d *Dispatcher) restUntil(x resting) { d.resting = heap.Push(d.resting, x) }
 
 // rise makes ready what has rested long enough.
 func (d *Dispatcher) rise(now int64) {
@@ -105,35 +95,12 @@ func (d *Dispatcher) rise(now int64) {
 }
 
 // rested takes the first of those that rest.
-func (d *Dispatcher) rested() resting {
-	h := d.resting
-	top, n := h[0], len(h)-1
-	x := h[n]
-	h = h[:n]
-	d.resting = h
-	if n == 0 {
-		if cap(h) > maxSpareHeap {
-			d.resting = nil
-		}
-		return top
+func (d *Dispatcher) rested() (x resting) {
+	d.resting, x = heap.Pop(d.resting)
+	if len(d.resting) == 0 && cap(d.resting) > maxSpareHeap {
+		d.resting = nil
 	}
-	i := 0
-	for {
-		down := 2*i + 1
-		if down >= n {
-			break
-		}
-		if down+1 < n && h[down+1].before(h[down]) {
-			down++
-		}
-		if !h[down].before(x) {
-			break
-		}
-		h[i] = h[down]
-		i = down
-	}
-	h[i] = x
-	return top
+	return x
 }
 
 // NextRetry is when a message may be ready again that rests, 0 if none does.

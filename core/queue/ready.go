@@ -1,5 +1,7 @@
 package queue
 
+import "github.com/warrenmq/warren/internal/heap"
+
 // What is ready in a lane: first deliveries from the cursor on, found by the
 // live bits of the pages, without any node per message; and what was given
 // back, in a heap by its place. The two are merged by place, so that a returned
@@ -17,52 +19,18 @@ type readyLane struct {
 // A place orders messages of a lane: by key, then by sequence.
 type place struct{ key, seq uint64 }
 
-func (a place) before(b place) bool {
+// Before implements heap.Item.
+func (a place) Before(b place) bool {
 	return a.key < b.key || a.key == b.key && a.seq < b.seq
 }
 
-func (r *readyLane) push(x place) {
-	h := append(r.returned, x)
-	i := len(h) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !x.before(h[up]) {
-			break
-		}
-		h[i] = h[up]
-		i = up
-	}
-	h[i] = x
-	r.returned = h
-}
+func (r *readyLane) push(x place) { r.returned = heap.Push(r.returned, x) }
 
 func (r *readyLane) pop() {
-	n := len(r.returned) - 1
-	h := r.returned[:n]
-	x := r.returned[n]
-	r.returned = h
-	if n == 0 {
-		if cap(h) > maxSpareHeap {
-			r.returned = nil
-		}
-		return
+	r.returned, _ = heap.Pop(r.returned)
+	if len(r.returned) == 0 && cap(r.returned) > maxSpareHeap {
+		r.returned = nil
 	}
-	i := 0
-	for {
-		down := 2*i + 1
-		if down >= n {
-			break
-		}
-		if down+1 < n && h[down+1].before(h[down]) {
-			down++
-		}
-		if !h[down].before(x) {
-			break
-		}
-		h[i] = h[down]
-		i = down
-	}
-	h[i] = x
 }
 
 // maxSpareHeap bounds what an empty heap keeps.

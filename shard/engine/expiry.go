@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/warrenmq/warren/internal/heap"
+
 // expiries is a heap of queues by the time at which their head expires, then by
 // id. A queue is in it at its time due; what stands there for another time is
 // passed over.
@@ -10,7 +12,8 @@ type expiry struct {
 	q  *Queue
 }
 
-func (a expiry) before(b expiry) bool {
+// Before implements heap.Item.
+func (a expiry) Before(b expiry) bool {
 	return a.at < b.at || a.at == b.at && a.q.ID < b.q.ID
 }
 
@@ -25,48 +28,11 @@ func (h *expiries) next() int64 {
 	return 0
 }
 
-func (h *expiries) push(x expiry) {
-	s := append(*h, x)
-	i := len(s) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !x.before(s[up]) {
-			break
-		}
-		s[i] = s[up]
-		i = up
-	}
-	s[i] = x
-	*h = s
-}
+func (h *expiries) push(x expiry) { *h = heap.Push(*h, x) }
 
-func (h *expiries) pop() expiry {
-	s := *h
-	top, n := s[0], len(s)-1
-	x := s[n]
-	s[n] = expiry{}
-	s = s[:n]
-	*h = s
-	if n == 0 {
-		return top
-	}
-	i := 0
-	for {
-		down := 2*i + 1
-		if down >= n {
-			break
-		}
-		if down+1 < n && s[down+1].before(s[down]) {
-			down++
-		}
-		if !s[down].before(x) {
-			break
-		}
-		s[i] = s[down]
-		i = down
-	}
-	s[i] = x
-	return top
+func (h *expiries) pop() (x expiry) {
+	*h, x = heap.Pop(*h)
+	return x
 }
 
 // expireAt has Tick look at q at the time, 0 for never.
