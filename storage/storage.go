@@ -145,10 +145,18 @@ type (
 		// not be used afterwards.
 		Commit() error
 	}
+	// A Snapshot is a State as it was when it was taken; it costs memory and disk
+	// until it is closed.
+	Snapshot interface {
+		Reader
+		Close() error
+	}
 	// State is the store of everything but the log.
 	State interface {
 		Reader
 		NewBatch() Batch
+		// Snapshot returns what is readable now.
+		Snapshot() Snapshot
 		// Flush returns when everything committed before the call is durable.
 		Flush() error
 		Close() error

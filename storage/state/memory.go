@@ -63,8 +63,10 @@ func (m *Memory) root() *node {
 }
 
 // Get implements storage.Reader.
-func (m *Memory) Get(dst, key []byte) ([]byte, error) {
-	n := m.root().seek(key)
+func (m *Memory) Get(dst, key []byte) ([]byte, error) { return m.root().get(dst, key) }
+
+func (n *node) get(dst, key []byte) ([]byte, error) {
+	n = n.seek(key)
 	if n == nil || !bytes.Equal(n.key, key) {
 		return dst, storage.ErrNotFound
 	}
@@ -75,6 +77,19 @@ func (m *Memory) Get(dst, key []byte) ([]byte, error) {
 func (m *Memory) Iter(lower, upper []byte) (storage.Iterator, error) {
 	return &memoryIter{root: m.root(), lower: bytes.Clone(lower), upper: bytes.Clone(upper)}, nil
 }
+
+// Snapshot implements storage.State.
+func (m *Memory) Snapshot() storage.Snapshot { return memorySnapshot{m.root()} }
+
+type memorySnapshot struct{ root *node }
+
+func (s memorySnapshot) Get(dst, key []byte) ([]byte, error) { return s.root.get(dst, key) }
+
+func (s memorySnapshot) Iter(lower, upper []byte) (storage.Iterator, error) {
+	return &memoryIter{root: s.root, lower: bytes.Clone(lower), upper: bytes.Clone(upper)}, nil
+}
+
+func (s memorySnapshot) Close() error { return nil }
 
 type memoryIter struct {
 	root         *node

@@ -76,8 +76,10 @@ func pebbleOptions(o Options, fs vfs.FS, ev *events) *pebble.Options {
 }
 
 // Get appends the value of key to dst.
-func (p *Pebble) Get(dst, key []byte) ([]byte, error) {
-	v, closer, err := p.db.Get(key)
+func (p *Pebble) Get(dst, key []byte) ([]byte, error) { return get(p.db, dst, key) }
+
+func get(r pebble.Reader, dst, key []byte) ([]byte, error) {
+	v, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return dst, storage.ErrNotFound
 	}
@@ -93,11 +95,33 @@ func (p *Pebble) Get(dst, key []byte) ([]byte, error) {
 
 // Iter iterates over [lower, upper) as it is now; nil means unbounded.
 func (p *Pebble) Iter(lower, upper []byte) (storage.Iterator, error) {
-	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	return iter(p.db, lower, upper)
+}
+
+func iter(r pebble.Reader, lower, upper []byte) (storage.Iterator, error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, fmt.Errorf("state: iterate: %w", damaged(err))
 	}
 	return &pebbleIter{it: it}, nil
+}
+
+// Snapshot returns what is readable now. It must be closed before the store is.
+func (p *Pebble) Snapshot() storage.Snapshot { return pebbleSnapshot{p.db.NewSnapshot()} }
+
+type pebbleSnapshot struct{ s *pebble.Snapshot }
+
+func (s pebbleSnapshot) Get(dst, key []byte) ([]byte, error) { return get(s.s, dst, key) }
+
+func (s pebbleSnapshot) Iter(lower, upper []byte) (storage.Iterator, error) {
+	return iter(s.s, lower, upper)
+}
+
+func (s pebbleSnapshot) Close() error {
+	if err := s.s.Close(); err != nil {
+		return fmt.Errorf("state: close a snapshot: %w", err)
+	}
+	return nil
 }
 
 // Flush returns when everything committed before the call is durable. On a

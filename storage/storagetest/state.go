@@ -30,6 +30,7 @@ func RunState(t *testing.T, open func(t testing.TB) storage.State) {
 		{"iterate", stateIterate},
 		{"seek", stateSeek},
 		{"iterator is a snapshot", stateSnapshot},
+		{"snapshot", stateSnapshots},
 		{"big batch", stateBigBatch},
 		{"many batches", stateManyBatches},
 		{"flush", stateFlush},
@@ -269,6 +270,31 @@ func stateSnapshot(t *testing.T, s storage.State) {
 	}
 	stateWant(t, "old iterator", stateDrain(t, it), "b=1 c=1")
 	stateWant(t, "new iterator", stateDump(t, s, "", ""), "a=1 a2=new b=new")
+}
+
+func stateSnapshots(t *testing.T, s storage.State) {
+	stateSet(t, s, "a", "1", "b", "1")
+	snap := s.Snapshot()
+	b := s.NewBatch()
+	b.Set([]byte("a"), []byte("new"))
+	b.Delete([]byte("b"))
+	b.Set([]byte("c"), []byte("new"))
+	stateCommit(t, b)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	stateWant(t, "snapshot", stateDump(t, snap, "", ""), "a=1 b=1")
+	stateWant(t, "a part of it", stateDump(t, snap, "b", "c"), "b=1")
+	if v, err := snap.Get(nil, []byte("b")); err != nil || string(v) != "1" {
+		t.Fatalf("b in the snapshot: %q, %v", v, err)
+	}
+	if _, err := snap.Get(nil, []byte("c")); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatalf("c in the snapshot: %v", err)
+	}
+	if err := snap.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stateWant(t, "store", stateDump(t, s, "", ""), "a=new c=new")
 }
 
 func stateBigBatch(t *testing.T, s storage.State) {
