@@ -41,6 +41,7 @@ func sample() (*shard.Builder, *shard.Section) {
 		{Kind: shard.CmdLost, Queue: 1},
 		{Kind: shard.CmdEnd, Queue: 3, Seq: 4},
 		{Kind: shard.CmdPost, Queue: 1, Run: run, Arg: uint64(queue.Spent)},
+		{Kind: shard.CmdPost, Queue: 1, Run: run, Arg: uint64(queue.Due)},
 		{Kind: shard.CmdLeft, Queue: 1, Run: run},
 		{Kind: shard.CmdTx, Queue: 5, Settings: []byte{byte(shard.CmdSettle), 1, 10, 3, 2, 99}},
 		{Kind: shard.CmdClose, Queue: 1},
@@ -187,6 +188,7 @@ func FuzzSettings(f *testing.F) {
 		Settings: queue.Settings{MaxPriority: 9, MaxLength: queue.AtMost(0), Overflow: queue.RejectPublish, SingleActive: true, DeliveryLimit: 3, Retry: queue.Retry{When: queue.RetryFailed, Min: 5, Max: 1<<32 - 1}},
 		TTL:      1 << 31, HasTTL: true, AutoDelete: true, Letters: shard.AtMostOnce, Expires: 1<<32 - 1,
 	}))
+	f.Add(shard.AppendSettings(nil, shard.Settings{Settings: queue.Settings{Schedule: true}, Letters: shard.AtLeastOnce}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := shard.ParseSettings(data)
 		if err != nil {

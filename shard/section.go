@@ -24,7 +24,7 @@ const (
 	// CmdReturn: queue, run, raise. What it names goes back to its place.
 	CmdReturn
 	// CmdRemove: queue, run, reason. What it names was expired, dropped,
-	// purged or rejected.
+	// purged, rejected or due.
 	CmdRemove
 	// CmdHorizon: queue, priority, seq.
 	CmdHorizon
@@ -174,7 +174,7 @@ func (d *CommandDecoder) Next(c *Command) (bool, error) {
 		d.bad = d.bad || c.Arg >= uint64(queue.ToTail)<<1
 	case CmdRemove, CmdPost:
 		c.Run, c.Arg = d.run(), d.uvarint()
-		d.bad = d.bad || c.Arg < uint64(queue.Expired) || c.Arg > uint64(queue.Spent)
+		d.bad = d.bad || c.Arg < uint64(queue.Expired) || c.Arg > uint64(queue.Due)
 	case CmdHorizon:
 		c.Arg, c.Seq = d.uvarint(), d.uvarint()
 		d.bad = d.bad || c.Arg > 255

@@ -35,6 +35,8 @@ func (s *Settings) Expiry(it *Item) (ttl uint32, ok bool) {
 const (
 	settingsVersion = 1
 	lettersShift    = 4 // two bits of the flags
+	lettersMask     = 3
+	flagSchedule    = 1 << 6
 )
 
 // AppendSettings encodes settings for CmdMake, CmdSet and a checkpoint: a
@@ -47,6 +49,9 @@ func AppendSettings(dst []byte, s Settings) []byte {
 		}
 	}
 	flags |= byte(s.Letters) << lettersShift
+	if s.Schedule {
+		flags |= flagSchedule
+	}
 	dst = append(dst, settingsVersion, flags, s.MaxPriority, byte(s.Overflow))
 	for _, v := range [...]uint64{uint64(s.MaxLength), uint64(s.MaxBytes), uint64(s.DeliveryLimit), uint64(s.TTL), uint64(s.Expires), uint64(s.Retry.When), uint64(s.Retry.Min), uint64(s.Retry.Max)} {
 		dst = binary.AppendUvarint(dst, v)
@@ -57,11 +62,11 @@ func AppendSettings(dst []byte, s Settings) []byte {
 // ParseSettings decodes what AppendSettings encoded, and nothing else: what
 // this build does not know it must not take for something it knows.
 func ParseSettings(b []byte) (s Settings, err error) {
-	if len(b) < 4 || b[0] != settingsVersion || b[1]>>lettersShift >= byte(letterRules) || b[3] > byte(queue.PostPublish) {
+	if len(b) < 4 || b[0] != settingsVersion || b[1]>>lettersShift&lettersMask >= byte(letterRules) || b[1] >= flagSchedule<<1 || b[3] > byte(queue.PostPublish) {
 		return s, fmt.Errorf("%w: queue settings", ErrFormat)
 	}
 	s.Memory, s.SingleActive, s.HasTTL, s.AutoDelete = b[1]&1 != 0, b[1]&2 != 0, b[1]&4 != 0, b[1]&8 != 0
-	s.Letters = LetterRule(b[1] >> lettersShift)
+	s.Letters, s.Schedule = LetterRule(b[1]>>lettersShift&lettersMask), b[1]&flagSchedule != 0
 	s.MaxPriority, s.Overflow = b[2], queue.Overflow(b[3])
 	b = b[4:]
 	var v [8]uint64

@@ -16,6 +16,7 @@ const (
 	noTarget   cause = "its queue names no exchange for dead letters any more"
 	noExchange cause = "the exchange for dead letters does not exist"
 	noRoute    cause = "the exchange for dead letters has no queue for it"
+	unbound    cause = "no queue was bound for it when it was due"
 	cycle      cause = "it would come back to a queue where it died, and nobody rejected it"
 	notTaken   cause = "a queue did not take it, and it is not to be sent again"
 	noRoom     cause = "too many are on their way, and it is not to wait"
@@ -62,7 +63,10 @@ func (t *Transfer) report(now time.Duration) time.Duration {
 	for _, d := range all[:min(len(all), reportMost)] {
 		name, vhost := strconv.FormatUint(d.queue, 10), "" // all that is left of it
 		if a, ok := t.o.Router.Address(d.queue); ok {
-			name, vhost = a.Queue, a.VHost
+			if name, vhost = a.Queue, a.VHost; a.Due {
+				t.log.Warn("delayed messages were dropped", "vhost", vhost, "exchange", name, "reason", string(d.cause), "count", t.drops[d])
+				continue
+			}
 		}
 		t.log.Warn("dead letters were dropped", "vhost", vhost, "queue", name, "reason", string(d.cause), "count", t.drops[d])
 	}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/warrenmq/warren/core/message"
@@ -29,6 +30,18 @@ type dead struct {
 	message.Message
 	keys   [][]byte // beside the message's own
 	deaths message.Deaths
+}
+
+// prepare returns the message of a letter as it is to be sent.
+func prepare(l *letter, a *Address) (d dead, err error) {
+	if !a.Due {
+		return bury(l, a)
+	}
+	if d.Message, err = message.Parse(l.blob); err == nil {
+		shown, hidden, _ := d.Copies()
+		d.keys = append(shown, hidden...)
+	}
+	return d, err
 }
 
 // bury makes of a letter the message to be published: it tells of its death, is
@@ -72,7 +85,7 @@ func bury(l *letter, a *Address) (d dead, err error) {
 func (t *Transfer) send(l *letter, a *Address) {
 	l.refused, l.waits, l.once = false, nil, a.AtMostOnce
 	l.split, l.resend = l.split || l.resend, false
-	d, err := bury(l, a)
+	d, err := prepare(l, a)
 	if err != nil {
 		t.log.Error("a dead letter can not be read and is dropped", "vhost", a.VHost, "queue", a.Queue, "err", err)
 		t.drop(l.src.queue, unreadable, 1)
@@ -83,6 +96,8 @@ func (t *Transfer) send(l *letter, a *Address) {
 	switch {
 	case !ok:
 		t.drop(l.src.queue, noExchange, 1)
+	case len(ts) == 0 && a.Due:
+		t.drop(l.src.queue, unbound, 1)
 	case len(ts) == 0:
 		t.drop(l.src.queue, noRoute, 1)
 	}
@@ -102,7 +117,7 @@ func (t *Transfer) sendTo(l *letter, to *Target, d *dead) {
 	if slices.Contains(l.took, to.Queue) {
 		return
 	}
-	if l.why != queue.Rejected && d.deaths.Cycle(to.Name, rejected) {
+	if l.why != queue.Rejected && to.Delay == 0 && d.deaths.Cycle(to.Name, rejected) {
 		t.drop(l.src.queue, cycle, 1)
 		return
 	}
@@ -130,7 +145,7 @@ func (t *Transfer) publishTo(l *letter, to *Target, d *dead, g *gate) {
 	// One publish with all queues of the shard: their records share its body.
 	if n := len(r.ps); n > 0 && g == nil && !l.split {
 		last := &r.ps[n-1]
-		if p, ok := t.parts[last.Tag]; ok && p.l == l && p.gate == nil {
+		if p, ok := t.parts[last.Tag]; ok && p.l == l && p.gate == nil && p.delay == to.Delay {
 			p.queues = append(p.queues, to.Queue)
 			t.parts[last.Tag] = p
 			last.Queues = p.queues
@@ -139,10 +154,17 @@ func (t *Transfer) publishTo(l *letter, to *Target, d *dead, g *gate) {
 	}
 	t.tag++
 	l.left++
-	p := part{l: l, queues: []shard.QueueID{to.Queue}, gate: g}
+	p := part{l: l, queues: []shard.QueueID{to.Queue}, gate: g, delay: to.Delay}
 	t.parts[t.tag] = p
 	m := d.Message
 	x := shard.Publish{Message: &m, Queues: p.queues, Origin: l.origin, To: t, Tag: t.tag}
+	switch {
+	case to.Delay > 0:
+		m.Delayed(to.Delay)
+		x.TTL, x.HasTTL = to.Delay, true
+	case m.HasTTL: // of what did not die
+		x.TTL, x.HasTTL = uint32(min(m.TTL, math.MaxUint32)), true
+	}
 	if m.HasPriority {
 		x.Priority = m.Priority
 	}

@@ -39,6 +39,7 @@ type story struct {
 	log    bytes.Buffer
 	addrs  map[string]transfer.Address
 	routes map[string][]string
+	delays map[string]uint32  // of schedules
 	shards map[string]*target // by queue
 	names  map[string]*target
 	ids    []string // queues, by id - 1
@@ -108,7 +109,18 @@ func (x *target) Publish(ps []shard.Publish) bool {
 		if o := p.Origin; o != nil {
 			fmt.Fprintf(&x.s.out, " origin %s/%d above %d", x.s.ids[o.ID-1], o.Seq, o.Floor)
 		}
-		if _, ok := m.Overlaid(message.OverlayNoTTL); !ok || m.HasTTL || p.HasTTL {
+		if p.HasTTL {
+			fmt.Fprintf(&x.s.out, " for %d ms", p.TTL)
+		}
+		if h, ok := m.Overlaid(message.OverlayHeaders); ok {
+			for name, v := range message.Table(h).All() {
+				n, _ := v.Int()
+				fmt.Fprintf(&x.s.out, " %s %d", name, n)
+			}
+		}
+		if _, ok := m.Overlaid(message.OverlayNoTTL); p.Origin != nil && x.s.addrs[x.s.ids[p.Origin.ID-1]].Due {
+			// It did not die.
+		} else if !ok || m.HasTTL || p.HasTTL && x.s.delays[to[0]] == 0 {
 			x.s.out.WriteString(" still expires")
 		}
 		ds, err := m.Deaths()
@@ -131,7 +143,7 @@ func (x *target) Publish(ps []shard.Publish) bool {
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := &story{
-			clock: clock.NewManual(time.Unix(1000, 0)), addrs: map[string]transfer.Address{}, routes: map[string][]string{},
+			clock: clock.NewManual(time.Unix(1000, 0)), addrs: map[string]transfer.Address{}, routes: map[string][]string{}, delays: map[string]uint32{},
 			shards: map[string]*target{}, names: map[string]*target{}, boxes: map[string]*box{},
 		}
 		s.t = transfer.New(transfer.Options{Router: s, Clock: s.clock, Logger: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{
@@ -184,7 +196,7 @@ func (s *story) Route(a *transfer.Address, m *message.Message, keys [][]byte, ds
 		}
 	}
 	for _, name := range names {
-		t := transfer.Target{Queue: s.id(name), Name: name}
+		t := transfer.Target{Queue: s.id(name), Name: name, Delay: s.delays[name]}
 		if x := s.shards[name]; x != nil {
 			t.To = x
 		}
@@ -208,7 +220,7 @@ func (s *story) do(t *testing.T, verb string, args []string) {
 	case "address":
 		key, hasKey := opts["key"]
 		s.addrs[names[0]] = transfer.Address{
-			Queue: names[0], Exchange: opts["exchange"], Key: []byte(key), HasKey: hasKey, AtMostOnce: slices.Contains(names, "once"),
+			Queue: names[0], Exchange: opts["exchange"], Key: []byte(key), HasKey: hasKey, AtMostOnce: slices.Contains(names, "once"), Due: slices.Contains(names, "due"),
 		}
 		if slices.Contains(names, "none") {
 			delete(s.addrs, names[0])
@@ -216,6 +228,8 @@ func (s *story) do(t *testing.T, verb string, args []string) {
 	case "route":
 		s.routes[names[0]] = names[1:]
 	case "place":
+		ms, _ := strconv.ParseUint(opts["delay"], 10, 32)
+		s.delays[names[0]] = uint32(ms)
 		if delete(s.shards, names[0]); names[1] != "-" {
 			if s.names[names[1]] == nil {
 				s.names[names[1]] = &target{s: s, name: names[1]}
@@ -249,7 +263,7 @@ func (s *story) die(t *testing.T, names []string, opts map[string]string) {
 		s.boxes[b.name] = b
 	}
 	b.volatile = opts["volatile"] == "1"
-	why := map[string]queue.Reason{"expired": queue.Expired, "rejected": queue.Rejected, "maxlen": queue.Dropped, "delivery_limit": queue.Spent}[names[1]]
+	why := map[string]queue.Reason{"expired": queue.Expired, "rejected": queue.Rejected, "maxlen": queue.Dropped, "delivery_limit": queue.Spent, "due": queue.Due}[names[1]]
 	for _, body := range names[2:] {
 		m := message.Message{Exchange: []byte("in"), RoutingKey: []byte("key-" + body), Body: []byte(body)}
 		if ttl, ok := opts["ttl"]; ok {

@@ -40,6 +40,9 @@ type Address struct {
 	HasKey       bool
 	// AtMostOnce drops a letter that a target does not take at once.
 	AtMostOnce bool
+	// Due says that the queue is the schedule of the exchange, and that its
+	// letters did not die: they go on as they came.
+	Due bool
 }
 
 // A Target is a queue that a letter goes to.
@@ -47,6 +50,9 @@ type Target struct {
 	Queue shard.QueueID
 	Name  string
 	To    shard.Shard // nil: it can take nothing now
+	// Delay is for how many milliseconds the letter is to wait there, if the
+	// queue is a schedule; else 0.
+	Delay uint32
 }
 
 // Options of New.
@@ -147,6 +153,7 @@ type part struct {
 	l      *letter
 	queues []shard.QueueID
 	gate   *gate // that it went through, if any
+	delay  uint32
 }
 
 // A row collects the publishes of one step for one shard.

@@ -18,12 +18,46 @@ func (x *DeclareExchange) apply(m *Machine) Result {
 		}
 		return res
 	}
+	if x.Delayed && !m.home(h, x.Home) {
+		return missing(AShard)
+	}
 	e := &Exchange{
 		ExchangeSpec: x.ExchangeSpec, ID: m.newID(), VHost: h.ID, Revision: m.v.revision, MadeAt: m.v.stamp,
 		Governed: m.v.governed(h, x.Match),
 	}
+	if e.Delayed {
+		m.schedule(e)
+	}
 	m.addExchange(e)
 	return Result{ID: e.ID, Exchange: e}
+}
+
+// home sees to it that a vhost has a home shard: the one proposed, unless it has
+// one. It reports false if there is no such shard.
+func (m *Machine) home(have *VHost, proposed uint64) bool {
+	if m.v.Shard(have.Home) != nil {
+		return true
+	}
+	if m.v.Shard(proposed) == nil {
+		return false
+	}
+	h := *have
+	h.Home = proposed
+	m.setVHost(h)
+	m.touch(byID(spaceVHost, h.ID), false)
+	return true
+}
+
+// schedule makes the queue in which the messages of a delayed exchange wait, in
+// the home shard of its vhost.
+func (m *Machine) schedule(e *Exchange) {
+	q := &Queue{
+		QueueSpec: QueueSpec{Name: e.Name, Kind: Schedule, Durable: true, Shard: m.v.VHostByID(e.VHost).Home},
+		ID:        m.newID(), VHost: e.VHost, Made: m.v.revision, Revision: m.v.revision, MadeAt: m.v.stamp,
+	}
+	e.Schedule = q.ID
+	m.addQueue(q)
+	m.touch(byID(spaceQueue, q.ID), true)
 }
 
 // addExchange puts an exchange in all places; its vhost exists.
@@ -94,6 +128,11 @@ func (m *Machine) removeExchange(e *Exchange, out *Removed) {
 		m.v.transient = m.v.transient.Delete(e.ID)
 		m.gone(byID(spaceExchange, e.ID))
 		out.Exchanges = append(out.Exchanges, e)
+		if q := m.v.QueueByID(e.Schedule); q != nil {
+			m.dropQueue(q)
+			m.gone(byID(spaceQueue, q.ID))
+			out.Queues = append(out.Queues, q)
+		}
 	}
 }
 

@@ -53,9 +53,13 @@ func (m *Machine) place(s *QueueSpec) (lack Thing) {
 
 // addQueue puts a queue in all places; its vhost exists.
 func (m *Machine) addQueue(q *Queue) {
-	h := *m.v.VHostByID(q.VHost)
-	h.queues = h.queues.set(q.Name, q)
-	m.setVHost(h)
+	if q.Kind == Schedule {
+		m.v.schedules++
+	} else {
+		h := *m.v.VHostByID(q.VHost)
+		h.queues = h.queues.set(q.Name, q)
+		m.setVHost(h)
+	}
 	m.v.queues = m.v.queues.Set(q.ID, q)
 	if q.Shard != 0 {
 		in, _ := m.v.placed.Get(q.Shard)
@@ -77,9 +81,13 @@ func (q *Queue) inMemory() bool {
 
 // dropQueue takes a queue out of all places.
 func (m *Machine) dropQueue(q *Queue) {
-	h := *m.v.VHostByID(q.VHost)
-	h.queues = h.queues.delete(q.Name)
-	m.setVHost(h)
+	if q.Kind == Schedule {
+		m.v.schedules--
+	} else {
+		h := *m.v.VHostByID(q.VHost)
+		h.queues = h.queues.delete(q.Name)
+		m.setVHost(h)
+	}
 	m.v.queues = m.v.queues.Delete(q.ID)
 	if q.Shard != 0 {
 		in, _ := m.v.placed.Get(q.Shard)

@@ -261,6 +261,9 @@ type (
 		VHost string
 		ExchangeSpec
 		Match
+		// Home is to be the home shard of the vhost, if the exchange is delayed
+		// and the vhost has none.
+		Home uint64
 	}
 	// DeleteExchange removes an exchange: the one with ID, if ID is set.
 	DeleteExchange struct {

@@ -152,6 +152,7 @@ func (x *DeclareExchange) fields(c *coder) {
 	c.str(&x.VHost)
 	x.ExchangeSpec.fields(c)
 	x.Match.fields(c)
+	c.uint(&x.Home)
 }
 
 func (x *Match) fields(c *coder) {

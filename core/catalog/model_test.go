@@ -237,9 +237,12 @@ func (d *driver) declareExchange(t *rapid.T) (Command, Code) {
 		to := rapid.SampledFrom([]string{"", "xa", "xb", "amq.fanout"}).Draw(t, "to")
 		spec.Args = message.AppendField(nil, "alternate-exchange", message.StringOf(to))
 	}
-	cmd := &DeclareExchange{VHost: "/", ExchangeSpec: spec}
+	if spec.Delayed = rapid.IntRange(0, 2).Draw(t, "delayed") == 0; spec.Delayed {
+		spec.Args = message.AppendField(spec.Args, DelayedTypeArg, message.StringOf(spec.Type.String()))
+	}
+	cmd := &DeclareExchange{VHost: "/", ExchangeSpec: spec, Home: 3}
 	if have := d.exchanges[spec.Name]; have != nil {
-		if have.Durable == spec.Durable && have.AutoDelete == spec.AutoDelete && have.Type == spec.Type && string(have.Args) == string(spec.Args) {
+		if have.Durable == spec.Durable && have.AutoDelete == spec.AutoDelete && have.Type == spec.Type && have.Delayed == spec.Delayed && string(have.Args) == string(spec.Args) {
 			return cmd, Existed
 		}
 		return cmd, Different
@@ -338,7 +341,13 @@ func (d *driver) checkBindings(t *rapid.T, v *View) {
 
 func checkIndexes(t *rapid.T, v *View) {
 	var owned, placed, sources, transient []string
+	plain := 0
 	for q := range v.Queues(0) {
+		if q.Kind != Schedule {
+			plain++
+		} else if x := v.VHostByID(q.VHost).Exchange(q.Name); x == nil || !x.Delayed || x.Schedule != q.ID {
+			t.Fatalf("schedule %v of exchange %v", q, x)
+		}
 		if q.Shard != 0 {
 			placed = append(placed, idKey(q.Shard, q.ID))
 		}
@@ -353,9 +362,15 @@ func checkIndexes(t *rapid.T, v *View) {
 		if !x.Durable {
 			transient = append(transient, idKey(id))
 		}
+		if q := v.QueueByID(x.Schedule); x.Delayed != (q != nil) || q != nil && (q.Kind != Schedule || q.Shard == 0 || q.Shard != v.VHostByID(x.VHost).Home) {
+			t.Fatalf("exchange %v has schedule %v", x, q)
+		}
 		for b := range v.Bindings(x).All() {
 			sources = append(sources, idKey(uint64(b.Dest), id))
 		}
+	}
+	if n := v.QueueCount(); n != plain {
+		t.Fatalf("%d queues are counted, there are %d", n, plain)
 	}
 	var have []string
 	for id := range v.transient.All() {

@@ -45,6 +45,7 @@ type VHost struct {
 	Name     string
 	Attrs    message.Table // description, tags
 	Limits   Limits        // on connections and queues
+	Home     uint64        // the shard of its schedules, zero until there is one
 
 	exchanges names[*Exchange]
 	queues    names[*Queue]
@@ -133,6 +134,7 @@ type Exchange struct {
 	Revision uint64 // made
 	MadeAt   int64  // log time
 	System   bool   // predeclared: cannot be deleted
+	Schedule uint64 // the queue in which its messages wait, if it is delayed
 	// Alternate, from Args or a policy, is where unroutable messages go, if
 	// HasAlternate: an empty name is the default exchange.
 	Alternate    string
@@ -157,7 +159,7 @@ const (
 	Subscription                  // a durable or shared subscription
 	MQTTSession                   // a session's queue
 	Retained                      // one live message per key
-	Schedule                      // messages in order of their due time
+	Schedule                      // of a delayed exchange, whose name it has: messages in order of their due time
 	queueKinds                    // their number
 )
 

@@ -1,6 +1,9 @@
 package catalog
 
-import "github.com/warrenmq/warren/core/exchange"
+import (
+	"github.com/warrenmq/warren/core/exchange"
+	"github.com/warrenmq/warren/core/message"
+)
 
 // A Router is the scratch memory of View.Route, for one goroutine at a time.
 // The zero Router is ready.
@@ -16,8 +19,32 @@ type Router struct {
 	work    []*Exchange
 	found   []exchange.Dest
 	reached []exchange.Dest
+	fields  []message.Field
 	byKey   bool
 }
+
+// Delay returns for how many milliseconds delayed exchanges keep a message with
+// these headers, 0 if they do not. headers may be nil.
+func (r *Router) Delay(headers exchange.Fields) (ms uint32) {
+	if headers == nil {
+		return 0
+	}
+	r.fields = headers.AppendFields(r.fields[:0])
+	for _, f := range r.fields {
+		if string(f.Name) == message.DelayHeader {
+			ms = message.DelayOf(f.Value)
+			break
+		}
+	}
+	clear(r.fields)
+	if cap(r.fields) > keptFields {
+		r.fields = nil
+	}
+	return ms
+}
+
+// keptFields is for how many headers a router keeps room.
+const keptFields = 256
 
 // ByKey reports whether every message with the routing key of the last Route
 // goes the same way, as long as the view is the same: no exchange on the way
@@ -27,7 +54,8 @@ func (r *Router) ByKey() bool { return r.byKey }
 // Route appends to dst the queues to which a message published to x goes, each
 // that dst does not hold yet: directly, through exchanges bound to exchanges,
 // and, where an exchange matches nothing, through its alternate. headers may be
-// nil. It allocates nothing once the Router has grown.
+// nil. A delayed exchange leads to its schedule, if the headers ask for it. It
+// allocates nothing once the Router has grown.
 func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields, dst []exchange.Dest) []exchange.Dest {
 	r.byKey = true
 	r.Random += 0x9e3779b97f4a7c15
@@ -35,7 +63,7 @@ func (v *View) Route(r *Router, x *Exchange, key []byte, headers exchange.Fields
 		r.reached = v.routeDefault(r.reached[:0], x, key)
 		return r.table.Add(dst, r.reached)
 	}
-	if !x.HasAlternate && x.Type != exchange.LocalRandom {
+	if !x.HasAlternate && !x.Delayed && x.Type != exchange.LocalRandom {
 		if t := v.Bindings(x); !t.HasExchanges() {
 			r.byKey = t.ByKey()
 			r.table.Random = exchange.Scatter(r.Random)
@@ -57,6 +85,13 @@ func (v *View) routeOne(r *Router, x *Exchange, key []byte, headers exchange.Fie
 	if x.Name == "" {
 		r.reached = v.routeDefault(r.reached, x, key)
 		return
+	}
+	if x.Delayed {
+		r.byKey = false
+		if r.Delay(headers) > 0 {
+			r.reached = append(r.reached, exchange.ToQueue(x.Schedule))
+			return
+		}
 	}
 	t := v.Bindings(x)
 	r.byKey = r.byKey && t.ByKey()

@@ -48,6 +48,7 @@ func (h *VHost) fields(c *coder) {
 	c.str(&h.Name)
 	c.table(&h.Attrs)
 	h.Limits.fields(c)
+	c.uint(&h.Home)
 }
 
 func (u *User) fields(c *coder) {
@@ -84,6 +85,7 @@ func (e *Exchange) fields(c *coder) {
 	c.uint(&e.Revision)
 	c.int(&e.MadeAt)
 	c.flag(&e.System)
+	c.uint(&e.Schedule)
 	e.Governed.fields(c)
 }
 

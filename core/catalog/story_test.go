@@ -189,7 +189,7 @@ func parseTopology(t *testing.T, w words) Command {
 		return &DeclareExchange{VHost: w.vhost(), ExchangeSpec: ExchangeSpec{
 			Name: w.at(1), Type: kind, Durable: w.flag("durable"), AutoDelete: w.flag("auto-delete"),
 			Internal: w.flag("internal"), Delayed: delayed, Args: w.table("args"),
-		}}
+		}, Home: w.num("home")}
 	case "delete-exchange":
 		return &DeleteExchange{VHost: w.vhost(), Name: w.at(1), ID: w.num("id"), IfUnused: w.flag("if-unused")}
 	case "declare-queue":
@@ -293,6 +293,14 @@ func (s *story) list() string {
 		}
 		for q := range h.Queues("") {
 			out = append(out, fmt.Sprintf("queue %s%s id=%d epoch=%d", h.Name, q.Name, q.ID, q.Epoch))
+		}
+		if h.Home != 0 {
+			out = append(out, fmt.Sprintf("home %s shard=%d", h.Name, h.Home))
+		}
+	}
+	for q := range v.Queues(0) {
+		if q.Kind == Schedule {
+			out = append(out, fmt.Sprintf("schedule %s id=%d shard=%d of %s", q.Name, q.ID, q.Shard, v.VHostByID(q.VHost).Name))
 		}
 	}
 	return strings.Join(append(out, fmt.Sprintf("revision %d", v.Revision())), "\n")

@@ -31,6 +31,7 @@ type View struct {
 	queues           pmap.Ints[*Queue]
 	exchanges        pmap.Ints[*Exchange]
 	tables           pmap.Ints[exchange.Table] // by exchange
+	schedules        int                       // of queues
 
 	// What ends together, found without a search.
 	sources   pmap.Map[struct{}]             // destination, source: where bindings to it are
@@ -139,11 +140,11 @@ func (v *View) Exchange(vhost, name string) *Exchange {
 	return nil
 }
 
-// Queues lists all queues by id, from an id on.
+// Queues lists all queues by id, from an id on; schedules too.
 func (v *View) Queues(from uint64) iter.Seq[*Queue] { return seconds(v.queues.From(from)) }
 
-// QueueCount returns the number of queues in all vhosts.
-func (v *View) QueueCount() int { return v.queues.Len() }
+// QueueCount returns the number of queues in all vhosts, without schedules.
+func (v *View) QueueCount() int { return v.queues.Len() - v.schedules }
 
 // Bindings returns the table of an exchange's bindings.
 func (v *View) Bindings(x *Exchange) exchange.Table { t, _ := v.tables.Get(x.ID); return t }

@@ -15,7 +15,7 @@ var ErrDamaged = errors.New("queue: damaged value")
 //	queue    version round total counters history lanes*{priority next horizon lost}
 //	         last letter, bytes, letters*{number priority seq why at}
 //	         origins*{space id floor used words*{bits}}
-//	header   version round lo end expiring live bytes bits exceptions*{slot acquired failed order until}
+//	header   version round lo end soonest live bytes bits exceptions*{slot acquired failed order until}
 //	records  version round count*{slot index off len size expires priority flags}
 //
 // All numbers are uvarints, sequences without their lane, slots and indexes
@@ -111,10 +111,10 @@ func (c *Cut) AppendQueue(dst []byte) []byte {
 }
 
 // fields lists the counters in the order of the codec.
-func (c *Counters) fields() [10]*uint64 {
+func (c *Counters) fields() [11]*uint64 {
 	return [...]*uint64{
 		&c.Enqueued, &c.Settled, &c.Returned, &c.Expired, &c.Dropped,
-		&c.Purged, &c.Rejected, &c.Spent, &c.Cleared, &c.Losses,
+		&c.Purged, &c.Rejected, &c.Spent, &c.Due, &c.Cleared, &c.Losses,
 	}
 }
 
@@ -146,7 +146,7 @@ func decodeQueue(value []byte) (s queueState, err error) {
 
 // AppendHeader encodes the page's header.
 func (c *PageCut) AppendHeader(dst []byte) []byte {
-	dst = appendUvarints(dst, headerVersion, c.round, uint64(c.lo), uint64(c.end), flag(c.expiring), uint64(c.live), c.bytes)
+	dst = appendUvarints(dst, headerVersion, c.round, uint64(c.lo), uint64(c.end), uint64(c.soonest), uint64(c.live), c.bytes)
 	dst = appendBits(dst, c.bits, c.lo, c.end)
 	live := 0
 	for _, e := range c.except {
@@ -163,13 +163,6 @@ func (c *PageCut) AppendHeader(dst []byte) []byte {
 		}
 	}
 	return dst
-}
-
-func flag(b bool) uint64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func appendBits(dst []byte, b *bitmap, lo, end int) []byte {
@@ -206,7 +199,7 @@ func decodeHeader(id uint64, value []byte) (*page, error) {
 	d.uvarint()
 	p.lo = int(d.upTo(PageSize))
 	p.end = int(d.upTo(PageSize))
-	p.expiring = d.upTo(1) == 1
+	p.soonest = int64(d.upTo(1<<63 - 1))
 	p.live = int(d.upTo(PageSize))
 	p.bytes = d.uvarint()
 	if p.lo > p.end {

@@ -53,7 +53,7 @@ type PageCut struct {
 	listed        int
 	recs          []record
 	except        []exception
-	expiring      bool
+	soonest       int64
 	fresh         bool // records were added since the last cut
 }
 
@@ -80,6 +80,9 @@ func (l *Ledger) Cut(round uint64, out *Cut) {
 		l.dirty[i] = nil
 		p.dirty = 0
 		if !p.empty() {
+			if l.settings.Schedule {
+				p.soonestNow()
+			}
 			out.Pages = append(out.Pages, p.cut(round))
 			continue
 		}
@@ -113,7 +116,7 @@ func (p *page) cut(round uint64) PageCut {
 		bits: p.bits, saved: p.saved, keep: p.kept(), live: p.live, bytes: p.bytes,
 		lo: p.lo, base: p.base, end: p.end, listed: p.listed,
 		recs: p.recs[:len(p.recs):len(p.recs)], except: p.except,
-		expiring: p.expiring, fresh: p.listed < p.end,
+		soonest: p.soonest, fresh: p.listed < p.end,
 	}
 	p.bitsShared, p.exceptShared = true, true
 	p.saved = c.keep

@@ -27,6 +27,8 @@ type Dispatcher struct {
 
 	resting []resting // given back and not ready yet
 
+	schedule *schedule // nil unless the queue is one
+
 	attach attachment
 }
 
@@ -54,6 +56,9 @@ func NewDispatcher(l *Ledger, life Life) *Dispatcher {
 		for _, p := range ln.pages {
 			d.adopt(ln, p)
 		}
+	}
+	if l.settings.Schedule {
+		d.newSchedule()
 	}
 	return d
 }
@@ -242,11 +247,17 @@ func (d *Dispatcher) emptied() {
 		ln.ready.returned = nil
 		ln.ready.cursor = ln.next
 	}
+	if d.schedule != nil {
+		d.newSchedule()
+	}
 }
 
 func (d *Dispatcher) pageGone(ln *lane, p *page) {
 	if ln.ready.page == p {
 		ln.ready.page = nil
+	}
+	if d.schedule != nil {
+		delete(d.schedule.of, p.id)
 	}
 }
 

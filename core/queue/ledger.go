@@ -42,6 +42,9 @@ func (l *Ledger) Enqueue(r Record) (seq uint64) {
 	if p.base == p.end {
 		l.hot++
 	}
+	if l.settings.Schedule {
+		rec.expires = dueAt(rec.expires)
+	}
 	p.push(rec)
 	if r.Acquired|r.Failed != 0 {
 		e := p.amend(int(seq & slotMask))
@@ -55,6 +58,9 @@ func (l *Ledger) Enqueue(r Record) (seq uint64) {
 	l.touch(p)
 	if l.soft != nil {
 		l.soft.enqueued(ln, r.Size)
+		if l.soft.schedule != nil {
+			l.soft.schedule.enter(p, int(seq&slotMask), rec.expires)
+		}
 	}
 	return seq
 }
@@ -87,6 +93,8 @@ func (c *Counters) of(why Reason) *uint64 {
 		return &c.Rejected
 	case Spent:
 		return &c.Spent
+	case Due:
+		return &c.Due
 	default:
 		// An unknown command stops the node; it never gets here.
 		panic(fmt.Sprintf("queue: remove for unknown reason %d", why))
@@ -238,9 +246,9 @@ func (l *Ledger) Lost() bool {
 	return moved
 }
 
-// SetSettings replaces the queue's arguments. Memory stays as it was.
+// SetSettings replaces the queue's arguments. What never changes stays as it was.
 func (l *Ledger) SetSettings(s Settings) {
-	s.Memory = l.settings.Memory
+	s.Memory, s.Schedule = l.settings.Memory, l.settings.Schedule
 	l.settings = s
 	if l.soft != nil {
 		l.soft.settingsChanged()

@@ -49,6 +49,9 @@ func (l *Ledger) Evict(page uint64) bool {
 	}
 	p.recs, p.base = nil, p.end
 	l.hot--
+	if l.soft != nil && l.soft.schedule != nil {
+		l.soft.schedule.evicted(page)
+	}
 	return true
 }
 

@@ -13,7 +13,7 @@ func (d *Dispatcher) Expired(now int64, max int, out []Run) ([]Run, Pause) {
 		if !ok {
 			return out, Pause{Why: NoMessage}
 		}
-		if !hd.page.expiring {
+		if hd.page.soonest == 0 {
 			return out, Pause{}
 		}
 		if !hd.page.has(hd.slot) {
@@ -32,7 +32,7 @@ func (d *Dispatcher) Expired(now int64, max int, out []Run) ([]Run, Pause) {
 func (d *Dispatcher) NextExpiry() (at int64, p Pause) {
 	hd, ok := d.next()
 	switch {
-	case !ok || !hd.page.expiring:
+	case !ok || hd.page.soonest == 0:
 		return 0, Pause{}
 	case !hd.page.has(hd.slot):
 		return 0, Pause{Why: NeedPage, Page: hd.page.id}

@@ -30,7 +30,7 @@ type page struct {
 	lo, base, end int
 	recs          []record
 	except        []exception
-	expiring      bool    // a record with an expiry was ever here
+	soonest       int64   // no record expires before; 0: none ever does
 	out           *bitmap // letters of the outbox; nil if there is none
 	outs          int
 
@@ -75,7 +75,7 @@ func (p *page) push(r record) {
 	p.recs = append(p.recs, r)
 	p.own()
 	p.bits.set(p.end)
-	p.expiring = p.expiring || r.expires != 0
+	p.sooner(r.expires)
 	p.end++
 	p.live++
 	p.bytes += uint64(r.size)

@@ -26,7 +26,7 @@ const (
 // A Record is what a queue knows of one message.
 type Record struct {
 	Body     Body
-	Expires  int64  // log time in ms; 0 never
+	Expires  int64  // log time in ms; 0 never. In a schedule: when it is due
 	Size     uint32 // what the message counts in the queue's bytes (its payload)
 	Priority uint8  // as published; the lane is capped by Settings.MaxPriority
 	Flags    uint8
@@ -93,6 +93,7 @@ const (
 	Purged
 	Rejected
 	Spent // over the delivery limit
+	Due   // the time it waited for has come
 	reasons
 )
 
@@ -108,6 +109,8 @@ func (r Reason) String() string {
 		return "rejected"
 	case Spent:
 		return "spent"
+	case Due:
+		return "due"
 	default:
 		return "unknown"
 	}
@@ -116,7 +119,8 @@ func (r Reason) String() string {
 // Counters are the ledger's accounts since the queue was made:
 // Enqueued = Settled + Removed (all reasons) + Total.
 type Counters struct {
-	Enqueued, Settled, Returned      uint64
-	Expired, Dropped, Purged         uint64
-	Rejected, Spent, Cleared, Losses uint64
+	Enqueued, Settled, Returned uint64
+	Expired, Dropped, Purged    uint64
+	Rejected, Spent, Due        uint64
+	Cleared, Losses             uint64
 }

@@ -42,4 +42,7 @@ type Settings struct {
 	Retry Retry
 	// SingleActive lets only one consumer have messages at a time.
 	SingleActive bool
+	// Schedule is a queue whose messages wait until they are due. It never
+	// changes.
+	Schedule bool
 }

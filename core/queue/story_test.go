@@ -141,7 +141,7 @@ func settings(a *args) Settings {
 	s := Settings{
 		Memory: a.has("memory"), MaxPriority: uint8(a.num("priorities", 0)),
 		MaxLength: a.limit("max-length"), MaxBytes: a.limit("max-bytes"),
-		DeliveryLimit: a.limit("delivery-limit"), SingleActive: a.has("single-active"),
+		DeliveryLimit: a.limit("delivery-limit"), SingleActive: a.has("single-active"), Schedule: a.has("schedule"),
 	}
 	if a.text("overflow", "") == "reject" {
 		s.Overflow = RejectPublish

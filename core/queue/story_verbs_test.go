@@ -101,6 +101,24 @@ var verbs = map[string]func(*story, *args) string{
 		}
 		return fmt.Sprintf("in %d ms", at-st.now)
 	},
+	"due": func(st *story, a *args) string {
+		runs, p := st.d.Due(st.now, a.num("max", 100), nil)
+		return st.decide("post", Due, 0, runs) + st.pause(p)
+	},
+	"next-due": func(st *story, _ *args) string {
+		at := st.d.NextDue()
+		if at == 0 {
+			return "never"
+		}
+		return fmt.Sprintf("not in %d ms", at-st.now)
+	},
+	"letters": func(st *story, _ *args) string {
+		var out []string
+		for x, ok := st.r.l.NextLetter(0); ok; x, ok = st.r.l.NextLetter(x.Number + 1) {
+			out = append(out, fmt.Sprintf("%d:%s(%v)", x.Number, st.names[x.Seq], x.Why))
+		}
+		return strings.Join(out, " ")
+	},
 	"overflow": func(st *story, a *args) string {
 		runs, p := st.d.Overflow(a.num("max", 100), nil)
 		return st.decide("remove", Dropped, 0, runs) + st.pause(p)

@@ -40,6 +40,10 @@ func (e *Engine) dispatch(q *Queue) {
 	if q.Returning > 0 {
 		return
 	}
+	if q.Settings.Schedule {
+		e.due(q)
+		return
+	}
 	if q.Closing() || e.unused(q) {
 		if len(q.waits) > 0 {
 			e.retry(q)
@@ -116,7 +120,11 @@ func (e *Engine) loadPage(q *Queue, page uint64) {
 	if slices.Contains(q.pages, page) {
 		return
 	}
-	for _, p := range append([]uint64{page}, q.Disp.ReadAhead(2, nil)...) {
+	ahead := 2
+	if q.Settings.Schedule {
+		ahead = 0 // what is due next is not next to it
+	}
+	for _, p := range append([]uint64{page}, q.Disp.ReadAhead(ahead, nil)...) {
 		if !slices.Contains(q.pages, p) {
 			q.pages = append(q.pages, p)
 			e.Log.LoadPage(q, p)

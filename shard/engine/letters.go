@@ -58,8 +58,11 @@ func (e *Engine) takeOut(q *Queue, r queue.Run, why queue.Reason) bool {
 	return true
 }
 
-func (e *Engine) room(q *Queue) bool {
-	return q.Ledger.Outbox().Messages+q.mail.posting < outboxRoom
+func (e *Engine) room(q *Queue) bool { return e.roomIn(q) > 0 }
+
+// roomIn returns how many messages an outbox takes, but for the last run.
+func (e *Engine) roomIn(q *Queue) int {
+	return outboxRoom - int(min(q.Ledger.Outbox().Messages+q.mail.posting, outboxRoom))
 }
 
 // flushLate takes out what waits, as far as there is room.

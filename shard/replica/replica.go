@@ -278,7 +278,9 @@ func (s *Shard) Totals() Totals {
 			t.Queues++
 			t.Messages += q.Ledger.Total().Messages
 			if q.Disp != nil {
-				t.Ready += q.Disp.Ready().Messages
+				if !q.Settings.Schedule {
+					t.Ready += q.Disp.Ready().Messages
+				}
 				t.Unacked += q.Disp.Held().Messages
 				t.Consumers += uint64(q.Disp.Consumers())
 			}

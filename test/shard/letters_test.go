@@ -25,8 +25,13 @@ import (
 
 // Queues of the yard: those that begin with s have letters, which go to all of
 // those that begin with d and have one of their digits; the targets that end
-// with x are small and refuse.
-func yardQueues() []string { return []string{"s12", "s2x", "s1x", "d1", "d2", "d2x"} }
+// with x are small and refuse, the source that ends with w is a schedule.
+func yardQueues() []string { return []string{"s12", "s2x", "s1x", "s12w", "d1", "d2", "d2x"} }
+
+// sources is how many of them are.
+const sources = 4
+
+func isSchedule(name string) bool { return strings.HasSuffix(name, "w") }
 
 func isSource(name string) bool { return name[0] == 's' }
 
@@ -52,6 +57,7 @@ func yardSettings(name string) (s shard.Settings) {
 	case name == "d2x":
 		s.MaxLength, s.Overflow = queue.AtMost(4), queue.RejectPublish
 	}
+	s.Schedule = isSchedule(name)
 	if isSource(name) {
 		s.Letters = shard.AtLeastOnce
 	}
@@ -112,7 +118,7 @@ func (y *letterYard) Address(id shard.QueueID) (a transfer.Address, ok bool) {
 	if q == nil {
 		return a, false
 	}
-	return transfer.Address{VHost: "/", Queue: q.Name, Exchange: "x", Key: []byte(q.Name), HasKey: true}, true
+	return transfer.Address{VHost: "/", Queue: q.Name, Exchange: "x", Key: []byte(q.Name), HasKey: true, Due: isSchedule(q.Name)}, true
 }
 
 // Route implements transfer.Router.
@@ -254,13 +260,13 @@ func (c *letterCrash) run() {
 	for op := range 120 {
 		switch n := rng.IntN(20); {
 		case n < 12:
-			source := yardQueues()[rng.IntN(3)]
+			source := yardQueues()[rng.IntN(sources)]
 			for range 1 + rng.IntN(6) {
 				id++
 				c.publish(source, id)
 			}
 		case n < 15:
-			k := c.y.take(yardQueues()[rng.IntN(3)], shard.Reject, nil)
+			k := c.y.take(yardQueues()[rng.IntN(sources)], shard.Reject, nil)
 			c.y.r.Settle()
 			c.y.r.Shards[c.y.r.Catalog.View().QueueByID(k.c.Queue).Shard].Cancel(k.c, true, func(error) {})
 		case n < 17:
@@ -299,6 +305,7 @@ func (c *letterCrash) publish(source string, id uint64) {
 	binary.BigEndian.PutUint64(body, id)
 	c.y.shardOf(source).Publish([]shard.Publish{{
 		Message: &message.Message{Body: body, RoutingKey: []byte(source)}, Queues: []shard.QueueID{c.y.ids[source]}, To: c, Tag: id,
+		TTL: uint32(id % 7 * 100), HasTTL: isSchedule(source),
 	}})
 }
 
@@ -354,7 +361,11 @@ func (c *letterCrash) recover(left *vfs.MemFS, must map[uint64]bool) (err error)
 		if !isSource(name) {
 			y.take(name, shard.Accept, func(id uint64, m *message.Message) {
 				in[id]++
-				if ds, err := m.Deaths(); err != nil || len(ds) != 1 {
+				died := 1
+				if isSchedule(string(m.RoutingKey)) {
+					died = 0
+				}
+				if ds, err := m.Deaths(); err != nil || len(ds) != died {
 					in[id] = -100
 				}
 			})
