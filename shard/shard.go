@@ -75,6 +75,8 @@ type Delivery struct {
 	// Acquired is how often it was delivered and given back before, Failed how
 	// often of these because a consumer could not do it.
 	Acquired, Failed uint16
+	// Size is what the message counts in its queue: a Claim has to name it.
+	Size uint32
 }
 
 // Sink receives what the shard sends to a consumer. See the package comment
@@ -101,6 +103,15 @@ type Consumer struct {
 	Window    uint32 // bytes unsettled at most
 	Shared    queue.Credit
 	Session   uint64 // number of the session that holds what is delivered
+	// Incarnation is whose session it is; zero: this node's.
+	Incarnation queue.Incarnation
+	// ID names the consumer among those of its incarnation for this shard. What
+	// is given to a Shard gets one from there; what is given to a Host has one.
+	ID uint64
+	// A Metered consumer gets one message for each Credit, which SetCredit sets
+	// again. Those of other nodes are.
+	Metered bool
+	Credit  uint32
 	// User is the caller's own; the shard does not look at it.
 	User any
 }
@@ -130,6 +141,8 @@ type Settle struct {
 	Seq     uint64
 	Holding queue.Holding
 	Outcome Outcome
+	// Size is the shard's own: what the message counts.
+	Size uint32
 }
 
 // Counts is what a queue holds now.

@@ -182,7 +182,7 @@ func (e *Engine) send(c *Consumer, ds []queue.Delivery) int {
 }
 
 func delivery(d *queue.Delivery, blob []byte) shard.Delivery {
-	return shard.Delivery{Blob: blob, Seq: d.Seq, Holding: d.Holding, Redelivered: d.Redelivered, Acquired: d.Record.Acquired, Failed: d.Record.Failed}
+	return shard.Delivery{Blob: blob, Seq: d.Seq, Holding: d.Holding, Redelivered: d.Redelivered, Acquired: d.Record.Acquired, Failed: d.Record.Failed, Size: d.Record.Size}
 }
 
 func (e *Engine) hand(c *Consumer, out []shard.Delivery) {
