@@ -69,7 +69,7 @@ func (x *browse) turn() {
 func (x *browse) page(page uint64) {
 	s := x.s
 	s.o.Loader.Do(func() error {
-		v, err := s.o.State.Get(nil, key2(nil, s.o.Group, keyRecords, x.Queue, page))
+		v, err := s.o.State.Get(nil, key2(nil, s.slot, keyRecords, x.Queue, page))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return fmt.Errorf("read page %d of queue %d: %w", page, x.Queue, err)
 		}
@@ -115,7 +115,7 @@ func (x *browse) take(found []queue.Browsed) {
 	for k, i := range missing {
 		bodies[k] = found[i].Record.Body
 	}
-	x.s.o.Loader.Bodies(x.s.o.Group, bodies, func(blobs [][]byte) {
+	x.s.o.Loader.Bodies(x.s.o.Group, x.s.slot, bodies, func(blobs [][]byte) {
 		for k, i := range missing {
 			ms[i].Blob = blobs[k]
 		}

@@ -61,6 +61,7 @@ func (s *Shard) runControls() {
 // A cut is the state of the shard at one index, sharing memory with it.
 type cut struct {
 	s       *Shard
+	slot    uint64
 	index   uint64
 	term    uint64
 	stamp   int64
@@ -70,6 +71,7 @@ type cut struct {
 	queues  []*queueCut
 
 	ents []storage.Entry // read ahead by Bodies
+	void bool            // a snapshot took the place of what was cut
 }
 
 type streamCut struct {
@@ -96,7 +98,8 @@ type queueCut struct {
 // cut makes a cut, in a turn. Its cost is proportional to what changed.
 func (s *Shard) cut() *cut {
 	s.round++
-	c := &cut{s: s, index: s.applied, term: s.atTerm, stamp: s.stamp, round: s.round, conf: s.group.AppendConf(nil)}
+	s.cutting++
+	c := &cut{s: s, slot: s.slot, index: s.applied, term: s.atTerm, stamp: s.stamp, round: s.round, conf: s.group.AppendConf(nil)}
 	for node, st := range s.streams {
 		c.streams = append(c.streams, st.cut(node))
 	}
@@ -165,13 +168,16 @@ func (c *cut) Bodies(newBatch func() storage.Batch) error {
 	err := eachBody(refs, func(ref queue.BodyRef, n int) error {
 		blob, err := c.read(ref.Body)
 		if err != nil {
+			if c.void = c.overtaken(); c.void {
+				return nil
+			}
 			return err
 		}
 		v = appendBody(v[:0], blob)
-		k = bodyKey(k[:0], c.s.o.Group, keyBody, ref.Body.Index, ref.Body.Off)
+		k = bodyKey(k[:0], c.slot, keyBody, ref.Body.Index, ref.Body.Off)
 		b.Set(k, v)
 		if ref.Flags&queue.Shared != 0 {
-			k = bodyKey(k[:0], c.s.o.Group, keyShared, ref.Body.Index, ref.Body.Off)
+			k = bodyKey(k[:0], c.slot, keyShared, ref.Body.Index, ref.Body.Off)
 			b.Set(k, appendCount(nil, uint32(n)))
 		}
 		if b.Len() < batchBytes {
@@ -237,7 +243,10 @@ func (c *cut) read(b queue.Body) ([]byte, error) {
 // State implements checkpoint.Cut.
 func (c *cut) State(b storage.Batch) error {
 	c.ents = nil
-	g := c.s.o.Group
+	if c.void {
+		return nil
+	}
+	g := c.slot
 	var k, v []byte
 	var dead []queue.BodyRef
 	for _, qc := range c.queues {
@@ -275,7 +284,7 @@ func (c *cut) State(b storage.Batch) error {
 // pages writes the pages of a queue that changed, and lists the bodies of
 // messages that died since an earlier cut copied them.
 func (c *cut) pages(b storage.Batch, qc *queueCut, dead []queue.BodyRef) ([]queue.BodyRef, error) {
-	g := c.s.o.Group
+	g := c.slot
 	records := func(id uint64) ([]byte, error) {
 		return c.s.o.State.Get(nil, key2(nil, g, keyRecords, qc.id, id))
 	}
@@ -330,7 +339,7 @@ func (c *cut) pages(b storage.Batch, qc *queueCut, dead []queue.BodyRef) ([]queu
 // deleteBodies deletes the bodies nobody refers to any more, in the batch that
 // says that their messages are gone.
 func (c *cut) deleteBodies(b storage.Batch, dead []queue.BodyRef) error {
-	g := c.s.o.Group
+	g := c.slot
 	sortRefs(dead)
 	var k []byte
 	return eachBody(dead, func(ref queue.BodyRef, n int) error {
@@ -357,6 +366,9 @@ func (c *cut) deleteBodies(b storage.Batch, dead []queue.BodyRef) error {
 func (c *cut) Durable() {
 	s := c.s
 	s.Run(func() {
+		if s.cutEnded(); c.void || c.slot != s.slot {
+			return
+		}
 		for _, qc := range c.queues {
 			qc.ledger.Saved(&qc.cut)
 		}

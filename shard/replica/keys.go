@@ -1,17 +1,22 @@
 package replica
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-// Keys of a shard in the state store. Every key begins with the shard, so no
-// key is shared between shards; numbers are big-endian, so keys sort by them.
+	"github.com/warrenmq/warren/storage/slot"
+)
+
+// Keys of a shard in the state store. Every key begins with the shard's slot (see
+// storage/slot), so no key is shared between shards; numbers are big-endian, so
+// keys sort by them.
 //
-//	'S' shard 'a'                    applied index, term, log time, round, ConfState
-//	'S' shard 'b' index offset       a body that outlived its log segment
-//	'S' shard 'c' index offset       how many records share that body, if more than one
-//	'S' shard 'n' node               a node's batch stream and ended incarnation
-//	'S' shard 'q' queue              a queue's record
-//	'S' shard 'p' queue page         header and bitmap of a page
-//	'S' shard 'r' queue page         records of a page
+//	'S' slot 'a'                    applied index, term, log time, round, ConfState
+//	'S' slot 'b' index offset       a body that outlived its log segment
+//	'S' slot 'c' index offset       how many records share that body, if more than one
+//	'S' slot 'n' node               a node's batch stream and ended incarnation
+//	'S' slot 'q' queue              a queue's record
+//	'S' slot 'p' queue page         header and bitmap of a page
+//	'S' slot 'r' queue page         records of a page
 const (
 	keyApplied = 'a'
 	keyBody    = 'b'
@@ -22,22 +27,18 @@ const (
 	keyRecords = 'r'
 )
 
-func key(dst []byte, shard uint64, kind byte) []byte {
-	dst = append(dst, 'S')
-	dst = binary.BigEndian.AppendUint64(dst, shard)
-	return append(dst, kind)
+func key(dst []byte, in uint64, kind byte) []byte { return append(slot.Prefix(dst, in), kind) }
+
+func key1(dst []byte, in uint64, kind byte, a uint64) []byte {
+	return binary.BigEndian.AppendUint64(key(dst, in, kind), a)
 }
 
-func key1(dst []byte, shard uint64, kind byte, a uint64) []byte {
-	return binary.BigEndian.AppendUint64(key(dst, shard, kind), a)
+func key2(dst []byte, in uint64, kind byte, a, b uint64) []byte {
+	return binary.BigEndian.AppendUint64(key1(dst, in, kind, a), b)
 }
 
-func key2(dst []byte, shard uint64, kind byte, a, b uint64) []byte {
-	return binary.BigEndian.AppendUint64(key1(dst, shard, kind, a), b)
-}
-
-func bodyKey(dst []byte, shard uint64, kind byte, index uint64, off uint32) []byte {
-	return binary.BigEndian.AppendUint32(key1(dst, shard, kind, index), off)
+func bodyKey(dst []byte, in uint64, kind byte, index uint64, off uint32) []byte {
+	return binary.BigEndian.AppendUint32(key1(dst, in, kind, index), off)
 }
 
 // keyNumbers returns the numbers of a key made by key1 or key2.

@@ -192,7 +192,7 @@ func (d decisions) Behind(r shard.Request) bool {
 
 func (d decisions) Load(c *engine.Consumer, bodies []queue.Body) {
 	s := d.s
-	s.o.Loader.Bodies(s.o.Group, bodies, func(blobs [][]byte) {
+	s.o.Loader.Bodies(s.o.Group, s.slot, bodies, func(blobs [][]byte) {
 		s.runHere(func() { s.bodiesLoaded(c, blobs) })
 	})
 }
@@ -208,7 +208,7 @@ func (s *Shard) bodiesLoaded(c *engine.Consumer, blobs [][]byte) {
 func (d decisions) LoadPage(q *engine.Queue, page uint64) {
 	s := d.s
 	s.o.Loader.Do(func() error {
-		v, err := s.o.State.Get(nil, key2(nil, s.o.Group, keyRecords, q.ID, page))
+		v, err := s.o.State.Get(nil, key2(nil, s.slot, keyRecords, q.ID, page))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return fmt.Errorf("read page %d of queue %d: %w", page, q.ID, err)
 		}

@@ -49,6 +49,7 @@ const (
 
 type job struct {
 	group  uint64
+	slot   uint64 // where its state is
 	bodies []queue.Body
 	done   func(blobs [][]byte)
 	run    func() error
@@ -60,10 +61,11 @@ func NewLoader(log storage.LogStore, state storage.State, fatal func(error)) *Lo
 	return &Loader{log: log, state: state, fatal: fatal, wake: make(chan struct{}, 1)}
 }
 
-// Bodies reads bodies of a group and calls done, on the loader's goroutine. A
-// body that is nowhere is nil: its message may have gone meanwhile.
-func (l *Loader) Bodies(group uint64, bodies []queue.Body, done func(blobs [][]byte)) {
-	l.add(job{group: group, bodies: bodies, done: done})
+// Bodies reads bodies of a group, whose state is in a slot, and calls done, on
+// the loader's goroutine. A body that is nowhere is nil: its message may have
+// gone meanwhile.
+func (l *Loader) Bodies(group, slot uint64, bodies []queue.Body, done func(blobs [][]byte)) {
+	l.add(job{group: group, slot: slot, bodies: bodies, done: done})
 }
 
 // Do runs f on the loader's goroutine.
@@ -116,7 +118,7 @@ func (l *Loader) Step() bool {
 		return true
 	}
 	blobs := make([][]byte, len(j.bodies))
-	stored := storedBodies{state: l.state, group: j.group}
+	stored := storedBodies{state: l.state, slot: j.slot}
 	defer stored.close()
 	for i, b := range j.bodies {
 		blob, err := l.body(j.group, b, &stored)
@@ -156,17 +158,17 @@ func (l *Loader) body(group uint64, b queue.Body, stored *storedBodies) ([]byte,
 // iterator away from the one before.
 type storedBodies struct {
 	state storage.State
-	group uint64
+	slot  uint64
 	it    storage.Iterator // nil until the first body
 	on    bool             // it stands on an entry
 	key   [32]byte
 }
 
 func (s *storedBodies) get(b queue.Body) ([]byte, error) {
-	k := bodyKey(s.key[:0], s.group, keyBody, b.Index, b.Off)
+	k := bodyKey(s.key[:0], s.slot, keyBody, b.Index, b.Off)
 	if s.it == nil {
 		var err error
-		if s.it, err = s.state.Iter(key(nil, s.group, keyBody), key(nil, s.group, keyBody+1)); err != nil {
+		if s.it, err = s.state.Iter(key(nil, s.slot, keyBody), key(nil, s.slot, keyBody+1)); err != nil {
 			return nil, err
 		}
 	}

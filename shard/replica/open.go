@@ -29,7 +29,7 @@ func Open(o Options) (*Shard, Opened, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Shard{o: o, streams: map[uint64]*stream{}}
+	s := &Shard{o: o, streams: map[uint64]*stream{}, slot: o.slot()}
 	s.in.Parking = shard.DefaultParking
 	s.e = engine.New(decisions{s}, o.Incarnation, o.Budget)
 	s.e.Mail, s.e.Self = o.Mail, s
@@ -41,7 +41,7 @@ func Open(o Options) (*Shard, Opened, error) {
 }
 
 func (s *Shard) restore() (at Opened, err error) {
-	meta, err := s.o.State.Get(nil, key(nil, s.o.Group, keyApplied))
+	meta, err := s.o.State.Get(nil, key(nil, s.slot, keyApplied))
 	if errors.Is(err, storage.ErrNotFound) {
 		return at, s.sweep(0)
 	}
@@ -81,7 +81,7 @@ func uvarints(b []byte, v []uint64) (rest []byte, err error) {
 
 // each calls f for every key of a kind.
 func (s *Shard) each(kind byte, f func(k, v []byte) error) error {
-	it, err := s.o.State.Iter(key(nil, s.o.Group, kind), key(nil, s.o.Group, kind+1))
+	it, err := s.o.State.Iter(key(nil, s.slot, kind), key(nil, s.slot, kind+1))
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (s *Shard) restoreQueues() error {
 // from landing: what is live of them is copied again by the next round.
 func (s *Shard) sweep(applied uint64) error {
 	for _, kind := range [...]byte{keyBody, keyShared} {
-		it, err := s.o.State.Iter(key1(nil, s.o.Group, kind, applied+1), key(nil, s.o.Group, kind+1))
+		it, err := s.o.State.Iter(key1(nil, s.slot, kind, applied+1), key(nil, s.slot, kind+1))
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 	"github.com/warrenmq/warren/storage"
+	"github.com/warrenmq/warren/storage/slot"
 )
 
 // A Group is what a replica needs of its Raft group.
@@ -46,6 +47,9 @@ type Options struct {
 	State       storage.State
 	Log         storage.LogStore
 	Loader      *Loader
+	// Slots say where the shard's state is; nil: in the slot of its number, and
+	// it takes no snapshots.
+	Slots *slot.Slots
 	// Budget bounds the bytes of entries kept in memory for their bodies.
 	Budget int
 	// HotPages bounds the pages whose records stay in memory after a
@@ -127,6 +131,11 @@ type Shard struct {
 	dropped []*engine.Queue
 	wantCut func(*cut)
 	round   uint64
+	slot    uint64 // where its state is
+	cutting int    // cuts made and not durable yet
+	// installing is a snapshot that takes the place of the state when no cut is
+	// under way any more.
+	installing func()
 
 	control  sync.Mutex // guards controls
 	controls []func()

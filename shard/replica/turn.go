@@ -35,8 +35,7 @@ func (s *Shard) Turn(now time.Duration, p commitlog.Proposer) {
 	} else {
 		s.refuse()
 	}
-	if s.wantCut != nil {
-		f := s.wantCut
+	if f := s.wantCut; f != nil && s.installing == nil {
 		s.wantCut = nil
 		f(s.cut())
 	}

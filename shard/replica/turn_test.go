@@ -11,9 +11,12 @@ import (
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/storage"
+	"github.com/warrenmq/warren/storage/slot"
 	"github.com/warrenmq/warren/storage/state"
 	"github.com/warrenmq/warren/storage/storagetest"
 )
+
+const group = 7
 
 // A fake is group, proposer and catalog of a shard under test. What is proposed
 // is committed when the test says so.
@@ -31,6 +34,8 @@ type fake struct {
 	said    []string          // confirms and deliveries
 	max     queue.Limit
 	holding []shard.Settle
+	slots   *slot.Slots
+	first   *firstLog // instead of an empty log
 }
 
 func newFake(t *testing.T, inc uint64) *fake {
@@ -40,11 +45,14 @@ func newFake(t *testing.T, inc uint64) *fake {
 }
 
 func (f *fake) open(inc uint64) {
-	log := storagetest.NewMemLog()
+	var log storage.LogStore = storagetest.NewMemLog()
+	if f.first != nil {
+		log = f.first
+	}
 	s, _, err := Open(Options{
-		Group: 7, Incarnation: queue.Incarnation{Node: 1, Number: inc}, Catalog: f, State: f.state, Log: log,
+		Group: group, Incarnation: queue.Incarnation{Node: 1, Number: inc}, Catalog: f, State: f.state, Log: log,
 		Loader: NewLoader(log, f.state, f.fatal), Budget: 1 << 20, Wall: func() int64 { return 1000 }, Fatal: f.fatal,
-		Ended: func(shard.QueueID) {},
+		Ended: func(shard.QueueID) {}, Slots: f.slots,
 	})
 	if err != nil {
 		f.t.Fatal(err)
