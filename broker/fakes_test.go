@@ -276,7 +276,7 @@ func newBench(t testing.TB, queueMemory int64) *bench {
 	x := &bench{t: t, auth: &fakeAuth{deny: map[string]bool{}}, one: &fakeShard{}, two: &fakeShard{}}
 	x.c = &fakeCatalog{m: catalog.New()}
 	x.c.view.Store(x.c.m.View())
-	node := x.do(&catalog.AddNode{Name: "n"}).ID
+	node := x.do(&catalog.AddNode{ID: 1, Name: "n"}).ID
 	x.do(&catalog.AddVHost{Name: "/"})
 	inc := x.do(&catalog.Register{Node: node, Nonce: 1}).ID
 	x.one.id = x.do(&catalog.AddShard{Replicas: []uint64{node}}).ID

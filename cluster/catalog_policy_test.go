@@ -68,7 +68,7 @@ func newHeld(t interface{ Fatal(...any) }, changed func(*catalog.View, []catalog
 	c.Bind(l)
 	c.Lead(1)
 	for _, cmd := range []catalog.Command{
-		&catalog.AddNode{Name: "a"}, &catalog.AddShard{Replicas: []uint64{1}}, &catalog.AddVHost{Name: "/"},
+		&catalog.AddNode{ID: 1, Name: "a"}, &catalog.AddShard{Replicas: []uint64{1}}, &catalog.AddVHost{Name: "/"},
 	} {
 		c.Start(cmd, func(r catalog.Result, err error) {
 			if err != nil || r.Code != catalog.Done {

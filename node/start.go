@@ -117,7 +117,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		return nil
 	}
 	if n.node() == nil {
-		if _, err := n.do(ctx, &catalog.AddNode{Name: n.o.Name}); err != nil {
+		if _, err := n.do(ctx, &catalog.AddNode{ID: uint64(n.dir.Node().Node), Name: n.o.Name}); err != nil {
 			return err
 		}
 	}
@@ -128,13 +128,9 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	return err
 }
 
-// node returns this node in the catalog: the one a single node has.
-func (n *Node) node() *catalog.Node {
-	for m := range n.catalog.View().Nodes() {
-		return m
-	}
-	return nil
-}
+// node returns this node in the catalog, or nil: it finds itself by the id of
+// its data directory.
+func (n *Node) node() *catalog.Node { return n.catalog.View().Node(uint64(n.dir.Node().Node)) }
 
 // register begins this incarnation, which ends the one before with all that
 // lived in it.

@@ -1,6 +1,9 @@
 package catalog
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 func (x *SetCluster) apply(m *Machine) Result {
 	c := m.v.cluster
@@ -20,18 +23,27 @@ func (x *SetCluster) apply(m *Machine) Result {
 }
 
 func (x *AddNode) apply(m *Machine) Result {
-	n := Node{ID: x.ID}
-	if x.ID != 0 {
-		have := m.v.Node(x.ID)
-		if have == nil {
-			return missing(ANode)
+	switch {
+	case x.ID == 0:
+		return Result{Code: Invalid}
+	case m.v.Forgotten(x.ID) != nil:
+		return Result{Code: Refused, ID: x.ID}
+	}
+	have := m.v.Node(x.ID)
+	if have != nil && have.Name == x.Name && bytes.Equal(have.Attrs, x.Attrs) {
+		return Result{Code: Existed, ID: x.ID}
+	}
+	for other := range m.v.Nodes() {
+		if other.Name == x.Name && other.ID != x.ID {
+			return Result{Code: InUse, ID: other.ID}
 		}
+	}
+	n := Node{ID: x.ID}
+	if have != nil {
 		n = *have
-	} else {
-		n.ID = m.newID()
 	}
 	n.Name, n.Attrs, n.Revision = x.Name, x.Attrs, m.v.revision
-	m.setNode(n, x.ID == 0)
+	m.setNode(n, have == nil)
 	return Result{ID: n.ID}
 }
 
@@ -56,6 +68,9 @@ func (x *RemoveNode) apply(m *Machine) Result {
 	}
 	m.v.nodes = m.v.nodes.Delete(x.ID)
 	m.gone(byID(spaceNode, x.ID))
+	f := &Forgotten{ID: x.ID, Revision: m.v.revision, Name: n.Name, At: m.v.stamp}
+	m.v.forgotten = m.v.forgotten.Set(f.ID, f)
+	m.touch(byID(spaceForgotten, f.ID), true)
 	m.endTransient(&res.Removed)
 	return res
 }
@@ -67,6 +82,9 @@ func (x *Register) apply(m *Machine) Result {
 	}
 	var res Result
 	if i := m.v.Incarnation(n.Incarnation); i != nil {
+		if i.Nonce == x.Nonce && x.Nonce != 0 {
+			return Result{Code: Existed, ID: i.Number}
+		}
 		m.endIncarnation(i, &res.Removed)
 		m.endTransient(&res.Removed)
 	}

@@ -18,7 +18,7 @@ func benchMachine(queues int) *Machine {
 }
 
 func declareDurable(i int) Command {
-	return &DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: fmt.Sprintf("queue-%06d", i), Durable: true, Shard: 3}}
+	return &DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: fmt.Sprintf("queue-%06d", i), Durable: true, Shard: theShard}}
 }
 
 func BenchmarkDeclareQueue(b *testing.B) {
@@ -103,7 +103,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	step := func(i int) {
 		name := fmt.Sprintf("a-name-that-comes-and-goes-%d", i)
 		for _, cmd := range []Command{
-			&DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: name, Durable: true, Shard: 3}},
+			&DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: name, Durable: true, Shard: theShard}},
 			&DeclareExchange{VHost: "/", ExchangeSpec: ExchangeSpec{Name: name, Type: exchange.Topic, Durable: true}},
 			&Bind{Link{VHost: "/", Source: name, Destination: name, Key: name}},
 			&Bind{Link{VHost: "/", Source: "amq.topic", Destination: name, Key: name + ".#"}},

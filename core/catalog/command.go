@@ -139,38 +139,74 @@ func (e *UnknownCommandError) Error() string {
 // ErrCommand is wrapped by the error for a command that is malformed.
 var ErrCommand = errors.New("catalog: malformed command")
 
-// AppendCommand appends the encoding of a command, with the log time in
-// milliseconds at which it was proposed, to dst. Commands may stand one behind
-// the other in one entry.
+// A Mark makes a command recognisable that may come more than once: the number
+// that it has among those of an incarnation, from 1 on without a gap. The zero
+// Mark is none.
+type Mark struct {
+	Incarnation, Number uint64
+}
+
+// Set reports whether there is a mark.
+func (m Mark) Set() bool { return m != Mark{} }
+
+// A Proposal is a command as it stands in the log.
+type Proposal struct {
+	Mark    Mark
+	Stamp   int64 // log time at which it was proposed, in milliseconds
+	Command Command
+}
+
+// opMark stands where an op would, in front of a mark.
+const opMark = 0
+
+// AppendProposal appends the encoding of a proposal to dst. Proposals may stand
+// one behind the other in one entry.
 //
-// The encoding is: op, stamp, length of the fields, fields.
-func AppendCommand(dst []byte, stamp int64, cmd Command) []byte {
-	c := coder{data: binary.AppendUvarint(dst, uint64(cmd.op()))}
-	c.int(&stamp)
+// The encoding is: the mark, if there is one, as a zero, incarnation and number;
+// op, stamp, length of the fields, fields.
+func AppendProposal(dst []byte, p Proposal) []byte {
+	if p.Mark.Set() {
+		dst = binary.AppendUvarint(dst, opMark)
+		dst = binary.AppendUvarint(dst, p.Mark.Incarnation)
+		dst = binary.AppendUvarint(dst, p.Mark.Number)
+	}
+	c := coder{data: binary.AppendUvarint(dst, uint64(p.Command.op()))}
+	c.int(&p.Stamp)
 	body := coder{}
-	cmd.fields(&body)
+	p.Command.fields(&body)
 	c.bytes(&body.data)
 	return c.data
 }
 
-// ParseCommand takes the first command off data. The command is a copy. An
+// AppendCommand appends the encoding of a proposal without a mark.
+func AppendCommand(dst []byte, stamp int64, cmd Command) []byte {
+	return AppendProposal(dst, Proposal{Stamp: stamp, Command: cmd})
+}
+
+// ParseProposal takes the first proposal off data. Its command is a copy. An
 // error is an *UnknownCommandError or wraps ErrCommand.
-func ParseCommand(data []byte) (stamp int64, cmd Command, rest []byte, err error) {
+func ParseProposal(data []byte) (p Proposal, rest []byte, err error) {
 	c := coder{data: data, reading: true}
 	var o uint64
-	c.uint(&o)
-	c.int(&stamp)
+	if c.uint(&o); o == opMark && !c.failed {
+		c.uint(&p.Mark.Incarnation)
+		c.uint(&p.Mark.Number)
+		if c.uint(&o); !p.Mark.Set() {
+			c.fail()
+		}
+	}
+	c.int(&p.Stamp)
 	body := coder{data: c.raw(), reading: true}
 	if c.failed {
-		return 0, nil, nil, fmt.Errorf("%w: cut short", ErrCommand)
+		return Proposal{}, nil, fmt.Errorf("%w: cut short", ErrCommand)
 	}
-	if cmd = newCommand(op(o)); cmd == nil {
-		return 0, nil, nil, &UnknownCommandError{Op: o}
+	if p.Command = newCommand(op(o)); p.Command == nil {
+		return Proposal{}, nil, &UnknownCommandError{Op: o}
 	}
-	if cmd.fields(&body); body.failed || len(body.data) > 0 {
-		return 0, nil, nil, fmt.Errorf("%w: op %d", ErrCommand, o)
+	if p.Command.fields(&body); body.failed || len(body.data) > 0 {
+		return Proposal{}, nil, fmt.Errorf("%w: op %d", ErrCommand, o)
 	}
-	return stamp, cmd, c.data, nil
+	return p, c.data, nil
 }
 
 // Commands of the cluster.
@@ -178,17 +214,20 @@ type (
 	// SetCluster sets the cluster's id, once, and raises generation and feature
 	// level; zero or lower values leave them.
 	SetCluster struct{ Cluster }
-	// AddNode makes a member, or renames one (ID set).
+	// AddNode makes the node with an id a member, or changes a member's name and
+	// attributes. A name is one member's, and the id of a node that was removed
+	// is refused for ever.
 	AddNode struct {
 		ID    uint64
 		Name  string
 		Attrs message.Table
 	}
-	// RemoveNode forgets a member and ends its incarnation. It is refused while
-	// a shard has it as a replica.
+	// RemoveNode forgets a member and ends its incarnation; its id stays known as
+	// forgotten. It is refused while a shard has it as a replica.
 	RemoveNode struct{ ID uint64 }
 	// Register begins an incarnation and ends an older one of the node. The
-	// process finds itself by Nonce.
+	// process finds itself by Nonce: should the command come twice, the second
+	// finds what the first began, unless Nonce is zero.
 	Register struct{ Node, Nonce uint64 }
 	// EndIncarnation ends an incarnation with all that lives in it.
 	EndIncarnation struct{ Number uint64 }

@@ -73,13 +73,17 @@ func TestCommandRoundTrip(t *testing.T) {
 			}
 			filled(t, reflect.ValueOf(cmd).Elem())
 			stamp := rapid.Int64().Draw(t, "stamp")
-			data := AppendCommand(nil, stamp, cmd)
-			gotStamp, got, rest, err := ParseCommand(append(data, 7))
-			if err != nil || gotStamp != stamp || len(rest) != 1 || !reflect.DeepEqual(got, cmd) {
-				t.Fatalf("%d %+v, rest %x, %v\nwant %d %+v", gotStamp, got, rest, err, stamp, cmd)
+			want := Proposal{Stamp: stamp, Command: cmd}
+			if rapid.Bool().Draw(t, "marked") {
+				want.Mark = Mark{rapid.Uint64().Draw(t, "incarnation"), rapid.Uint64Min(1).Draw(t, "number")}
+			}
+			data := AppendProposal(nil, want)
+			got, rest, err := ParseProposal(append(data, 7))
+			if err != nil || len(rest) != 1 || !reflect.DeepEqual(got, want) {
+				t.Fatalf("%+v, rest %x, %v\nwant %+v", got, rest, err, want)
 			}
 			for i := range data {
-				if _, _, _, err := ParseCommand(data[:i]); !errors.Is(err, ErrCommand) {
+				if _, _, err := ParseProposal(data[:i]); !errors.Is(err, ErrCommand) {
 					t.Fatalf("%T cut at %d: %v", cmd, i, err)
 				}
 			}
@@ -107,7 +111,7 @@ func TestUnknownCommand(t *testing.T) {
 	}
 }
 
-func FuzzParseCommand(f *testing.F) {
+func FuzzParseProposal(f *testing.F) {
 	for _, cmd := range []Command{
 		&SetCluster{Cluster{ID: "id", Generation: 1}}, &AddShard{Replicas: []uint64{1, 2}},
 		&SetUser{Name: "u", Password: []byte{1}, Tags: []string{"admin"}},
@@ -118,9 +122,11 @@ func FuzzParseCommand(f *testing.F) {
 		&SetLimits{VHost: "/", Limits: Limits{Queues: AtMost(0)}},
 	} {
 		f.Add(AppendCommand(nil, 12345, cmd))
+		f.Add(AppendProposal(nil, Proposal{Mark: Mark{1, 1}, Stamp: 12345, Command: cmd}))
 	}
+	f.Add([]byte{0, 0, 0, 3, 0, 0}) // a mark that is none
 	f.Fuzz(func(t *testing.T, data []byte) {
-		stamp, cmd, rest, err := ParseCommand(data)
+		p, rest, err := ParseProposal(data)
 		if err != nil {
 			var unknown *UnknownCommandError
 			if !errors.As(err, &unknown) && !errors.Is(err, ErrCommand) {
@@ -128,13 +134,13 @@ func FuzzParseCommand(f *testing.F) {
 			}
 			return
 		}
-		if again := AppendCommand(nil, stamp, cmd); !bytes.Equal(again, data[:len(data)-len(rest)]) {
+		if again := AppendProposal(nil, p); !bytes.Equal(again, data[:len(data)-len(rest)]) {
 			t.Fatalf("%x comes back as %x", data, again)
 		}
 		m, _ := setup()
-		m.Apply(stamp, cmd) // whatever it says, it must not panic
+		m.Propose(p) // whatever it says, it must not panic
 		if _, err := load(stored(m)); err != nil {
-			t.Fatalf("%T %+v cannot be loaded again: %v", cmd, cmd, err)
+			t.Fatalf("%T %+v cannot be loaded again: %v", p.Command, p.Command, err)
 		}
 	})
 }

@@ -22,6 +22,7 @@ const (
 	spaceExchange
 	spaceQueue
 	spaceBinding
+	spaceForgotten
 )
 
 // idKey joins numbers so that keys are ordered as they are.

@@ -21,6 +21,10 @@ func (l *Loader) load(space byte, key string, c *coder) bool {
 		i := read[Incarnation](c)
 		v.incarnations = v.incarnations.Set(i.Number, i)
 		return key == idKey(i.Number) && v.Node(i.Node) != nil
+	case spaceForgotten:
+		f := read[Forgotten](c)
+		v.forgotten = v.forgotten.Set(f.ID, f)
+		return key == idKey(f.ID) && v.Node(f.ID) == nil
 	case spaceShard:
 		s := read[Shard](c)
 		v.shards = v.shards.Set(s.ID, s)

@@ -16,8 +16,12 @@ type Machine struct {
 	dirty  map[objectKey]bool // changed since TakeDirty; true: the checkpoint lacks it
 }
 
+// reservedIDs are not given to objects: shards have their ids as Raft groups,
+// and the catalog itself is group 1.
+const reservedIDs = 1
+
 // New returns an empty catalog.
-func New() *Machine { return &Machine{dirty: map[objectKey]bool{}} }
+func New() *Machine { return &Machine{v: View{lastID: reservedIDs}, dirty: map[objectKey]bool{}} }
 
 // View returns the state as it is now. While nothing changes it is the same
 // pointer.
@@ -73,23 +77,48 @@ func changesPolicies(cmd Command) bool {
 	return false
 }
 
+// Propose performs the command of a proposal. One that is marked is performed
+// if it is the next of its incarnation: a double, one behind a gap, and one of
+// an incarnation that has ended change nothing.
+func (m *Machine) Propose(p Proposal) Result {
+	if !p.Mark.Set() {
+		return m.Apply(p.Stamp, p.Command)
+	}
+	i := m.v.Incarnation(p.Mark.Incarnation)
+	skip := Done
+	switch {
+	case i == nil:
+		skip = Ended
+	case p.Mark.Number <= i.Last:
+		skip = Double
+	case p.Mark.Number > i.Last+1:
+		skip = Gap
+	}
+	if skip != Done {
+		return Result{Code: skip, Mark: p.Mark, Revision: m.v.revision}
+	}
+	next := *i
+	next.Last = p.Mark.Number
+	m.v.incarnations = m.v.incarnations.Set(i.Number, &next)
+	m.touch(byID(spaceIncarnation, i.Number), false)
+	res := m.Apply(p.Stamp, p.Command)
+	res.Mark = p.Mark
+	return res
+}
+
 // ApplyEntry performs the commands of one log entry and appends their results
 // to out. On error the node must stop: nothing of the entry has been applied.
 func (m *Machine) ApplyEntry(data []byte, out []Result) ([]Result, error) {
-	type stamped struct {
-		stamp int64
-		cmd   Command
-	}
-	var cmds []stamped
+	var ps []Proposal
 	for len(data) > 0 {
-		stamp, cmd, rest, err := ParseCommand(data)
+		p, rest, err := ParseProposal(data)
 		if err != nil {
-			return out, fmt.Errorf("command %d of an entry: %w", len(cmds), err)
+			return out, fmt.Errorf("command %d of an entry: %w", len(ps), err)
 		}
-		cmds, data = append(cmds, stamped{stamp, cmd}), rest
+		ps, data = append(ps, p), rest
 	}
-	for _, c := range cmds {
-		out = append(out, m.Apply(c.stamp, c.cmd))
+	for _, p := range ps {
+		out = append(out, m.Propose(p))
 	}
 	return out, nil
 }

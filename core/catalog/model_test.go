@@ -202,7 +202,7 @@ func (d *driver) life(t *rapid.T) (Command, Code) {
 func (d *driver) declareQueue(t *rapid.T) (Command, Code) {
 	spec := QueueSpec{Name: name(t, "q"), Durable: rapid.Bool().Draw(t, "durable"), Incarnation: d.incarnation(t)}
 	if rapid.Bool().Draw(t, "sharded") {
-		spec.Shard, spec.Incarnation = 3, 0
+		spec.Shard, spec.Incarnation = theShard, 0
 	}
 	if rapid.IntRange(0, 2).Draw(t, "exclusive") == 0 {
 		spec.Exclusive = true
@@ -399,10 +399,13 @@ func same(t *rapid.T, what string, got, want []string) {
 	}
 }
 
+// theShard is the id of setup's only shard.
+const theShard = reservedIDs + 1
+
 func setup() (*Machine, []byte) {
 	var log []byte
 	for _, cmd := range []Command{
-		&AddNode{Name: "a"}, &AddNode{Name: "b"}, &AddShard{Replicas: []uint64{1}}, &AddVHost{Name: "/"},
+		&AddNode{ID: 1, Name: "a"}, &AddNode{ID: 2, Name: "b"}, &AddShard{Replicas: []uint64{1}}, &AddVHost{Name: "/"},
 	} {
 		log = AppendCommand(log, 1, cmd)
 	}

@@ -12,13 +12,22 @@ type Cluster struct {
 	Feature    uint64 // finalised level; nothing above it is proposed
 }
 
-// A Node is a member. Its id is never used twice.
+// A Node is a member. Its id, which the node chose by chance when its data
+// directory was made, is never used twice.
 type Node struct {
 	ID          uint64
 	Revision    uint64 // of the last change to it
 	Incarnation uint64 // the live one, or zero
 	Name        string
 	Attrs       message.Table // addresses and the like, for the layers above
+}
+
+// Forgotten is what stays of a node that was removed: it is not let in again.
+type Forgotten struct {
+	ID       uint64
+	Revision uint64 // of its removal
+	Name     string
+	At       int64 // log time of its removal
 }
 
 // An Incarnation is one life of a node's process. Ended ones are not kept;
@@ -28,6 +37,7 @@ type Incarnation struct {
 	Node    uint64
 	Nonce   uint64 // chosen by the process, which finds itself by it
 	Started int64  // log time
+	Last    uint64 // number of its last marked command
 }
 
 // A Shard is a Raft group that carries queues.

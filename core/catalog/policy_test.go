@@ -103,7 +103,7 @@ func (g *governedModel) step(t *rapid.T, m *Machine, names map[uint64]string, op
 	switch p := policy.Draw(t, "policy"); rapid.IntRange(0, 4).Draw(t, "op") {
 	case 0:
 		g.objects[name] = have
-		return &DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: name, Shard: 3}, Match: match}
+		return &DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: name, Shard: theShard}, Match: match}
 	case 1:
 		g.objects[name] = have
 		return &DeclareExchange{VHost: "/", ExchangeSpec: ExchangeSpec{Name: name, Type: exchange.Fanout}, Match: match}
@@ -167,7 +167,7 @@ func TestLimits(t *testing.T) {
 	m, _ := setup()
 	m.Apply(1, &SetUser{Name: "u", Password: []byte{1}})
 	declare := func(name string) Result {
-		return m.Apply(1, &DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: name, Shard: 3}})
+		return m.Apply(1, &DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: name, Shard: theShard}})
 	}
 	declare("a")
 	m.Apply(1, &SetLimits{VHost: "/", Limits: Limits{Queues: AtMost(2), Connections: AtMost(0)}})

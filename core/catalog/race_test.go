@@ -13,7 +13,7 @@ func TestCheckpointBesideReaders(t *testing.T) {
 	m := New()
 	m.Apply(1, &AddVHost{Name: "/"})
 	m.Apply(2, &DeclareExchange{VHost: "/", ExchangeSpec: ExchangeSpec{Name: "x", Type: exchange.Topic, Durable: true}})
-	node := m.Apply(3, &AddNode{Name: "n"}).ID
+	node := m.Apply(3, &AddNode{ID: 1, Name: "n"}).ID
 	shard := m.Apply(4, &AddShard{Replicas: []uint64{node}}).ID
 	m.Apply(5, &DeclareQueue{VHost: "/", QueueSpec: QueueSpec{Name: "q", Kind: Quorum, Durable: true, Shard: shard, Node: node}})
 	v := m.View()

@@ -14,11 +14,14 @@ const (
 	Refused               // the object may not be changed so
 	Invalid               // the command's arguments make no sense together
 	OverLimit             // Limit, on the number of such objects, is reached
+	Double                // the marked command had come before; nothing was done
+	Gap                   // a marked command before this one is missing; nothing was done
+	Ended                 // the mark's incarnation has ended; nothing was done
 )
 
 // String returns the code's name.
 func (c Code) String() string {
-	return [...]string{"done", "existed", "not found", "different", "locked", "in use", "refused", "invalid", "over limit"}[c]
+	return [...]string{"done", "existed", "not found", "different", "locked", "in use", "refused", "invalid", "over limit", "double", "gap", "ended"}[c]
 }
 
 // A Thing names a kind of object.
@@ -49,6 +52,7 @@ func (t Thing) String() string {
 type Result struct {
 	Code     Code
 	Missing  Thing
+	Mark     Mark   // of the command
 	Revision uint64 // of the catalog, after the command
 	// ID is the id or number of the object that was made or found.
 	ID       uint64

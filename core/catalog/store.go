@@ -33,6 +33,14 @@ func (i *Incarnation) fields(c *coder) {
 	c.uint(&i.Node)
 	c.uint(&i.Nonce)
 	c.int(&i.Started)
+	c.uint(&i.Last)
+}
+
+func (f *Forgotten) fields(c *coder) {
+	c.uint(&f.ID)
+	c.uint(&f.Revision)
+	c.str(&f.Name)
+	c.int(&f.At)
 }
 
 func (s *Shard) fields(c *coder) {
@@ -200,6 +208,9 @@ func (v *View) Export(f func(key, value []byte)) {
 			f(ofBinding(id, b).bytes(), encoded(emptyFields))
 		}
 	}
+	for id, n := range v.forgotten.All() {
+		put(spaceForgotten, idKey(id), n.fields)
+	}
 }
 
 // Digest returns a hash of everything in the view. Views of equal content have
@@ -250,6 +261,8 @@ func (v *View) stored(k objectKey) func(*coder) {
 		return fieldsOf(v.nodes.Get(id))
 	case spaceIncarnation:
 		return fieldsOf(v.incarnations.Get(id))
+	case spaceForgotten:
+		return fieldsOf(v.forgotten.Get(id))
 	case spaceShard:
 		return fieldsOf(v.shards.Get(id))
 	case spaceVHost:

@@ -37,7 +37,7 @@ func TestLoaderRefuses(t *testing.T) {
 		}
 	}
 	without := maps.Clone(store)
-	delete(without, string(rune(spaceVHost))+idKey(1))
+	delete(without, string(rune(spaceVHost))+idKey(reservedIDs+1))
 	if _, err := load(without); !errors.Is(err, ErrStored) {
 		t.Errorf("exchanges without their vhost: %v", err)
 	}

@@ -129,6 +129,8 @@ func (s *story) line(t *testing.T, line string) string {
 		return s.route(w)
 	case "list":
 		return s.list()
+	case "nodes":
+		return s.nodes()
 	case "checkpoint":
 		return s.checkpoint()
 	case "restore":
@@ -137,7 +139,11 @@ func (s *story) line(t *testing.T, line string) string {
 	cmd := parseCommand(t, w)
 	s.stamp += 10
 	// Every command takes the way of the log.
-	results, err := s.m.ApplyEntry(AppendCommand(nil, s.stamp, cmd), nil)
+	p := Proposal{Stamp: s.stamp, Command: cmd}
+	if m := w.session("mark"); m.Incarnation != 0 {
+		p.Mark = Mark(m)
+	}
+	results, err := s.m.ApplyEntry(AppendProposal(nil, p), nil)
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
@@ -149,7 +155,7 @@ func parseCommand(t *testing.T, w words) Command {
 	case "cluster":
 		return &SetCluster{Cluster{ID: w.get("id"), Generation: w.num("generation"), Feature: w.num("feature")}}
 	case "add-node":
-		return &AddNode{ID: w.num("id"), Name: w.at(1)}
+		return &AddNode{ID: w.num("id"), Name: w.at(1), Attrs: w.table("args")}
 	case "remove-node":
 		return &RemoveNode{ID: number(w.at(1))}
 	case "register":
@@ -304,6 +310,17 @@ func (s *story) list() string {
 		}
 	}
 	return strings.Join(append(out, fmt.Sprintf("revision %d", v.Revision())), "\n")
+}
+
+func (s *story) nodes() string {
+	var out []string
+	for n := range s.m.View().Nodes() {
+		out = append(out, fmt.Sprintf("node %d %s", n.ID, n.Name))
+	}
+	for _, f := range s.m.View().forgotten.All() {
+		out = append(out, fmt.Sprintf("forgotten %d %s", f.ID, f.Name))
+	}
+	return strings.Join(out, "\n")
 }
 
 func (s *story) checkpoint() string {

@@ -19,6 +19,7 @@ type View struct {
 	cluster         Cluster
 
 	nodes            pmap.Ints[*Node]
+	forgotten        pmap.Ints[*Forgotten]
 	incarnations     pmap.Ints[*Incarnation]
 	shards           pmap.Ints[*Shard]
 	vhosts           names[*VHost]
@@ -62,6 +63,10 @@ func (v *View) Node(id uint64) *Node { n, _ := v.nodes.Get(id); return n }
 
 // Nodes lists the members by id.
 func (v *View) Nodes() iter.Seq[*Node] { return seconds(v.nodes.All()) }
+
+// Forgotten returns what is left of a node that was removed, or nil if none with
+// the id was.
+func (v *View) Forgotten(id uint64) *Forgotten { f, _ := v.forgotten.Get(id); return f }
 
 // Incarnation returns a live incarnation, or nil if it ended or never was.
 func (v *View) Incarnation(number uint64) *Incarnation { i, _ := v.incarnations.Get(number); return i }

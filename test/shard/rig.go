@@ -133,39 +133,26 @@ func (r *Rig) startCatalog() error {
 		return nil
 	}
 	if c.View().VHost("/") == nil {
-		if r.countNodes() == 0 {
-			r.Do(&catalog.AddNode{Name: "a"})
-		}
+		r.Do(&catalog.AddNode{ID: node, Name: "a"})
 		r.Do(&catalog.AddVHost{Name: "/"})
 	}
 	if r.dead {
 		return nil
 	}
-	id := uint64(0)
-	for n := range c.View().Nodes() {
-		id = n.ID
-	}
-	res, err := r.Do(&catalog.Register{Node: id, Nonce: uint64(r.Now)})
+	res, err := r.Do(&catalog.Register{Node: node})
 	if err != nil || res.Code != catalog.Done {
 		if r.dead {
 			return nil
 		}
 		return fmt.Errorf("register: %v %w", res.Code, err)
 	}
-	r.Inc = queue.Incarnation{Node: id, Number: res.ID}
+	r.Inc = queue.Incarnation{Node: node, Number: res.ID}
 	for range r.o.Shards {
 		if n := r.countShards(); n < r.o.Shards && !r.dead {
-			r.Do(&catalog.AddShard{Replicas: []uint64{id}})
+			r.Do(&catalog.AddShard{Replicas: []uint64{node}})
 		}
 	}
 	return nil
-}
-
-func (r *Rig) countNodes() (n int) {
-	for range r.Catalog.View().Nodes() {
-		n++
-	}
-	return n
 }
 
 func (r *Rig) countShards() (n int) {
