@@ -26,4 +26,5 @@ const (
 	Reject  = shard.Reject
 	Release = shard.Release
 	Abandon = shard.Abandon
+	Misfit  = shard.Misfit
 )

@@ -133,6 +133,10 @@ const (
 	// Abandon puts it back in its place, as delivered before: its holder went
 	// and said nothing of it.
 	Abandon
+	// Misfit is for a message that can not be sent to this consumer: it rests for
+	// a while, and is offered again as never delivered, to whose turn it is then.
+	// Where messages are delivered only so often it is a Requeue: it dies there.
+	Misfit
 )
 
 // A Settle ends a holding.

@@ -79,15 +79,38 @@ func (d *Dispatcher) layDown(p *page, at int, until int64) {
 
 func (d *Dispatcher) restUntil(x resting) { d.resting = heap.Push(d.resting, x) }
 
+// Decline ends a holding whose message did not fit its holder: it rests, and then
+// it is ready in its place as if it had not been delivered. Nothing is logged; with
+// another dispatcher it is ready at once. ok is false if the holding is stale.
+func (d *Dispatcher) Decline(seq uint64, h Holding, until int64) (ok bool) {
+	p, at, s := d.holding(seq, h)
+	if s == nil {
+		return false
+	}
+	d.release(p, at, s)
+	s.counter = uint64(until)
+	s.become(laidDown)
+	d.away.add(1, uint64(s.size))
+	d.restUntil(resting{until, seq})
+	return true
+}
+
+// Limited reports whether messages are delivered only so often.
+func (d *Dispatcher) Limited() bool { return d.l.settings.DeliveryLimit != 0 }
+
 // rise makes ready what has rested long enough.
 func (d *Dispatcher) rise(now int64) {
 	for len(d.resting) > 0 && d.resting[0].until <= now {
 		x := d.rested()
 		ln, p, at := d.l.at(x.seq)
-		if p == nil || p.exception(at).until != x.until {
-			continue // it is gone, or rests anew
+		if p == nil {
+			continue // it is gone
 		}
-		if s := p.slot(at); s != nil && s.state() == laidDown {
+		s := p.slot(at)
+		if s == nil || s.state() != laidDown {
+			continue
+		}
+		if until := int64(s.counter); until == x.until || until == 0 && p.exception(at).until == x.until { // else it rests anew
 			d.away.sub(1, uint64(s.size))
 			d.requeue(ln, p, at)
 		}

@@ -38,7 +38,7 @@ func TestRestModel(t *testing.T) {
 		acquired, failed uint16
 		until            int64
 		h                Holding
-		held             bool
+		held, declined   bool
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		set := Settings{Memory: true, Retry: Retry{RetryFailed | RetryReturned, 10, 35}}
@@ -86,7 +86,7 @@ func TestRestModel(t *testing.T) {
 			if p.Why != NotPaused || x.Seq != first.seq || x.Record.Acquired != first.acquired || x.Record.Failed != first.failed {
 				t.Fatalf("got %d (%+v), want %d", x.Seq, p, first.seq)
 			}
-			first.held, first.h = true, x.Holding
+			first.held, first.declined, first.h = true, false, x.Holding
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"enqueue": func(*rapid.T) { ms = append(ms, &msg{seq: l.Enqueue(Record{Size: 7})}) },
@@ -115,6 +115,13 @@ func TestRestModel(t *testing.T) {
 				}
 				m.until = now + min(10*n, 35)
 			},
+			"decline": func(t *rapid.T) {
+				m := draw(true, t)
+				if d.Decline(m.seq, Holding{}, now+50) || !d.Decline(m.seq, m.h, now+50) || d.Decline(m.seq, m.h, now+50) {
+					t.Fatal("declined by another holding, or not by its own")
+				}
+				m.held, m.until, m.declined = false, now+50, true
+			},
 			"settle": func(t *rapid.T) {
 				m := draw(true, t)
 				size, ok := d.Settle(m.seq, m.h)
@@ -138,6 +145,9 @@ func TestRestModel(t *testing.T) {
 				d = NewDispatcher(l, Life{Term: term})
 				for _, m := range ms {
 					m.held = false
+					if m.declined { // only the dispatcher knew
+						m.declined, m.until = false, 0
+					}
 				}
 			},
 		})

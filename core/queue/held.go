@@ -20,7 +20,7 @@ const (
 
 // A slot is the state of one message.
 type slot struct {
-	counter uint64 // of the holding; claimed is set if d.claims has the rest
+	counter uint64 // of the holding; claimed is set if d.claims has the rest. If declined, until when it rests
 	size    uint32
 	owner   uint32 // state, confirmed, index of the holder
 }

@@ -73,6 +73,7 @@ type consumer struct {
 	ownPatience bool          // it said that itself
 
 	starving, ended bool // guarded by ch.c.out
+	misfits         bool // it was not sent a message; the writer's
 }
 
 func newChannel(c *conn, id uint16) *channel {

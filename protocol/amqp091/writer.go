@@ -1,7 +1,6 @@
 package amqp091
 
 import (
-	"fmt"
 	"net"
 
 	"github.com/warrenmq/warren/broker"
@@ -201,12 +200,7 @@ func (w *writer) deliver(it *outItem) {
 		props = counted(props, &it.d)
 	}
 	if n := headerFrame + len(props); n > int(max(w.frameMax, minFrameMax)) {
-		// A header can not be split: sent as it is, it would end the connection.
-		w.settled(it, broker.Release)
-		k.ch.broke(&wire.Error{
-			Code: wire.CodeContentTooLarge,
-			Text: fmt.Sprintf("content header of %d bytes exceeds the negotiated frame_max (%d)", n, w.frameMax),
-		})
+		w.misfit(it, n)
 		return
 	}
 	tag, ok := k.ch.delivered(it, w.now)
@@ -223,6 +217,27 @@ func (w *writer) deliver(it *outItem) {
 	w.content(k.ch.id, props, m.Body)
 	if k.noAck {
 		w.settled(it, broker.Accept)
+	}
+}
+
+// misfit gives back a message whose header's frame of n bytes is larger than the
+// client agreed to. A header can not be split; sent as it is, it ends the
+// connection of some clients, and a channel that is closed for it is opened again
+// to meet the same message. Whoever published it is to hurt neither: the client is
+// sent what comes behind it.
+func (w *writer) misfit(it *outItem, n int) {
+	k := it.to
+	if !k.misfits { // the first says it for all of them
+		k.misfits = true
+		w.c.log.Warn("message does not fit into the frames of a consumer, which is not sent it", "peer", w.c.in.Peer.String(),
+			"vhost", w.c.session.VHost(), "queue", k.name, "channel", k.ch.id, "bytes", n, "limit", w.frameMax)
+	}
+	w.settled(it, broker.Misfit)
+	switch {
+	case it.get:
+		w.buf = (&wire.BasicGetEmpty{}).AppendFrame(w.buf, k.ch.id)
+	case k.bc != nil && !k.noAck:
+		k.ch.limit.Done(1)
 	}
 }
 

@@ -357,9 +357,23 @@ func (e *Engine) Settle(ss []shard.Settle) {
 			q.giveBack(s, 0, &q.releases)
 		case shard.Abandon:
 			q.giveBack(s, queue.RaiseAcquired, &q.returns)
+		case shard.Misfit:
+			e.misfit(q, s)
 		}
 		e.Touch(q)
 	}
+}
+
+// misfitRest is how long a message rests that its consumer could not be sent, in
+// milliseconds: whoever is offered it in vain is not kept busy with it.
+const misfitRest = 30_000
+
+func (e *Engine) misfit(q *Queue, s *shard.Settle) {
+	if q.Disp.Limited() {
+		q.giveBack(s, queue.RaiseAcquired|queue.RaiseFailed, &q.failed)
+		return
+	}
+	q.Disp.Decline(s.Seq, s.Holding, e.Now+misfitRest)
 }
 
 func (q *Queue) giveBack(s *shard.Settle, raise queue.Raise, runs *[]queue.Run) {

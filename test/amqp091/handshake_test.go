@@ -2,7 +2,6 @@ package amqp091_test
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -209,32 +208,6 @@ func TestSmallFrames(t *testing.T) {
 			t.Errorf("body of %d bytes came as %d", size, len(got))
 		}
 	}
-}
-
-// A header can not be split: who can not take it loses the channel, and
-// nobody the message.
-//
-// X16.
-func TestHeaderBeyondFrameMax(t *testing.T) {
-	big := session(t, broker(t))
-	q := "f.header"
-	big.durable(1, q)
-	props := wire.Properties{DeliveryMode: 2, Headers: args(field("h", wire.String(strings.Repeat("x", 6000))))}
-	big.publish(1, message{key: q, body: "b", props: props})
-	big.ready(1, q)
-
-	small := dial(t, broker(t))
-	small.max = 4096
-	small.open(nil)
-	small.channel(1)
-	small.send(1, &wire.BasicGet{Queue: q})
-	want := fmt.Sprintf("channel 311 0.0 CONTENT_TOO_LARGE - content header of %d bytes exceeds the negotiated frame_max (4096)", 20+len(props.Append(nil)))
-	if got := small.closed(); got != want {
-		t.Errorf("\n got %s\nwant %s", got, want)
-	}
-	small.channel(1)
-	small.close()
-	big.eventually(1, q, "b")
 }
 
 // behaviour 5.

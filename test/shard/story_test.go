@@ -123,10 +123,10 @@ func (s *story) do(t *testing.T, verb string, args []string) {
 		})
 	case "cancel":
 		sh.Cancel(s.sinks[names[0]], true, func(error) { s.say("cancelled %s", names[0]) })
-	case "accept", "requeue", "reject", "release":
+	case "accept", "requeue", "reject", "release", "misfit":
 		for _, b := range names {
 			x := s.held[b]
-			x.Outcome = map[string]shard.Outcome{"accept": shard.Accept, "requeue": shard.Requeue, "reject": shard.Reject, "release": shard.Release}[verb]
+			x.Outcome = map[string]shard.Outcome{"accept": shard.Accept, "requeue": shard.Requeue, "reject": shard.Reject, "release": shard.Release, "misfit": shard.Misfit}[verb]
 			sh.Settle([]shard.Settle{x}, func(err error) { s.say("%s %s: %v", verb, b, err) })
 		}
 	case "get":
