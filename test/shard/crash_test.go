@@ -17,7 +17,10 @@ import (
 	rig "github.com/warrenmq/warren/test/shard"
 )
 
-var points = flag.Int("points", racing.Less(5000), "how many crashes TestCrash goes through")
+var (
+	points = flag.Int("points", racing.Less(5000), "how many crashes TestCrash goes through")
+	first  = flag.Uint64("seed", 1, "the first seed of TestCrash")
+)
 
 const crashOps = 200
 
@@ -57,7 +60,7 @@ func (d *disk) start(at time.Duration, fatal func(error)) (*rig.Rig, error) {
 // node must start again and hold what it told its clients.
 func TestCrash(t *testing.T) {
 	done := 0
-	for seed := uint64(1); done < *points; seed++ {
+	for seed := *first; done < *points; seed++ {
 		c := &crashRun{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), limit: *points - done}
 		c.run()
 		if t.Failed() {
@@ -95,6 +98,9 @@ func (c *crashRun) run() {
 	var on *disk
 	open := func() bool {
 		var err error
+		c.w.mu.Lock()
+		c.w.clock = func() time.Duration { return at } // the node that starts may have used it all
+		c.w.mu.Unlock()
 		if on, err = openDisk(fs, c.fatal); err != nil {
 			c.t.Errorf("seed %d: %v", c.seed, err)
 			return false
@@ -110,12 +116,13 @@ func (c *crashRun) run() {
 	if !open() {
 		return
 	}
+	d.found()
 	for op := range crashOps {
 		if err := d.step(); err != nil {
 			c.t.Errorf("seed %d, operation %d: %v", c.seed, op, err)
 		}
 		if op%70 == 69 { // an orderly restart
-			at = d.r.Now + time.Second
+			at = d.r.Now + time.Duration(1+d.rng.IntN(1000))*time.Millisecond
 			if err := on.close(); err != nil {
 				c.t.Error(err)
 			}
@@ -179,7 +186,8 @@ func (c *crashRun) recover(left *vfs.MemFS, before, after *world, again bool) (e
 			err = e
 		}
 	}()
-	r, e := on.start(time.Hour, fatal)
+	pause := []time.Duration{time.Millisecond, time.Duration(c.rng.IntN(1000)) * time.Millisecond, time.Hour}[c.rng.IntN(3)]
+	r, e := on.start(after.now+pause, fatal)
 	if e != nil || err != nil {
 		return fmt.Errorf("start: %w%w", e, err)
 	}
@@ -196,6 +204,7 @@ func (c *crashRun) recover(left *vfs.MemFS, before, after *world, again bool) (e
 	if c.rng.IntN(2) == 0 {
 		r.Checkpoint()
 	}
+	after.now = r.Now
 	twice := left.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[c.rng.IntN(3)], RNG: c.rng})
 	if e := c.recover(twice, after, after, false); e != nil {
 		return fmt.Errorf("gone on, and crashed again: %w", e)
@@ -204,16 +213,17 @@ func (c *crashRun) recover(left *vfs.MemFS, before, after *world, again bool) (e
 }
 
 // goOn publishes to every queue that was found and waits for the confirms.
-func (c *crashRun) goOn(r *rig.Rig, w *world, got map[string][]found) error {
+func (c *crashRun) goOn(r *rig.Rig, w *world, got map[string]*contained) error {
 	cl := newClient(w, r)
 	for _, q := range w.queues {
-		fs, ok := got[q.name]
+		in, ok := got[q.name]
 		if !ok {
 			continue
 		}
-		for _, f := range fs {
+		for _, f := range in.fs {
 			q.message(f.id).delivered = true
 		}
+		q.used = r.Now
 		q.id = r.Catalog.View().Queue("/", q.name).ID
 		q.declared = true
 		q.deleting = false

@@ -23,9 +23,32 @@ func newDriver(seed uint64, w *world) *driver {
 	return &driver{rng: rand.New(rand.NewPCG(seed, 11)), w: w, counts: map[string]int{}}
 }
 
-// begin goes on with another life of the node.
+// begin goes on with another life of the node: what is not certain may have come
+// to nothing, and who was there has gone.
 func (d *driver) begin(r *rig.Rig) {
 	d.r, d.c = r, newClient(d.w, r)
+	d.w.mu.Lock()
+	d.w.clock = r.Clock
+	for _, q := range d.w.queues {
+		q.used, q.asked = r.Now, r.Now
+		for _, m := range q.msgs {
+			m.rests, m.gone = m.sure, false
+		}
+	}
+	d.w.mu.Unlock()
+	for _, q := range d.open() {
+		if q.set.Expires > 0 {
+			d.c.renew(q) // its shard has to know of it, as the broker says
+		}
+	}
+}
+
+// found declares the first queues, of kinds that differ from run to run.
+func (d *driver) found() {
+	d.n = d.rng.IntN(10)
+	for range 2 + d.rng.IntN(4) {
+		d.declare()
+	}
 }
 
 // open returns the queues that are declared and not being deleted.
@@ -73,11 +96,11 @@ func (d *driver) step() error {
 		}
 	case op < 58:
 		what = "get"
-		d.r.Shards[q.shard].Get(q.id, 1, func(g shard.GetResult, err error) {
-			if err == nil && !g.Empty {
-				d.c.received(q.id, nil, &g.Delivery)
-			}
-		})
+		if q.set.Expires > 0 && d.rng.IntN(2) == 0 {
+			d.c.renew(q)
+			break
+		}
+		d.c.get(q)
 	case op < 82:
 		what = "settle"
 		for range 1 + d.rng.IntN(3) {
@@ -89,12 +112,15 @@ func (d *driver) step() error {
 	case op < 86:
 		what = "tx"
 		d.tx(q)
-	case op < 92:
+	case op < 91:
 		what = "checkpoint"
 		d.r.Checkpoint()
 	case op < 94:
 		what = "tick"
-		d.r.Tick()
+		for range 1 + d.rng.IntN(8) {
+			d.r.Tick()
+			d.look()
+		}
 	case op < 95 && len(qs) > 2:
 		what = "delete"
 		d.delete(q)
@@ -112,6 +138,8 @@ func (d *driver) step() error {
 		d.r.Part(d.rng.IntN(5))
 	default:
 		d.r.Settle()
+		d.look()
+		d.c.quiet(d.open())
 	}
 	if len(d.c.errs) > 0 {
 		return d.c.errs[0]
@@ -119,12 +147,37 @@ func (d *driver) step() error {
 	return nil
 }
 
+// look sees what is there when everything is done.
+func (d *driver) look() {
+	d.w.mu.Lock()
+	defer d.w.mu.Unlock()
+	d.c.settled = d.r.Now
+	for _, q := range d.w.queues {
+		switch {
+		case q.set.Expires == 0 || !q.declared || q.deleted:
+		case d.r.Catalog.View().QueueByID(q.id) == nil:
+			if !q.deleting && !q.mayEnd(d.r.Now) {
+				d.c.failf("queue %s, which was used at %v, ended at %v", q.name, q.used, d.r.Now)
+			}
+			q.deleting, q.deleted = true, true
+		case len(d.c.served[q.id]) > 0:
+			q.used, q.asked = d.r.Now, d.r.Now
+		case q.asking:
+			q.asked = d.r.Now
+		case !q.deleting && d.r.Now > q.asked+milliseconds(q.set.Expires)+late:
+			d.c.failf("queue %s, which was used at %v, is there at %v", q.name, q.asked, d.r.Now)
+		}
+		q.asking = false
+	}
+}
+
 func (d *driver) declare() {
 	if len(d.open()) >= 6 {
 		return
 	}
 	d.n++
-	q := &wqueue{name: fmt.Sprintf("q%d", d.n), shard: d.r.IDs[d.rng.IntN(len(d.r.IDs))]}
+	name := fmt.Sprintf("q%d", d.n)
+	q := &wqueue{name: name, set: settings(name), used: d.r.Now, asking: true, shard: d.r.IDs[d.rng.IntN(len(d.r.IDs))]}
 	d.w.mu.Lock()
 	d.w.queues = append(d.w.queues, q)
 	d.w.mu.Unlock()
@@ -132,6 +185,9 @@ func (d *driver) declare() {
 	d.w.mu.Lock()
 	q.id, q.declared = id, err == nil
 	d.w.mu.Unlock()
+	if q.declared && q.set.Expires > 0 {
+		d.c.renew(q)
+	}
 }
 
 func (d *driver) delete(q *wqueue) {

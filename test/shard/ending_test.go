@@ -41,8 +41,11 @@ func (d *driver) end(q *wqueue) {
 		}
 		q.closed = true
 		for _, m := range q.msgs {
-			if cond.IfEmpty && m.id <= mark && m.confirmed && !m.delivered {
+			if cond.IfEmpty && m.id <= mark && m.confirmed && !m.delivered && !q.mayExpire(m, c.r.Now) {
 				c.failf("queue %s ended as empty with message %d, which was never delivered", q.name, m.id)
+			}
+			if cond.IfEmpty && !m.gone && m.rests > c.r.Now && !q.maySpend(m) && !q.mayExpire(m, m.rests) {
+				c.failf("queue %s ended as empty with message %d, which rests until %v", q.name, m.id, m.rests)
 			}
 		}
 		for _, sc := range before {
@@ -69,12 +72,15 @@ func (d *driver) reopen(q *wqueue) {
 		d.c.publish(q.shard, q)
 		d.r.Part(d.rng.IntN(5))
 	}
-	turned := false
+	turned, at := false, d.r.Now
+	d.w.mu.Lock()
+	q.reopening, q.asking = true, true
+	d.w.mu.Unlock()
 	d.r.Shards[q.shard].Reopen(q.id, func(err error) {
 		d.w.mu.Lock()
 		defer d.w.mu.Unlock()
 		if turned = errors.Is(err, shard.ErrGone); err == nil {
-			q.deleting, q.closed = false, false
+			q.deleting, q.closed, q.reopening, q.used, q.asking = false, false, false, at, true
 		}
 	})
 	if d.r.Settle(); turned {

@@ -79,7 +79,9 @@ func modelRun(rng *rand.Rand, ops int) error {
 		}
 		d.begin(r)
 	}
-	start(time.Second)
+	if start(time.Second); err == nil {
+		d.found()
+	}
 	for op := 0; op < ops && err == nil; op++ {
 		switch n := rng.IntN(40); {
 		case n == 0:
@@ -94,11 +96,12 @@ func modelRun(rng *rand.Rand, ops int) error {
 			if err = replays(d.r, log, st); err != nil {
 				break
 			}
-			var got map[string][]found
+			var got map[string]*contained
 			if got, err = contents(d.r); err == nil {
 				err = check(before, before, got)
 			}
 			adopt(w, d.r, got)
+			at = d.r.Now
 			// The consumers that looked are gone with this life.
 			log = &recorder{log.Crash(nil), log.ents}
 			st.Crash(0)
@@ -118,18 +121,18 @@ func modelRun(rng *rand.Rand, ops int) error {
 }
 
 // adopt makes the world what it was found to be: what was open is decided.
-func adopt(w *world, r *rig.Rig, got map[string][]found) {
+func adopt(w *world, r *rig.Rig, got map[string]*contained) {
 	w.txs = nil // decided
 	keep := w.queues[:0]
 	for _, q := range w.queues {
-		fs, there := got[q.name]
+		in, there := got[q.name]
 		if !there {
 			continue
 		}
-		q.declared, q.deleting, q.closed = true, false, false
+		q.declared, q.deleting, q.closed, q.reopening = true, false, false, false
 		q.id = r.Catalog.View().Queue("/", q.name).ID
 		found := map[uint64]bool{}
-		for _, f := range fs {
+		for _, f := range in.fs {
 			m := q.message(f.id)
 			found[f.id] = true
 			m.delivered, m.confirmed, m.answered, m.acking = true, true, true, false

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -58,6 +59,15 @@ type Rig struct {
 	Rounds  *checkpoint.Rounds
 	Inc     queue.Incarnation
 	dead    bool
+	clock   atomic.Int64 // Now, for others
+}
+
+// Clock is Now for whoever is on another goroutine.
+func (r *Rig) Clock() time.Duration { return time.Duration(r.clock.Load()) }
+
+func (r *Rig) pass(d time.Duration) {
+	r.Now += d
+	r.clock.Store(int64(r.Now))
 }
 
 // node is the only node's id, in Raft and in the catalog.
@@ -78,6 +88,7 @@ func NewRig(o Options) (*Rig, error) {
 		o.Start = time.Second
 	}
 	r := &Rig{o: o, Now: o.Start, Shards: map[uint64]*replica.Shard{}}
+	r.pass(0)
 	if o.Fatal == nil {
 		r.o.Fatal = func(err error) { panic(err) }
 	}
@@ -223,7 +234,7 @@ func (r *Rig) open(id uint64, m commitlog.Machine, applied uint64, conf []byte) 
 
 // Part does a part of what there is to do, as n says.
 func (r *Rig) Part(n int) {
-	r.Now += time.Millisecond
+	r.pass(time.Millisecond)
 	gs := r.Host.Groups()
 	switch n %= len(gs) + 2; {
 	case r.dead:
@@ -239,7 +250,7 @@ func (r *Rig) Part(n int) {
 // Settle does everything there is to do. It takes some time.
 func (r *Rig) Settle() {
 	for more := true; more && !r.dead; {
-		r.Now += time.Millisecond
+		r.pass(time.Millisecond)
 		more = r.o.Log.Drain() > 0
 		for _, g := range r.Host.Groups() {
 			if g.Due() {
@@ -258,7 +269,7 @@ func (r *Rig) Settle() {
 
 // Tick lets a tick's time pass.
 func (r *Rig) Tick() {
-	r.Now += 100 * time.Millisecond
+	r.pass(100 * time.Millisecond)
 	r.Host.Tick()
 	r.Settle()
 }

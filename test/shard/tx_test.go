@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -28,6 +29,8 @@ type wplace struct {
 func (d *driver) tx(q *wqueue) {
 	c, w := d.c, d.w
 	x, t := &wtx{}, &shard.Tx{}
+	var given []found
+	var back []func()
 	w.mu.Lock()
 	for _, to := range d.open() {
 		if to.shard != q.shard || d.rng.IntN(2) == 0 {
@@ -35,7 +38,7 @@ func (d *driver) tx(q *wqueue) {
 		}
 		w.next++
 		id := w.next
-		to.msgs = append(to.msgs, &wmessage{id: id, alone: true})
+		to.msgs = append(to.msgs, &wmessage{id: id, alone: true, sent: c.r.Now})
 		t.Publishes = append(t.Publishes, shard.Publish{
 			Message: &message.Message{Body: body(id), RoutingKey: []byte("k")}, Queues: []shard.QueueID{to.id},
 		})
@@ -50,9 +53,15 @@ func (d *driver) tx(q *wqueue) {
 			outcome := []shard.Outcome{shard.Accept, shard.Reject, shard.Accept, shard.Requeue}[d.rng.IntN(4)]
 			t.Settles = append(t.Settles, shard.Settle{Queue: f.queue, Seq: f.d.Seq, Holding: f.d.Holding, Outcome: outcome})
 			c.held = slices.Delete(c.held, i, i+1)
-			if outcome != shard.Requeue {
+			given = append(given, f)
+			m := of.message(f.id)
+			if until := m.settle(of, &f, outcome, c.r.Now); outcome == shard.Requeue {
+				m.rests = 0 // if it is refused, who knows
+				back = append(back, func() {
+					m.rests, m.sure, m.failed = until, max(m.sure, until), max(m.failed, f.d.Failed+1)
+				})
+			} else {
 				x.settled = append(x.settled, wplace{of.name, f.id})
-				of.message(f.id).acking = true
 			}
 			break
 		}
@@ -71,29 +80,50 @@ func (d *driver) tx(q *wqueue) {
 		}
 		for _, p := range x.published {
 			m := w.queue(p.queue).message(p.id)
-			m.answered, m.confirmed, m.refused = true, x.committed, !x.committed
+			m.answered, m.confirmed, m.refused, m.taken = true, x.committed, !x.committed, c.r.Now
 		}
 		for _, p := range x.settled {
 			m := w.queue(p.queue).message(p.id)
-			m.acking, m.acked = x.committed, x.committed
+			m.acking, m.acked, m.gone = x.committed, x.committed, x.committed
+		}
+		if !x.committed {
+			c.hold(given)
+			return
+		}
+		for _, f := range back {
+			f()
 		}
 	})
 }
 
+// hold takes back what a transaction would have settled, as far as its
+// consumers have not gone and given it back.
+func (c *client) hold(given []found) {
+	for _, f := range given {
+		if f.by == nil || slices.Contains(c.served[f.queue], f.by) {
+			c.held = append(c.held, f)
+			continue
+		}
+		q := c.w.queueByID(f.queue)
+		m := q.message(f.id)
+		m.mayRest = max(m.mayRest, c.r.Now+rest(q.set.Retry, queue.RetryReturned, f.d.Acquired+1))
+	}
+}
+
 // check holds a transaction that was not answered against what a node has: all
 // of it happened, or nothing.
-func (x *wtx) check(w *world, got map[string][]found) error {
+func (x *wtx) check(w *world, got map[string]*contained) error {
 	if x.answered {
 		return nil // its messages say so themselves
 	}
 	var yes, no []string
 	look := func(ps []wplace, there bool) {
 		for _, p := range ps {
-			q, fs := w.queue(p.queue), got[p.queue]
-			if q == nil || q.deleting || q.closed || fs == nil && !there {
+			q, in := w.queue(p.queue), got[p.queue]
+			if q == nil || in == nil || q.deleting || q.closed || q.fleeting() {
 				continue
 			}
-			has := slices.ContainsFunc(fs, func(f found) bool { return f.id == p.id })
+			has := slices.ContainsFunc(in.fs, func(f found) bool { return f.id == p.id })
 			if s := fmt.Sprintf("%s/%d", p.queue, p.id); has == there {
 				yes = append(yes, s)
 			} else {
