@@ -52,6 +52,9 @@ type RestoreQueue struct {
 	Index int    `json:"index"`
 	VHost string `json:"vhost"`
 	Name  string `json:"name"`
+	// Schedule says that Name is that of a delayed exchange, in which the
+	// messages are to wait.
+	Schedule bool `json:"schedule,omitempty"`
 	// Again says that this queue may hold a part of its messages, from a restore
 	// that was interrupted: it is purged first.
 	Again bool `json:"again,omitempty"`

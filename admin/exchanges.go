@@ -29,6 +29,8 @@ type Exchange struct {
 	Internal   bool       `json:"internal"`
 	Arguments  []Argument `json:"arguments,omitempty"`
 	Policy     string     `json:"policy,omitempty"`
+	// Delayed is how many messages wait in it, of an exchange that delays.
+	Delayed *int64 `json:"messages_delayed,omitempty"`
 }
 
 // Binding leads from a source to a queue or an exchange.

@@ -14,6 +14,10 @@ import (
 // were checked when they were set.
 func Settings(q *catalog.Queue) shard.Settings {
 	var s shard.Settings
+	if q.Kind == catalog.Schedule {
+		s.Schedule, s.Letters = true, shard.AtLeastOnce
+		return s
+	}
 	s.AutoDelete = q.AutoDelete
 	s.Retry = retryOf(q)
 	if n, ok := intSetting(q, "x-message-ttl"); ok {

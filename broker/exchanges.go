@@ -7,10 +7,6 @@ import (
 	"github.com/warrenmq/warren/core/exchange"
 )
 
-// delays says that messages can wait until they are due, which delayed
-// exchanges need.
-const delays = false
-
 // exchangeType returns how an exchange that is to be declared routes, and
 // whether it delays, or why it can not be.
 func exchangeType(o *ExchangeOptions) (t exchange.Type, delayed bool, text string) {
@@ -19,7 +15,9 @@ func exchangeType(o *ExchangeOptions) (t exchange.Type, delayed bool, text strin
 		delayed = true
 		v, _ := o.Args.Lookup(catalog.DelayedTypeArg)
 		var ok bool
-		if name, ok = v.Text(); !ok {
+		if name, ok = v.Text(); name == catalog.DelayedType {
+			return 0, false, "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'"
+		} else if !ok {
 			return 0, false, "Invalid argument, 'x-delayed-type' must be an existing exchange type"
 		}
 	}
@@ -27,8 +25,6 @@ func exchangeType(o *ExchangeOptions) (t exchange.Type, delayed bool, text strin
 	switch {
 	case !ok && delayed:
 		return 0, false, "Invalid argument, 'x-delayed-type' must be an existing exchange type"
-	case delayed && !delays:
-		return 0, false, "exchanges of type 'x-delayed-message' come in a later release of Warren"
 	case ok:
 		if err := exchange.CheckExchange(t, o.Args); err != nil {
 			return 0, false, err.Error()

@@ -143,8 +143,20 @@ func (p *Publisher) add(pub *Publication, r *route, i int) {
 		t := &r.targets[i]
 		sp.Queues = t.queues
 		w := p.row(t)
+		if t.delay > 0 {
+			w.ps = append(w.ps, delayed(sp, t.delay))
+			continue
+		}
 		w.ps = append(w.ps, sp)
 	}
+}
+
+// delayed returns a publish for schedules.
+func delayed(sp shard.Publish, ms uint32) shard.Publish {
+	m := *sp.Message
+	m.Delayed(ms)
+	sp.Message, sp.TTL, sp.HasTTL = &m, ms, true
+	return sp
 }
 
 // row returns the row of a shard: one for all, so that order is kept.

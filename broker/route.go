@@ -25,6 +25,7 @@ type target struct {
 	budget *budget // of a queue in memory; of several of one shard there is none
 	count  int     // how many queues it has
 	row    int     // where its publishes were collected last
+	delay  uint32  // for how long the message is to wait: the queues are schedules
 }
 
 // A cell of a publisher's cache holds the route of one key. A key has to come
@@ -121,7 +122,7 @@ func (p *Publisher) find(view *catalog.View, pub *Publication) (*route, error) {
 	if f.x.Name == "" {
 		r.addReplies(p.s, pub)
 	}
-	return r, p.place(view, r)
+	return r, p.place(view, r, pub.Headers)
 }
 
 // admit checks that the session may publish to the exchange of a publication,
@@ -151,8 +152,9 @@ func (p *Publisher) admit(view *catalog.View, pub *Publication) error {
 	return nil
 }
 
-// place groups the queues that were found by what holds them.
-func (p *Publisher) place(view *catalog.View, r *route) error {
+// place groups the queues that were found by what holds them; schedules stand
+// apart.
+func (p *Publisher) place(view *catalog.View, r *route, headers exchange.Fields) error {
 	f := &p.finder
 	r.targets, f.hits = r.targets[:0], f.hits[:0]
 	for _, d := range f.dests {
@@ -160,9 +162,12 @@ func (p *Publisher) place(view *catalog.View, r *route) error {
 		if q == nil {
 			continue
 		}
-		i := len(r.targets)
+		i, delay := len(r.targets), uint32(0)
+		if q.Kind == catalog.Schedule {
+			delay = f.router.Delay(headers)
+		}
 		if q.Shard != 0 {
-			i = slices.IndexFunc(r.targets, func(t target) bool { return t.shard == q.Shard })
+			i = slices.IndexFunc(r.targets, func(t target) bool { return t.shard == q.Shard && t.delay == delay })
 		}
 		if i < 0 || i == len(r.targets) {
 			to, err := p.s.b.shardOf(q)
@@ -170,7 +175,7 @@ func (p *Publisher) place(view *catalog.View, r *route) error {
 				return err
 			}
 			i = len(r.targets)
-			r.targets = append(r.targets, target{to: to, shard: q.Shard, budget: p.s.b.budgetOf(q)})
+			r.targets = append(r.targets, target{to: to, shard: q.Shard, budget: p.s.b.budgetOf(q), delay: delay})
 		}
 		r.targets[i].count++
 		f.hits = append(f.hits, hit{i, q.ID})

@@ -62,7 +62,11 @@ func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error 
 		e.Detail = fmt.Sprintf("exchange name '%s' contains reserved prefix 'amq.*'", o.Name)
 		return e
 	}
-	_, err := s.do(ctx, &catalog.DeclareExchange{VHost: s.vhost, ExchangeSpec: spec}, ExchangeResource, o.Name)
+	cmd := &catalog.DeclareExchange{VHost: s.vhost, ExchangeSpec: spec}
+	if delayed {
+		cmd.Home = s.b.o.Place(s.vhost, "")
+	}
+	_, err := s.do(ctx, cmd, ExchangeResource, o.Name)
 	return err
 }
 

@@ -105,7 +105,9 @@ func (t *traces) add(x traced) {
 func (p *Publisher) trace(m *message.Message, r *route) {
 	var to []shard.QueueID
 	for i := range r.targets {
-		to = append(to, r.targets[i].queues...)
+		if r.targets[i].delay == 0 {
+			to = append(to, r.targets[i].queues...)
+		}
 	}
 	p.s.b.traces.add(traced{
 		s: p.s, channel: p.Channel, to: to,

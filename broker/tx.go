@@ -154,8 +154,11 @@ func (t *Tx) add(x *txPub) {
 	for i := range x.targets {
 		g := &x.targets[i]
 		sp.Queues = g.queues
-		part := t.part(g.to)
-		part.Publishes = append(part.Publishes, sp)
+		part, one := t.part(g.to), sp
+		if g.delay > 0 {
+			one = delayed(sp, g.delay)
+		}
+		part.Publishes = append(part.Publishes, one)
 		t.p.toMemory = t.p.toMemory || g.budget != nil
 		if b := g.budget.full(); b != nil && b != &t.p.s.b.memory {
 			t.p.over = b

@@ -51,9 +51,15 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// durable lists the queues whose messages outlive the node, by id.
+// durable lists the queues whose messages outlive the node, by id: those in
+// which the messages of a delayed exchange wait, too.
 func durable(v *catalog.View) (out []*catalog.Queue) {
 	for q := range v.Queues(0) {
+		if q.Kind == catalog.Schedule {
+			if x := v.VHostByID(q.VHost).Exchange(q.Name); x == nil || !x.Durable {
+				continue
+			}
+		}
 		if q.Durable && !q.Exclusive {
 			out = append(out, q)
 		}
@@ -65,7 +71,7 @@ func durable(v *catalog.View) (out []*catalog.Queue) {
 // archive, and does not end the backup: those of the others are wanted all the
 // more.
 func (n *Node) backupQueue(ctx context.Context, a *archive.Writer, vhost string, q *catalog.Queue) error {
-	if err := a.Queue(archive.Queue{VHost: vhost, Name: q.Name}); err != nil {
+	if err := a.Queue(archive.Queue{VHost: vhost, Name: q.Name, Schedule: q.Kind == catalog.Schedule}); err != nil {
 		return err
 	}
 	gone, err := n.readQueue(ctx, q, func(m *shard.Browsed) error {

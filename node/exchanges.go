@@ -10,7 +10,7 @@ import (
 )
 
 // Exchanges implements admin.Exchanges.
-func (o operations) Exchanges(_ context.Context, q admin.VHostQuery) iter.Seq2[admin.Exchange, error] {
+func (o operations) Exchanges(ctx context.Context, q admin.VHostQuery) iter.Seq2[admin.Exchange, error] {
 	return func(yield func(admin.Exchange, error) bool) {
 		h := o.catalog.View().VHost(q.VHost)
 		if h == nil {
@@ -20,16 +20,41 @@ func (o operations) Exchanges(_ context.Context, q admin.VHostQuery) iter.Seq2[a
 		if h.Exchange("") == nil && !yield(standard, nil) {
 			return
 		}
+		delayed := o.delayed(ctx, h)
 		for x := range h.Exchanges("") {
 			d := admin.Exchange{
-				Name: x.Name, VHost: h.Name, Type: x.Type.String(), Durable: x.Durable, AutoDelete: x.AutoDelete,
+				Name: x.Name, VHost: h.Name, Type: x.TypeName(), Durable: x.Durable, AutoDelete: x.AutoDelete,
 				Internal: x.Internal, Arguments: arguments(x.Args), Policy: policyName(x.Policy),
+			}
+			if n, ok := delayed[x.Schedule]; ok {
+				d.Delayed = &n
 			}
 			if !yield(d, nil) {
 				return
 			}
 		}
 	}
+}
+
+// delayed counts what waits in the delayed exchanges of a vhost that this node
+// serves, by schedule.
+func (o operations) delayed(ctx context.Context, h *catalog.VHost) map[uint64]int64 {
+	v := o.catalog.View()
+	var schedules []*catalog.Queue
+	for x := range h.Exchanges("") {
+		if q := scheduleOf(v, x); q != nil && o.serves(q) {
+			schedules = append(schedules, q)
+		}
+	}
+	if len(schedules) == 0 {
+		return nil
+	}
+	infos := o.broker.Load().Look(ctx, schedules, false)
+	counts := make(map[uint64]int64, len(schedules))
+	for _, q := range schedules {
+		counts[q.ID] = int64(infos[q.ID].Ready)
+	}
+	return counts
 }
 
 // Bindings implements admin.Exchanges.

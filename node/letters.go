@@ -29,6 +29,10 @@ func (r *letterRouter) Address(id shard.QueueID) (a transfer.Address, ok bool) {
 	if h := v.VHostByID(q.VHost); h != nil {
 		a.VHost = h.Name
 	}
+	if q.Kind == catalog.Schedule {
+		a.Exchange, a.Due = q.Name, true // what is due is routed as the exchange is now
+		return a, a.VHost != ""
+	}
 	l := broker.LettersOf(q)
 	a.Exchange, a.Key, a.HasKey = l.Exchange, []byte(l.Key), l.HasKey
 	a.AtMostOnce = l.Rule == shard.AtMostOnce
@@ -54,6 +58,9 @@ func (r *letterRouter) Route(a *transfer.Address, m *message.Message, keys [][]b
 			continue
 		}
 		t := transfer.Target{Queue: q.ID, Name: q.Name}
+		if q.Kind == catalog.Schedule {
+			t.Delay = r.router.Delay(fields)
+		}
 		if to, err := b.ShardOf(q); err == nil && (q.Shard != 0 || !b.MemoryFull()) {
 			t.To = to
 		}
@@ -67,5 +74,15 @@ func headersOf(m *message.Message) exchange.Fields {
 	if m.Protocol == message.AMQP091 {
 		return amqp091.Headers(m)
 	}
-	return message.Table(m.Properties)
+	return changed{m}
+}
+
+// changed gives the headers of a message of no protocol: first those that the
+// broker changed.
+type changed struct{ m *message.Message }
+
+// AppendFields implements exchange.Fields.
+func (c changed) AppendFields(dst []message.Field) []message.Field {
+	added, _ := c.m.Overlaid(message.OverlayHeaders)
+	return message.Table(c.m.Properties).AppendFields(message.Table(added).AppendFields(dst))
 }

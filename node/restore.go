@@ -107,6 +107,9 @@ func (n *Node) RestoreQueue(ctx context.Context, q admin.RestoreQueue, from io.R
 		return none, admin.Invalidf("queue %d of archive %s is not to be restored now", q.Index, q.Archive)
 	}
 	have := v.Queue(q.VHost, q.Name)
+	if q.Schedule {
+		have = scheduleOf(v, v.Exchange(q.VHost, q.Name))
+	}
 	if have == nil {
 		return none, admin.NotFoundf(admin.QueueThing, q.Name)
 	}
@@ -141,6 +144,15 @@ func (n *Node) RestoreQueue(ctx context.Context, q admin.RestoreQueue, from io.R
 		return none, err
 	}
 	return done, n.setRestore(ctx, q.Archive, q.Index+1)
+}
+
+// scheduleOf returns the queue in which the messages of an exchange wait, nil if
+// it does not delay any.
+func scheduleOf(v *catalog.View, x *catalog.Exchange) *catalog.Queue {
+	if x == nil {
+		return nil
+	}
+	return v.QueueByID(x.Schedule)
 }
 
 // purgeTime bounds how long a restore that failed may take to clean up.

@@ -87,6 +87,17 @@ type Manifest struct {
 type Queue struct {
 	VHost string `json:"vhost"`
 	Name  string `json:"name"`
+	// Schedule says that it is not a queue but a delayed exchange, in which the
+	// messages wait: what is left of their time is until they are due.
+	Schedule bool `json:"schedule,omitempty"`
+}
+
+// What names the queue for people.
+func (q Queue) What() string {
+	if q.Schedule {
+		return fmt.Sprintf("delayed exchange %q in vhost %q", q.Name, q.VHost)
+	}
+	return fmt.Sprintf("queue %q in vhost %q", q.Name, q.VHost)
 }
 
 // A QueueEnd closes a queue.

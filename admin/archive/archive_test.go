@@ -32,7 +32,7 @@ func sample(t testing.TB) []byte {
 	do(w.Queue(Queue{VHost: "/", Name: "lost"}))
 	do(w.Message(&Message{Seq: 1, Blob: []byte("half")}))
 	do(w.Unavailable("its shard is refused"))
-	do(w.Queue(Queue{VHost: "v", Name: "large"}))
+	do(w.Queue(Queue{VHost: "v", Name: "large", Schedule: true}))
 	do(w.Message(&Message{Seq: 1, Blob: bytes.Repeat([]byte("x"), 2*pieceSize)}))
 	do(w.EndQueue(nil))
 	total, err := w.Close()
@@ -82,7 +82,7 @@ func trace(data []byte) (out string, err error) {
 const sampleTrace = `{ID:a1 Node:rabbit@node-01 Version:1 Created:2026-01-02T03:04:05Z Queues:3}
 definitions 262144
 definitions 157856
-queue {VHost:/ Name:orders}
+queue {VHost:/ Name:orders Schedule:false}
   10 p0 rfalse a0 f1 ttl false 0 "message 0"
   11 p1 rtrue a1 f1 ttl false 0 "message 1"
   12 p2 rfalse a2 f1 ttl true 2000 "message 2"
@@ -90,9 +90,9 @@ queue {VHost:/ Name:orders}
   14 p4 rfalse a4 f1 ttl false 0 "message 4"
   gone [11 14]
   end {Messages:3 Bytes:45 Unavailable:}
-queue {VHost:/ Name:lost}
+queue {VHost:/ Name:lost Schedule:false}
   end {Messages:0 Bytes:0 Unavailable:its shard is refused}
-queue {VHost:v Name:large}
+queue {VHost:v Name:large Schedule:true}
   1 p0 rfalse a0 f0 ttl false 0 "xxxxxxxxxx"
   end {Messages:1 Bytes:524288 Unavailable:}
 end {Queues:3 Messages:4 Bytes:524333}
@@ -194,7 +194,7 @@ func TestDamageIsNamed(t *testing.T) {
 func TestMixed(t *testing.T) {
 	data := sample(t)
 	i := bytes.Index(data, []byte(`{"vhost":"/","name":"lost"}`)) - frameHead
-	j := bytes.Index(data, []byte(`{"vhost":"v","name":"large"}`)) - frameHead
+	j := bytes.Index(data, []byte(`{"vhost":"v","name":"large","schedule":true}`)) - frameHead
 	if _, err := trace(append(bytes.Clone(data[:i]), data[j:]...)); err == nil || !strings.Contains(err.Error(), "the hash of the whole does not fit") {
 		t.Fatal(err)
 	}

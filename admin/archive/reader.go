@@ -73,7 +73,7 @@ func (x *Reader) part(kind byte) string {
 		name = "a frame"
 	}
 	if x.queue != nil {
-		name += fmt.Sprintf(" of queue %q in vhost %q", x.queue.Name, x.queue.VHost)
+		name += " of " + x.queue.What()
 	}
 	return name
 }

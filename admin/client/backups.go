@@ -57,7 +57,7 @@ func ReadArchive(r io.Reader, tell func(Progress)) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := Progress{Manifest: &x.Manifest}
+	p, what := Progress{Manifest: &x.Manifest}, ""
 	for {
 		it, err := in.Next()
 		switch {
@@ -71,6 +71,7 @@ func ReadArchive(r io.Reader, tell func(Progress)) (*Archive, error) {
 			x.Definitions = append(x.Definitions, it.Definitions...)
 		case it.Queue != nil:
 			p.Queue, p.VHost = it.Queue.Name, it.Queue.VHost
+			what = it.Queue.What()
 		case it.Messages != nil:
 			p.Messages += uint64(len(it.Messages))
 			for i := range it.Messages {
@@ -82,7 +83,7 @@ func ReadArchive(r io.Reader, tell func(Progress)) (*Archive, error) {
 			p.Messages -= uint64(len(it.Gone))
 		case it.QueueEnd != nil:
 			if why := it.QueueEnd.Unavailable; why != "" && len(x.Unavailable) < mostUnavailable {
-				x.Unavailable = append(x.Unavailable, fmt.Sprintf("queue %q in vhost %q: %s", p.Queue, p.VHost, why))
+				x.Unavailable = append(x.Unavailable, what+": "+why)
 			}
 			slices.Sort(x.gone[int(p.Queues)])
 			p.Queues++
@@ -224,7 +225,7 @@ func (r *restore) run(file io.Reader) error {
 			r.tells.Queues++
 		case it.Queue != nil:
 			if err := r.queue(in, index, *it.Queue); err != nil {
-				return fmt.Errorf("queue %q in vhost %q: %w", it.Queue.Name, it.Queue.VHost, err)
+				return fmt.Errorf("%s: %w", it.Queue.What(), err)
 			}
 			index++
 			continue
@@ -253,7 +254,7 @@ func (r *restore) queue(in *archive.Reader, index int, q archive.Queue) error {
 		_ = out.CloseWithError(err) // nil is io.EOF
 	}()
 	done, err := r.node.RestoreQueue(r.ctx, admin.RestoreQueue{
-		ArchiveID: admin.ArchiveID{Archive: r.x.Archive.Manifest.ID}, Index: index, VHost: q.VHost, Name: q.Name,
+		ArchiveID: admin.ArchiveID{Archive: r.x.Archive.Manifest.ID}, Index: index, VHost: q.VHost, Name: q.Name, Schedule: q.Schedule,
 		// Where other messages may be, nothing is purged: some may then be twice.
 		Again: r.x.Resumed && index == r.x.From && !r.o.Force, Force: r.o.Force,
 	}, body)

@@ -50,6 +50,12 @@ func exchangeColumns() []column[client.Exchange] {
 		{"internal", func(x *client.Exchange) any { return x.Internal }},
 		{"arguments", func(x *client.Exchange) any { return table(x.Arguments) }},
 		{"policy", func(x *client.Exchange) any { return x.Policy }},
+		{"messages_delayed", func(x *client.Exchange) any {
+			if x.Delayed == nil {
+				return ""
+			}
+			return *x.Delayed
+		}},
 	}
 }
 
