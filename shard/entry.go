@@ -261,7 +261,12 @@ func (b *Builder) Post(i int) { b.index[i*itemSize+25] |= ItemRefused | ItemPost
 // Reopen returns a builder with a copy of the batch of a sealed entry, for it to
 // be sealed again with another section, and the batch's id. Nothing in it is
 // marked as refused any more.
-func Reopen(data []byte) (*Builder, BatchID, error) {
+func Reopen(data []byte) (*Builder, BatchID, error) { return reopen(data, false) }
+
+// Adopt is Reopen without a copy of the bodies: the builder owns data.
+func Adopt(data []byte) (*Builder, BatchID, error) { return reopen(data, true) }
+
+func reopen(data []byte, own bool) (*Builder, BatchID, error) {
 	e, err := ParseEntry(data)
 	if err != nil {
 		return nil, BatchID{}, err
@@ -270,7 +275,12 @@ func Reopen(data []byte) (*Builder, BatchID, error) {
 		return nil, BatchID{}, fmt.Errorf("%w: no batch", ErrFormat)
 	}
 	bodies := binary.LittleEndian.Uint32(data[len(data)-footerSize:])
-	b := &Builder{data: append(make([]byte, 0, len(data)), data[:bodies]...), index: append([]byte(nil), e.items...), origins: append([]byte(nil), e.origins...)}
+	b := &Builder{index: append([]byte(nil), e.items...), origins: append([]byte(nil), e.origins...)}
+	if own {
+		b.data = data[:bodies]
+	} else {
+		b.data = append(make([]byte, 0, len(data)), data[:bodies]...)
+	}
 	for i, tx := 0, 0; i < b.Items(); i++ {
 		it := b.Item(i)
 		switch {

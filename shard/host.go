@@ -19,6 +19,9 @@ type Host interface {
 	// Serving returns the term in which this node leads; ok is false if it does
 	// not. A node may have to wait yet for others to attach.
 	Serving() (term uint64, ok bool)
+	// Revision is the catalog's, as far as what was applied here depends on it: a
+	// node whose View is older does not yet know what it may be told here.
+	Revision() uint64
 	// Offer takes a numbered batch of another node's incarnation: the data of an
 	// entry without section, whose memory it owns from then on. Batches come in
 	// the order of their numbers. The answer goes through the host's Answer.
@@ -34,12 +37,15 @@ type Host interface {
 	EndIncarnation(inc queue.Incarnation)
 
 	// The following are those of Shard, for consumers and sessions of other
-	// incarnations. done of Settle gets nil once the outcomes are committed.
+	// incarnations. Settle owns ss, and done gets nil once the outcomes are
+	// committed. A consumer whose queue ends is Cancelled; one of a shard that
+	// this node does not lead any more is dropped without a word.
 	Settle(ss []Settle, done func(error))
 	Consume(c *Consumer, done func(error))
 	Cancel(c *Consumer, end bool, done func(error))
-	// SetCredit sets how many more messages a metered consumer may get.
-	SetCredit(c *Consumer, credit uint32)
+	// Kick asks for dispatch after the consumer's Shared credit was freed: that is
+	// how what consumers of other nodes are sent is metered.
+	Kick(c *Consumer)
 	// GetFor is Get for a session of any incarnation.
 	GetFor(q QueueID, s queue.SessionID, done func(GetResult, error))
 	Purge(q QueueID, done func(n uint64, err error))
@@ -103,6 +109,14 @@ type Answer struct {
 	// Refused are the publishes that at least one queue refused, ascending, if it
 	// was taken; valid during the call.
 	Refused []uint32
+}
+
+// Answers is told what became of batches, in a turn: it does not block and does
+// not call back from there.
+type Answers interface {
+	Answer(a Answer)
+	// Wake is called once at the end of a turn that called Answer.
+	Wake()
 }
 
 // BatchOutcome is what became of a batch.

@@ -35,6 +35,11 @@ type Request struct {
 	N      uint64
 	If     Conditions // of a close
 	Renew  bool       // a count that is a use
+	// Guest says that a session of another node asks, From which incarnation, if
+	// it is known. Settles are those of ReqSettles.
+	Guest   bool
+	From    queue.Incarnation
+	Settles []Settle
 }
 
 // RequestKind says which call a Request is.
@@ -55,6 +60,8 @@ const (
 	ReqLeft
 	ReqClose
 	ReqReopen
+	// ReqSettles are settles that stand in order with other requests.
+	ReqSettles
 )
 
 // DefaultParking is how many bytes of publishes may wait for a turn before the

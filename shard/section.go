@@ -47,18 +47,30 @@ const (
 	// transaction that begins with this item of the batch beside may be; the
 	// commands, which settle, return, remove and post, are a part of it.
 	CmdTx
+	// CmdServe: node, incarnation. Its sessions may be delivered to from here on:
+	// a later leader waits for it.
+	CmdServe
+	// CmdUnserve: node, incarnation. It has nothing here any more.
+	CmdUnserve
+	// CmdGrant: queue, node, incarnation, consumer. That consumer is the queue's
+	// only one, by its own wish or the queue's, until another grant.
+	CmdGrant
 	cmdLimit
 )
 
 // A Command is one command of a section. Which fields count depends on Kind.
 type Command struct {
 	Kind     CommandKind
-	Queue    uint64 // node for CmdEnd, an item's number for CmdTx
-	Seq      uint64 // incarnation for CmdEnd, revision for CmdMake and CmdSet
+	Queue    uint64 // node for CmdEnd, CmdServe and CmdUnserve, an item's number for CmdTx
+	Seq      uint64 // incarnation for those, revision for CmdMake and CmdSet
+	Grant    Grant
 	Run      queue.Run
 	Arg      uint64 // raise, reason or priority
 	Settings []byte // commands for CmdTx
 }
+
+// A Grant is a logged right of one consumer to be the only one.
+type Grant struct{ Node, Incarnation, Consumer uint64 }
 
 // A Section collects the leader's commands of one entry.
 type Section struct {
@@ -101,8 +113,10 @@ func (s *Section) Add(c Command) {
 		b = u(appendRun(b, c.Run), c.Arg)
 	case CmdHorizon:
 		b = u(u(b, c.Arg), c.Seq)
-	case CmdEnd:
+	case CmdEnd, CmdServe, CmdUnserve:
 		b = u(b, c.Seq)
+	case CmdGrant:
+		b = u(u(u(b, c.Grant.Node), c.Grant.Incarnation), c.Grant.Consumer)
 	}
 	s.buf = b
 }
@@ -178,8 +192,10 @@ func (d *CommandDecoder) Next(c *Command) (bool, error) {
 	case CmdHorizon:
 		c.Arg, c.Seq = d.uvarint(), d.uvarint()
 		d.bad = d.bad || c.Arg > 255
-	case CmdEnd:
+	case CmdEnd, CmdServe, CmdUnserve:
 		c.Seq = d.uvarint()
+	case CmdGrant:
+		c.Grant = Grant{d.uvarint(), d.uvarint(), d.uvarint()}
 	}
 	if d.bad {
 		return false, fmt.Errorf("%w: command %d is malformed", ErrFormat, c.Kind)

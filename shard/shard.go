@@ -108,10 +108,6 @@ type Consumer struct {
 	// ID names the consumer among those of its incarnation for this shard. What
 	// is given to a Shard gets one from there; what is given to a Host has one.
 	ID uint64
-	// A Metered consumer gets one message for each Credit, which SetCredit sets
-	// again. Those of other nodes are.
-	Metered bool
-	Credit  uint32
 	// User is the caller's own; the shard does not look at it.
 	User any
 }
