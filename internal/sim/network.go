@@ -62,6 +62,9 @@ func (n *Network[M]) launch(from, to uint64, m M) {
 // The other direction stays.
 func (n *Network[M]) Cut(from, to uint64) { n.cut[[2]uint64{from, to}] = true }
 
+// Blocked reports whether messages from one node to another are stopped.
+func (n *Network[M]) Blocked(from, to uint64) bool { return n.cut[[2]uint64{from, to}] }
+
 // Split cuts both directions between every node of one side and every node of
 // the other.
 func (n *Network[M]) Split(a, b []uint64) {

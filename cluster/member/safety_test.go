@@ -1,0 +1,206 @@
+package member
+
+import (
+	"testing"
+	"time"
+
+	"github.com/warrenmq/warren/internal/sim"
+)
+
+// harm does one random thing to the world.
+func (w *world) harm() {
+	n := w.nodes[w.Rand.IntN(len(w.nodes))]
+	other := w.nodes[w.Rand.IntN(len(w.nodes))]
+	switch w.Rand.IntN(11) {
+	case 0:
+		w.net.Heal()
+	case 1:
+		w.isolate(n)
+	case 2:
+		w.net.Cut(n.id, other.id)
+	case 3:
+		var a, b []uint64
+		for _, n := range w.nodes {
+			if w.Chance(0.5) {
+				a = append(a, n.id)
+			} else {
+				b = append(b, n.id)
+			}
+		}
+		w.net.Split(a, b)
+	case 4, 5:
+		n.pause(w.Between(100*time.Millisecond, 6*time.Second))
+	case 6, 7:
+		w.crash(n, w.Between(10*time.Millisecond, 5*time.Second))
+	case 8:
+		w.net.Weather = w.weather()
+	case 9:
+		w.changeVoters()
+	case 10:
+		if n.up() && w.Chance(0.3) {
+			n.step(func() { n.m.GiveUp(n.mono()) })
+			n.waitUntil = w.Now() + time.Second
+		}
+	}
+}
+
+func (w *world) isolate(n *node) {
+	for _, o := range w.nodes {
+		if o != n {
+			w.net.Split([]uint64{n.id}, []uint64{o.id})
+		}
+	}
+}
+
+// crash kills a node; some of those that were connected to it find the proof.
+func (w *world) crash(n *node, restart time.Duration) {
+	if n.m == nil {
+		return
+	}
+	n.kill()
+	for _, o := range w.nodes {
+		if o.up() && w.both(o.id, n.id) && w.Chance(0.2) {
+			w.After(w.Between(0, min(restart, 300*time.Millisecond)), func() {
+				o.input(func(o *node) { o.step(func() { o.m.Gone(o.mono(), n.id) }) })
+			})
+		}
+	}
+	w.After(restart, n.start)
+}
+
+func (w *world) weather() sim.Weather {
+	return sim.Weather{
+		MinDelay: time.Millisecond, MaxDelay: w.Between(2*time.Millisecond, 900*time.Millisecond),
+		Drop: 0.3 * w.Rand.Float64() * w.Rand.Float64(), Double: 0.1 * w.Rand.Float64(), Straggle: 0.01 * w.Rand.Float64(),
+	}
+}
+
+// changeVoters takes one voter away or adds one, as the catalog's leader does.
+func (w *world) changeVoters() {
+	if w.leader == 0 || !w.quorate(w.leader) || len(w.nodes) < 3 {
+		return
+	}
+	conf := w.last().Conf
+	out := Conf{Index: conf.Index + 1}
+	out.Voters = append(out.Voters, conf.Voters...)
+	out.Learners = append(out.Learners, conf.Learners...)
+	id := w.nodes[w.Rand.IntN(len(w.nodes))].id
+	if move := func(from, to *[]uint64) bool {
+		for i, have := range *from {
+			if have == id {
+				*from = append((*from)[:i:i], (*from)[i+1:]...)
+				*to = append(*to, id)
+				return true
+			}
+		}
+		return false
+	}; !move(&out.Learners, &out.Voters) && (len(out.Voters) < 3 || id == w.leader || !move(&out.Voters, &out.Learners)) {
+		return
+	}
+	// Committed by the set before, which therefore knows it: a majority of it
+	// has the entry, and applies it soon.
+	w.commit(func(s *state) { s.Conf = out })
+	w.Logf("voters %v, learners %v", out.Voters, out.Learners)
+	w.counts.confs++
+	w.node(w.leader).input(func(n *node) { n.catchUp() })
+	for _, v := range conf.Voters {
+		if w.node(v).up() && w.both(w.leader, v) {
+			w.node(v).input(func(n *node) { n.catchUpTo(len(w.states) - 1) })
+		}
+	}
+}
+
+// storm runs one seed: harm for a while, then peace.
+func storm(seed uint64, p plant) *world { return stormLog(seed, p, nil) }
+
+func stormLog(seed uint64, p plant, log func(string)) *world {
+	sizes := []setup{{nodes: 3, voters: 3}, {nodes: 5, voters: 5}, {nodes: 2, voters: 2}, {nodes: 4, voters: 3}, {nodes: 5, voters: 3}}
+	s := sizes[seed%uint64(len(sizes))]
+	s.drift, s.plant = 0.01, p
+	if p == clocksDiffer {
+		s.drift = 0.34
+	}
+	s.weather = sim.Weather{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
+	w := newWorld(seed, s)
+	w.Log = log
+	var harm func()
+	harm = func() {
+		if w.Now() > 25*time.Second {
+			return
+		}
+		w.harm()
+		w.After(w.Between(50*time.Millisecond, 2500*time.Millisecond), harm)
+	}
+	w.After(w.Between(time.Second, 3*time.Second), harm)
+	w.Run(25*time.Second, func() bool { return w.bad != "" })
+	return w
+}
+
+func TestNobodyIsEndedWhileItMayServe(t *testing.T) {
+	var silent, gone, over, calls, confs int
+	for seed := range uint64(seeds) {
+		w := storm(seed, "")
+		if w.bad != "" {
+			t.Fatalf("seed %d: %s", seed, w.bad)
+		}
+		settle(t, seed, w)
+		silent, gone, over = silent+w.counts.silent, gone+w.counts.gone, over+w.counts.over
+		calls, confs = calls+w.counts.calls, confs+w.counts.confs
+	}
+	t.Logf("%d seeds: %d ended by silence, %d gone, %d given up, %d reports called off, %d changes of voters", seeds, silent, gone, over, calls, confs)
+	if silent < seeds/10 || gone < seeds/50 || over < seeds/50 || calls < seeds/10 || confs < seeds/10 {
+		t.Error("too little happened for this to mean anything")
+	}
+}
+
+// settle makes peace, with one node dead for ever if the rest can do without,
+// and expects a healthy cluster.
+func settle(t *testing.T, seed uint64, w *world) {
+	t.Helper()
+	w.net.Heal()
+	w.net.Weather = sim.Weather{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
+	dead := w.nodes[w.Rand.IntN(len(w.nodes))]
+	conf := &w.last().Conf
+	if conf.majority(func(id uint64) bool { return id != dead.id }) {
+		dead.kill()
+		dead.stopped = true
+	}
+	for _, n := range w.nodes {
+		n.start()
+	}
+	w.Run(w.Now()+15*time.Second, nil)
+	if w.bad != "" {
+		t.Fatalf("seed %d: %s", seed, w.bad)
+	}
+	for _, n := range w.nodes {
+		switch {
+		case n.m == nil:
+			if i := w.last().incarnation(n.id); i != 0 {
+				t.Fatalf("seed %d: node %d is dead and its incarnation %d is not", seed, n.id, i)
+			}
+		case n.m.Status().State != Serving || !n.m.Lease().Valid(n.mono()):
+			t.Fatalf("seed %d: in peace %v, not serving", seed, n.m)
+		}
+	}
+}
+
+func TestPlantsAreFound(t *testing.T) {
+	for _, p := range []plant{
+		leaseFromReceive, shortSilence,
+	} {
+		t.Run(string(p), func(t *testing.T) {
+			for seed := range uint64(plantSeeds) {
+				if w := storm(seed, p); w.bad != "" {
+					t.Logf("seed %d: %s", seed, w.bad)
+					return
+				}
+			}
+			t.Errorf("not found in %d seeds", plantSeeds)
+		})
+	}
+}
+
+const (
+	seeds      = 300
+	plantSeeds = 2500
+)
