@@ -36,13 +36,10 @@ func (m lateMachine) Turn(now time.Duration, p commitlog.Proposer) {
 
 func (n *Node) wall() int64 { return n.o.Wall().UnixMilli() }
 
-// groupOf adapts a Raft group for the machines on it.
-type groupOf struct{ *raftgroup.Group }
-
 // openGroup opens the Raft group of a machine and has work run it.
-func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind func(groupOf)) (*raftgroup.Group, error) {
+func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind func(*raftgroup.Group)) (*raftgroup.Group, error) {
 	var err error
-	if o.ConfState, err = parseConf(conf); err != nil {
+	if o.ConfState, err = raftgroup.ParseConf(conf); err != nil {
 		return nil, err
 	}
 	o.Voters = []uint64{uint64(n.dir.Node().Node)}
@@ -53,7 +50,7 @@ func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind
 	if err != nil {
 		return nil, err
 	}
-	bind(groupOf{g})
+	bind(g)
 	close(bound)
 	work.run(g.Run)
 	return g, nil
@@ -78,7 +75,7 @@ func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 	}
 	n.catalog = c
 	o := raftgroup.GroupOptions{ID: cluster.CatalogGroup, Machine: c, Applied: at.Applied}
-	if _, err := n.openGroup(work, o, at.Conf, func(g groupOf) { c.Bind(g) }); err != nil {
+	if _, err := n.openGroup(work, o, at.Conf, func(g *raftgroup.Group) { c.Bind(g) }); err != nil {
 		return catalogError(err)
 	}
 	n.rounds.Add(c)
@@ -262,7 +259,7 @@ func (n *Node) openShard(work *crew, id uint64) error {
 		return err
 	}
 	o := raftgroup.GroupOptions{ID: id, Machine: r, Applied: at.Applied}
-	_, err = n.openGroup(work, o, at.Conf, func(g groupOf) {
+	_, err = n.openGroup(work, o, at.Conf, func(g *raftgroup.Group) {
 		r.Bind(g)
 		// Before its first turn: what that starts in the catalog comes back here.
 		n.changeShards(func(t *shardTable) { t.open[id] = r })

@@ -74,7 +74,7 @@ type Group struct {
 	// confIndex is the index of the newest change of the configuration that
 	// may be in the log and not applied.
 	confIndex uint64
-	confAt    uint64 // index of the newest change applied in this life
+	confAt    uint64 // index of the newest change applied in this life, or where it began
 }
 
 // An inbox is what waits for a turn.

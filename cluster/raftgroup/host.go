@@ -231,7 +231,7 @@ func (h *Host) newGroup(o GroupOptions) (*Group, error) {
 	g := &Group{
 		id: o.ID, host: h, machine: o.Machine, provider: o.Snapshots, installer: o.Installer,
 		wake: make(chan struct{}, 1), closed: make(chan struct{}),
-		conf: s.conf, applied: s.applied, tail: s.last, hard: s.hard, voted: s.hard,
+		conf: s.conf, confAt: s.applied, applied: s.applied, tail: s.last, hard: s.hard, voted: s.hard,
 		log: h.opts.Logger.With("group", o.ID),
 	}
 	g.told.term = s.hard.Term

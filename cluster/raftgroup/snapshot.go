@@ -75,7 +75,7 @@ func (g *Group) installed(s *raftpb.Snapshot) {
 	g.applied, g.view.applied = index, index
 	g.appliedTerm = meta.GetTerm()
 	g.view.first, g.view.firstTerm, g.view.last = index+1, meta.GetTerm(), index
-	g.conf = meta.GetConfState()
+	g.conf, g.confAt = meta.GetConfState(), index
 	g.noteConf()
 }
 

@@ -20,6 +20,9 @@ type Status struct {
 	// First and Last bound the stable log; Applied is the machine's.
 	First, Last, Commit, Applied uint64
 	ConfState                    *raftpb.ConfState // not to be changed
+	// ConfIndex is an index at which ConfState held: that of the change that made
+	// it, or where this life of the group began if it was made before.
+	ConfIndex uint64
 	// Peers is what a leader knows of the others, by id, as of the last tick.
 	Peers []PeerStatus
 }
@@ -48,6 +51,7 @@ func (g *Group) publish(peers bool) {
 	s := &g.mu.status
 	s.Group, s.Role, s.Term, s.Vote, s.Leader, s.Leading = g.id, g.role, g.hard.Term, g.hard.Vote, g.lead, g.leading
 	s.First, s.Last, s.Commit, s.Applied, s.ConfState = g.view.first, g.view.last, g.hard.Commit, g.applied, g.conf
+	s.ConfIndex = g.confAt
 	if g.role != raft.StateLeader {
 		s.Peers = s.Peers[:0]
 		return

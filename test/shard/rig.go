@@ -6,13 +6,10 @@ package shard
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/cluster/raftgroup"
@@ -212,24 +209,13 @@ func (r *Rig) changed(_ *catalog.View, results []catalog.Result) {
 	}
 }
 
-// group adds to a Raft group what shards and catalog need of it.
-type group struct{ *raftgroup.Group }
-
-// AppendConf implements replica.Group.
-func (g group) AppendConf(dst []byte) []byte {
-	for _, v := range g.ConfState().GetVoters() {
-		dst = binary.AppendUvarint(dst, v)
-	}
-	return dst
-}
-
-func (r *Rig) open(id uint64, m commitlog.Machine, applied uint64, conf []byte) (group, error) {
+func (r *Rig) open(id uint64, m commitlog.Machine, applied uint64, conf []byte) (*raftgroup.Group, error) {
 	o := raftgroup.GroupOptions{ID: id, Machine: m, Applied: applied, Voters: []uint64{node}}
-	if conf != nil {
-		o.ConfState = &raftpb.ConfState{Voters: []uint64{node}}
+	var err error
+	if o.ConfState, err = raftgroup.ParseConf(conf); err != nil {
+		return nil, err
 	}
-	g, err := r.Host.Open(o)
-	return group{g}, err
+	return r.Host.Open(o)
 }
 
 // Part does a part of what there is to do, as n says.

@@ -1,4 +1,4 @@
-package node
+package raftgroup
 
 import (
 	"encoding/binary"
@@ -14,9 +14,12 @@ import (
 // configuration is left by itself; all varints.
 const confVersion = 1
 
-// AppendConf implements replica.Group and cluster.Group.
-func (g groupOf) AppendConf(dst []byte) []byte {
-	c := g.ConfState()
+// AppendConf encodes the group's configuration as of the last entry the machine
+// was given; ParseConf reads it. It must be called inside a turn.
+func (g *Group) AppendConf(dst []byte) []byte { return AppendConf(dst, g.conf) }
+
+// AppendConf encodes a configuration.
+func AppendConf(dst []byte, c *raftpb.ConfState) []byte {
 	dst = append(dst, confVersion)
 	for _, ids := range [...][]uint64{c.GetVoters(), c.GetLearners(), c.GetVotersOutgoing(), c.GetLearnersNext()} {
 		dst = binary.AppendUvarint(dst, uint64(len(ids)))
@@ -30,8 +33,8 @@ func (g groupOf) AppendConf(dst []byte) []byte {
 	return append(dst, 0)
 }
 
-// parseConf reads what AppendConf wrote; nothing means nil.
-func parseConf(b []byte) (*raftpb.ConfState, error) {
+// ParseConf reads what AppendConf wrote; nothing means nil.
+func ParseConf(b []byte) (*raftpb.ConfState, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}

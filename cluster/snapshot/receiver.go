@@ -1,0 +1,176 @@
+package snapshot
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/storage/slot"
+)
+
+// ReceiverOptions of NewReceiver.
+type ReceiverOptions struct {
+	Slots *slot.Slots
+	// Open asks a node for a transfer.
+	Open func(ctx context.Context, from uint64, head []byte) (io.ReadWriteCloser, error)
+	// After returns a channel that is sent to after a while.
+	After func(d time.Duration) <-chan time.Time
+	// Most transfers run at once; what is beyond is not taken, and offered again.
+	// Default 2.
+	Most   int
+	Logger *slog.Logger
+}
+
+const (
+	// A transfer that broke goes on after a pause, a number of times in a row
+	// without having got further.
+	pause = 250 * time.Millisecond
+	tries = 20
+)
+
+// A Receiver takes the states of groups from other nodes.
+type Receiver struct {
+	o   ReceiverOptions
+	ctx context.Context
+	end context.CancelFunc
+	wg  sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[uint64]*transfer // by group
+}
+
+// A transfer is on its way.
+type transfer struct {
+	from, group, session uint64
+	mark                 slot.Mark
+	stage                *slot.Stage
+	records, bytes       uint64
+}
+
+// NewReceiver returns a receiver. Close must follow.
+func NewReceiver(o ReceiverOptions) *Receiver {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Most == 0 {
+		o.Most = 2
+	}
+	r := &Receiver{o: o, running: map[uint64]*transfer{}}
+	r.ctx, r.end = context.WithCancel(context.Background())
+	return r
+}
+
+// Close gives up what is on its way and waits for it.
+func (r *Receiver) Close() {
+	r.end()
+	r.wg.Wait()
+}
+
+// Take gets the state that a message with a snapshot speaks of, and calls
+// deliver when Raft may see the message. It does not wait. A message for a group
+// of which a transfer is under way is dropped: Raft sends it again.
+func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
+	meta := m.GetSnapshot().GetMetadata()
+	id := m.GetSnapshot().GetData()
+	if len(id) != 8 {
+		r.o.Logger.Error("a snapshot without an id is ignored", "group", group, "peer", from)
+		return
+	}
+	t := &transfer{
+		from: from, group: group, session: binary.BigEndian.Uint64(id),
+		mark: slot.Mark{Index: meta.GetIndex(), Term: meta.GetTerm(), Conf: raftgroup.AppendConf(nil, meta.GetConfState())},
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx.Err() != nil || r.running[group] != nil || len(r.running) >= r.o.Most {
+		return
+	}
+	r.running[group] = t
+	r.wg.Go(func() {
+		err := r.run(t)
+		r.mu.Lock()
+		delete(r.running, group)
+		r.mu.Unlock()
+		if err != nil {
+			r.o.Logger.Warn("a snapshot did not arrive", "group", group, "peer", from, "err", err)
+			return
+		}
+		r.o.Logger.Info("a snapshot arrived", "group", group, "peer", from, "index", t.mark.Index, "bytes", t.bytes)
+		deliver()
+	})
+}
+
+func (r *Receiver) run(t *transfer) (err error) {
+	if t.stage, err = r.o.Slots.Stage(t.group, t.mark); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.stage.Abort())
+		}
+	}()
+	for failed := 0; ; failed++ {
+		before := t.records
+		err := r.part(t)
+		if err == nil {
+			return nil
+		}
+		if t.records > before {
+			failed = 0
+		}
+		if failed == tries || r.ctx.Err() != nil || errors.Is(err, errWire) || errors.Is(err, errStage) {
+			return err
+		}
+		r.o.Logger.Debug("a snapshot goes on after a break", "group", t.group, "peer", t.from, "err", err)
+		select {
+		case <-r.o.After(pause):
+		case <-r.ctx.Done():
+			return err
+		}
+	}
+}
+
+// errStage says that the state store, not the stream, failed.
+var errStage = errors.New("snapshot: it can not be written")
+
+// part takes what one stream brings.
+func (r *Receiver) part(t *transfer) error {
+	h := head{group: t.group, session: t.session, after: t.stage.Last()}
+	s, err := r.o.Open(r.ctx, t.from, h.append(nil))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }() // all that counts was answered before
+	rd := reader{r: bufio.NewReaderSize(s, bufferSize)}
+	for {
+		k, v, err := rd.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.stage.Put(k, v); err != nil {
+			return fmt.Errorf("%w: %w", errStage, err)
+		}
+		t.records++
+		t.bytes += uint64(len(k) + len(v))
+	}
+	if err := t.stage.Commit(); err != nil {
+		return fmt.Errorf("%w: %w", errStage, err)
+	}
+	// The sender learns it from Raft too, should this not reach it.
+	if _, err := s.Write([]byte{taken}); err != nil {
+		r.o.Logger.Debug("the end of a snapshot could not be told", "group", t.group, "err", err)
+	}
+	return nil
+}
