@@ -75,11 +75,11 @@ type Consumer struct {
 // Consume registers a consumer. Deliveries may reach its sink before Consume
 // returns, but not before started was called, from the shard's turn.
 func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*Consumer)) (*Consumer, error) {
-	q, err := s.queue(o.Queue)
-	if err != nil {
+	if err := s.check(opRead, QueueResource, o.Queue); err != nil {
 		return nil, err
 	}
-	if err := s.check(opRead, QueueResource, q.Name); err != nil {
+	q, err := s.queue(o.Queue)
+	if err != nil {
 		return nil, err
 	}
 	to, err := s.b.shardOf(q)
@@ -232,11 +232,11 @@ func (g *Got) Trace(s *Session, channel uint16) {
 
 // Get takes one message, which is held until it is settled.
 func (s *Session) Get(ctx context.Context, name string) (Got, error) {
-	q, err := s.queue(name)
-	if err != nil {
+	if err := s.check(opRead, QueueResource, name); err != nil {
 		return Got{}, err
 	}
-	if err := s.check(opRead, QueueResource, q.Name); err != nil {
+	q, err := s.queue(name)
+	if err != nil {
 		return Got{}, err
 	}
 	if q.Kind == catalog.Quorum && Settings(q).SingleActive {

@@ -196,9 +196,18 @@ func (s *Session) check(op string, r Resource, name string) error {
 		asked = "amq.default"
 	}
 	if err := s.b.o.Auth.Check(s.ident.User, s.vhost, op, r, asked); err != nil {
-		return &Error{Kind: Denied, Resource: r, Name: name, VHost: s.vhost, User: s.ident.User, Op: op, Err: err}
+		return &Error{Kind: Denied, Resource: r, Name: asked, VHost: s.vhost, User: s.ident.User, Op: op, Err: err}
 	}
 	return nil
+}
+
+// checkAny asks whether the user may do anything at all with a resource: who may
+// not is not told whether it is there.
+func (s *Session) checkAny(r Resource, name string) error {
+	if s.check(opRead, r, name) == nil || s.check(opWrite, r, name) == nil {
+		return nil
+	}
+	return s.check(opConfigure, r, name)
 }
 
 // checkTopic asks about a routing key, or a binding's, of a topic exchange.

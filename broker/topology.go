@@ -34,6 +34,9 @@ func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error 
 	}
 	have := s.b.View().Exchange(s.vhost, o.Name)
 	if o.Passive {
+		if err := s.checkAny(ExchangeResource, o.Name); err != nil {
+			return err
+		}
 		if have == nil {
 			e.Kind = NotFound
 			return e
@@ -62,12 +65,32 @@ func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error 
 		e.Detail = fmt.Sprintf("exchange name '%s' contains reserved prefix 'amq.*'", o.Name)
 		return e
 	}
+	if err := s.checkAlternate(&spec); err != nil {
+		return err
+	}
 	cmd := &catalog.DeclareExchange{VHost: s.vhost, ExchangeSpec: spec}
 	if delayed {
 		cmd.Home = s.b.o.Place(s.vhost, "")
 	}
 	_, err := s.do(ctx, cmd, ExchangeResource, o.Name)
 	return err
+}
+
+// checkAlternate checks whether who makes an exchange may have its messages go to
+// another.
+func (s *Session) checkAlternate(spec *catalog.ExchangeSpec) error {
+	v, ok := spec.Args.Lookup("alternate-exchange")
+	if !ok {
+		return nil
+	}
+	to, isText := v.Text()
+	if !isText {
+		return nil // the catalog says what is wrong with it
+	}
+	if err := s.check(opRead, ExchangeResource, spec.Name); err != nil {
+		return err
+	}
+	return s.check(opWrite, ExchangeResource, to)
 }
 
 // DeleteExchange removes an exchange; one that is not there is no error.
@@ -123,6 +146,9 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 	e := &Error{Resource: QueueResource, Name: o.Name, VHost: s.vhost, User: s.ident.User}
 	have := s.b.View().Queue(s.vhost, o.Name)
 	if o.Passive {
+		if err := s.checkAny(QueueResource, o.Name); err != nil {
+			return QueueInfo{}, err
+		}
 		q, err := s.queue(o.Name)
 		if err != nil {
 			return QueueInfo{}, err
@@ -245,11 +271,11 @@ func (s *Session) DeleteQueue(ctx context.Context, name string, o DeleteOptions)
 
 // Purge removes every ready message of a queue.
 func (s *Session) Purge(ctx context.Context, name string) (n uint64, err error) {
-	q, err := s.queue(name)
-	if err != nil {
+	if err := s.check(opRead, QueueResource, name); err != nil {
 		return 0, err
 	}
-	if err := s.check(opRead, QueueResource, name); err != nil {
+	q, err := s.queue(name)
+	if err != nil {
 		return 0, err
 	}
 	to, err := s.b.shardOf(q)
