@@ -240,7 +240,7 @@ func (d *driver) declareExchange(t *rapid.T) (Command, Code) {
 	if spec.Delayed = rapid.IntRange(0, 2).Draw(t, "delayed") == 0; spec.Delayed {
 		spec.Args = message.AppendField(spec.Args, DelayedTypeArg, message.StringOf(spec.Type.String()))
 	}
-	cmd := &DeclareExchange{VHost: "/", ExchangeSpec: spec, Home: 3}
+	cmd := &DeclareExchange{VHost: "/", ExchangeSpec: spec, Home: theShard}
 	if have := d.exchanges[spec.Name]; have != nil {
 		if have.Durable == spec.Durable && have.AutoDelete == spec.AutoDelete && have.Type == spec.Type && have.Delayed == spec.Delayed && string(have.Args) == string(spec.Args) {
 			return cmd, Existed
