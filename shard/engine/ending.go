@@ -50,8 +50,9 @@ func (e *Engine) closeIf(r *shard.Request) {
 	case r.If.IfUnused && q.Disp.Consumers() > 0:
 		r.DoneN(0, shard.ErrInUse)
 		return
-	case r.If.IfEmpty && (n > 0 || q.Disp.InFlight() > 0):
-		// What is in flight stands before the end in the log.
+	case r.If.IfEmpty && (n > 0 || q.Disp.InFlight() > 0 || q.Disp.Resting() > 0):
+		// What is in flight stands before the end in the log; what rests is on
+		// its way back.
 		r.DoneN(0, shard.ErrNotEmpty)
 		return
 	}

@@ -3,8 +3,12 @@ package shard_test
 import (
 	"errors"
 	"slices"
+	"testing"
 
 	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/storage/state"
+	"github.com/warrenmq/warren/storage/storagetest"
+	rig "github.com/warrenmq/warren/test/shard"
 )
 
 // end ends a queue as a client does, on random conditions: its shard closes it,
@@ -85,5 +89,42 @@ func (d *driver) reopen(q *wqueue) {
 	})
 	if d.r.Settle(); turned {
 		d.delete(q)
+	}
+}
+
+// TestRestingIsNotEmpty: a message that was given back and rests is in its queue,
+// for whoever ends it if it is empty.
+func TestRestingIsNotEmpty(t *testing.T) {
+	d := newDriver(1, &world{})
+	r, err := rig.NewRig(rig.Options{Log: storagetest.NewMemLog(), State: state.NewMemory(), Settings: settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.begin(r)
+	d.n = 3
+	d.declare()
+	q := d.w.queues[0]
+	d.c.publish(q.shard, q)
+	d.c.get(q)
+	r.Settle()
+	d.c.settle(0, shard.Requeue, true)
+	r.Settle()
+	got := error(nil)
+	end := func() error {
+		r.Shards[q.shard].Close(q.id, shard.Conditions{IfEmpty: true}, func(_ uint64, err error) { got = err })
+		r.Settle()
+		return got
+	}
+	if err := end(); !errors.Is(err, shard.ErrNotEmpty) {
+		t.Fatalf("the queue with a message that rests was ended as empty: %v", err)
+	}
+	for range restMin / 100 {
+		r.Tick()
+	}
+	d.c.get(q)
+	r.Settle()
+	d.c.settle(0, shard.Accept, false)
+	if err := errors.Join(append(d.c.errs, end())...); err != nil {
+		t.Fatal(err)
 	}
 }
