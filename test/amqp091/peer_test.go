@@ -28,6 +28,8 @@ type peer struct {
 	nc  net.Conn
 	buf []byte
 	max uint32 // frame-max
+	// patience bounds its waits instead of the usual one, if set.
+	patience time.Duration
 }
 
 func dial(t testing.TB, addr string) *peer {
@@ -92,7 +94,7 @@ func (p *peer) read() (wire.Frame, error) {
 			}
 			return f, nil
 		}
-		_ = p.nc.SetReadDeadline(time.Now().Add(patience))
+		_ = p.nc.SetReadDeadline(time.Now().Add(max(patience, p.patience)))
 		var chunk [64 << 10]byte
 		k, err := p.nc.Read(chunk[:])
 		p.buf = append(p.buf, chunk[:k]...)

@@ -62,6 +62,7 @@ func declareAndDelete(t *testing.T, addr string, first, count int) int {
 	}
 	for range workers {
 		p := session(t, addr)
+		p.patience = time.Minute // of a disk that others use as well
 		wg.Go(func() {
 			for k := claim(); k < first+count && !t.Failed(); k = claim() {
 				var b []byte
