@@ -94,6 +94,7 @@ func TestRulesBite(t *testing.T) {
 				"packages": func() []string { return checkPackages(parseTree(t, tree)) },
 				"words":    func() []string { return checkWords(readTree(t, tree), nil) },
 				"modules":  func() []string { return checkModules(readTree(t, tree)) },
+				"proofs":   func() []string { return checkProofs(parseTree(t, tree), string(readTree(t, tree)["docs/proofs.md"])) },
 				"logging":  func() []string { return checkLogging(parseTree(t, tree), string(readTree(t, tree)["docs/logging.md"])) },
 			}
 			rule := rules[d.Cmd]

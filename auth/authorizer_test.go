@@ -109,6 +109,7 @@ func TestVHosts(t *testing.T) {
 	}
 }
 
+// X30: what can not be read, understood or answered in time allows nothing.
 func TestFailClosed(t *testing.T) {
 	var log bytes.Buffer
 	c := newCatalog()
@@ -183,7 +184,7 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// TestClientTextIsNeverAPattern: whatever is in a user's or client's name, the
+// X27: TestClientTextIsNeverAPattern: whatever is in a user's or client's name, the
 // expanded pattern matches that text and nothing else.
 func TestClientTextIsNeverAPattern(t *testing.T) {
 	alphabet := rapid.SampledFrom([]rune(`.*+?()|[]{}^$\#-/ ,:=!<>&~'"` + "ab\n\u00e4"))

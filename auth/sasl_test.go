@@ -143,7 +143,7 @@ func TestScram(t *testing.T) {
 	}
 }
 
-// TestScramHidesWhoExists: salts of users who do not exist look like others,
+// X22: TestScramHidesWhoExists: salts of users who do not exist look like others,
 // stay the same and differ from each other.
 func TestScramHidesWhoExists(t *testing.T) {
 	key := secret.New("the cluster's key")

@@ -14,6 +14,8 @@ import (
 	"github.com/warrenmq/warren/internal/secret"
 )
 
+// X20, X22: empty and odd credentials are none, and who does not exist is told the
+// same, after the same work, as who errs.
 func TestAuthenticate(t *testing.T) {
 	for _, c := range []struct {
 		name, user, password string

@@ -16,7 +16,7 @@ func letterArgs(pairs ...string) (t message.Table) {
 }
 
 // Who has messages of a queue go to an exchange may read the one and write to
-// the other: else a declaration would be a way around both rights.
+// the other: else a declaration would be a way around both rights (X26).
 func TestLettersNeedRights(t *testing.T) {
 	x := newBench(t, 0)
 	declare := func() error {

@@ -22,7 +22,7 @@ func detail(t *testing.T, err error, kind Kind) string {
 	return e.Detail
 }
 
-// TestConnectionLimits: many come at once, exactly as many as may get in, and a
+// X18: TestConnectionLimits: many come at once, exactly as many as may get in, and a
 // place is free again when one leaves.
 func TestConnectionLimits(t *testing.T) {
 	for name, c := range map[string]struct{ vhost, user, want string }{

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -140,6 +141,9 @@ func TestTLSBareConnectIsDebug(t *testing.T) {
 	}
 }
 
+// X24: a client's certificate counts by the key that signed it. One that has the
+// issuer, the subject and the number of one that is trusted, and a key of its own, is
+// turned away like none.
 func TestTLSClientAuth(t *testing.T) {
 	dir := t.TempDir()
 	files := writeCert(t, dir, "server")
@@ -156,6 +160,18 @@ func TestTLSClientAuth(t *testing.T) {
 	r.dialTLS(&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}).say("ECHO")
 	without := r.dialTLS(&tls.Config{InsecureSkipVerify: true}) // TLS 1.3: refused after the client's side is done
 	without.closed()
+	same := writeCert(t, t.TempDir(), "server")
+	forged, err := tls.LoadX509KeyPair(same.Cert, same.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if forged.Leaf.SerialNumber.Cmp(pair.Leaf.SerialNumber) != 0 || !bytes.Equal(forged.Leaf.RawIssuer, pair.Leaf.RawIssuer) {
+		t.Fatal("the forged certificate is not like the trusted one")
+	}
+	// The client shows it although the server asks for others.
+	r.dialTLS(&tls.Config{InsecureSkipVerify: true, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &forged, nil
+	}}).closed()
 
 	for _, bad := range []TLS{
 		{Cert: files.Cert, Key: files.Key, ClientAuth: "maybe"},
@@ -269,7 +285,7 @@ func TestTLSReloadOfAuthorities(t *testing.T) {
 	eventually(t, "counted", func() bool { return r.Stats().Reasons["tls"] == 2 })
 }
 
-// Which user a certificate names. It names none where it is ambiguous.
+// Which user a certificate names. It names none where it is ambiguous (X24).
 func TestCertUser(t *testing.T) {
 	uri, err := url.Parse("spiffe://org/app")
 	if err != nil {

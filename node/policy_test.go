@@ -231,7 +231,7 @@ func TestVHostGoes(t *testing.T) {
 	}
 }
 
-// TestLimitsOverTheWire: what a client that is one too many is told.
+// X18: TestLimitsOverTheWire: what a client that is one too many is told.
 func TestLimitsOverTheWire(t *testing.T) {
 	o := testOptions(t, t.TempDir(), vfs.NewMem())
 	o.Limits.MaxChannels = 3

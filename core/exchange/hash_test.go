@@ -162,6 +162,7 @@ func TestHashSource(t *testing.T) {
 	}
 }
 
+// X14: a weight, which multiplies what a binding takes, has a bound.
 func TestCheckExchange(t *testing.T) {
 	one := func(name, value string) message.Table {
 		return message.AppendField(nil, name, message.StringOf(value))

@@ -56,7 +56,7 @@ func hostileTable(patterns func(i int) string) Table {
 	return table
 }
 
-// TestHostileTopics holds keys and patterns of 255 bytes, ten thousand of them,
+// X11: TestHostileTopics holds keys and patterns of 255 bytes, ten thousand of them,
 // to a millisecond. The noisy ones share no beginnings, so that a match has to
 // look at most words of most patterns: their bound is that, a few dozen
 // nanoseconds a word.

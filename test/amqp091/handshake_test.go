@@ -129,6 +129,47 @@ func TestGreetings(t *testing.T) {
 	}
 }
 
+// X9: before login a client is told nothing but how to log in, and what it asks for
+// does not happen: not when it asks early, nor when it goes on after a refusal.
+func TestNothingBeforeLogin(t *testing.T) {
+	watch := session(t, broker(t))
+	header := func(p *peer) { p.raw([]byte(wire.Header091)) }
+	for name, reach := range map[string]func(p *peer){
+		"after the header": header,
+		"after a wrong password": func(p *peer) {
+			header(p)
+			p.send(0, &wire.ConnectionStartOK{Mechanism: "PLAIN", Response: wire.Secret(plain("guest", "wrong")), Locale: "en_US"})
+		},
+		"before the tuning is answered": func(p *peer) { p.login(nil) },
+		"before a vhost is open": func(p *peer) {
+			p.login(nil)
+			p.send(0, &wire.ConnectionTuneOK{ChannelMax: 10, FrameMax: 8192})
+		},
+	} {
+		for _, channel := range []uint16{0, 1} {
+			p := dial(t, broker(t))
+			reach(p)
+			p.send(channel, &wire.ChannelOpen{}, &wire.ExchangeDeclare{Exchange: "h.early", Type: "fanout"}, &wire.QueueDeclare{Queue: "h.early"})
+			p.publish(channel, message{key: "h.early", body: "x"})
+			for f, err := p.read(); err == nil; f, err = p.read() {
+				id, _, err := wire.SplitMethod(f.Payload)
+				if err != nil || f.Channel != 0 || id.Class() != wire.IDConnectionClose.Class() {
+					t.Errorf("%s, on channel %d: is told %q on channel %d", name, channel, f.Payload, f.Channel)
+				}
+			}
+		}
+	}
+	watch.send(1, &wire.QueueDeclare{Queue: "h.early", Passive: true})
+	if got := watch.closed(); got != "channel 404 50.10 NOT_FOUND - no queue 'h.early' in vhost '/'" {
+		t.Error(got)
+	}
+	watch.channel(1)
+	watch.send(1, &wire.ExchangeDeclare{Exchange: "h.early", Passive: true})
+	if got := watch.closed(); got != "channel 404 40.10 NOT_FOUND - no exchange 'h.early' in vhost '/'" {
+		t.Error(got)
+	}
+}
+
 func TestStart(t *testing.T) {
 	p := dial(t, broker(t))
 	p.raw([]byte(wire.Header091))

@@ -151,7 +151,7 @@ func TestLengths(t *testing.T) {
 
 // Nested tables and arrays are bounded, by depth and by count.
 //
-// X6.
+// X5, X6.
 func TestNesting(t *testing.T) {
 	for _, depth := range []int{10, 60, 70, 1000} {
 		p := session(t, broker(t))

@@ -41,6 +41,8 @@ func measure(t *testing.T) (r remains) {
 // Ten thousand connections that came and went leave nothing: no goroutine, no
 // descriptor, no memory. Half of them say goodbye; half break off, in turn before
 // login, with a channel, with a consumer and with an exclusive queue.
+//
+// X15.
 func TestConnectionsLeaveNothing(t *testing.T) {
 	count := racing.Less(10_000)
 	r := own(t, nil)

@@ -90,7 +90,7 @@ func (o *operation) ask(p *peer) string {
 	return ""
 }
 
-// X25, X26, X30: every operation of the protocol, with exactly the rights it needs and
+// X25: every operation of the protocol, with exactly the rights it needs and
 // with each of them missing. Who may not is told which right is missing, and not
 // whether what it named is there.
 func TestRights(t *testing.T) {
