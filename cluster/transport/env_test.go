@@ -253,7 +253,7 @@ func receive[T any](t testing.TB, c <-chan T) T {
 
 // recorder is a DataHandler that passes on what it gets.
 type recorder struct {
-	opened chan *Stream
+	opened map[bool]chan *Stream // by Dialled
 	closed chan error
 	frames chan string // type and text
 	mu     sync.Mutex
@@ -261,10 +261,10 @@ type recorder struct {
 }
 
 func newRecorder() *recorder {
-	return &recorder{opened: make(chan *Stream, 64), closed: make(chan error, 64), frames: make(chan string, 1<<16)}
+	return &recorder{opened: map[bool]chan *Stream{true: make(chan *Stream, 64), false: make(chan *Stream, 64)}, closed: make(chan error, 64), frames: make(chan string, 1<<16)}
 }
 
-func (r *recorder) Opened(s *Stream)            { r.opened <- s }
+func (r *recorder) Opened(s *Stream)            { r.opened[s.Dialled()] <- s }
 func (r *recorder) Closed(_ *Stream, err error) { r.closed <- err }
 func (r *recorder) Frames(_ *Stream, fs []Frame) {
 	r.mu.Lock()
@@ -278,14 +278,10 @@ func (r *recorder) Frames(_ *Stream, fs []Frame) {
 	}
 }
 
-// stream waits for the stream that this node dialled, or accepted.
+// stream waits for a stream that this node dialled, or accepted.
 func (r *recorder) stream(t testing.TB, dialled bool) *Stream {
 	t.Helper()
-	for {
-		if s := receive(t, r.opened); s.Dialled() == dialled {
-			return s
-		}
-	}
+	return receive(t, r.opened[dialled])
 }
 
 func testCookie(t testing.TB) *Cookie {
