@@ -43,7 +43,7 @@ func (c *fakeCatalog) Do(_ context.Context, cmd catalog.Command) (catalog.Result
 		}
 	}
 	c.mu.Lock()
-	rs, err := c.m.ApplyEntry(catalog.AppendCommand(nil, 1, cmd), nil)
+	rs, err := c.m.ApplyEntry(1, catalog.AppendCommand(nil, 1, cmd), nil)
 	c.view.Store(c.m.View())
 	c.mu.Unlock()
 	if err != nil {

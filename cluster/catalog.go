@@ -246,7 +246,7 @@ func (c *Catalog) Apply(ents []commitlog.Entry) {
 			continue
 		}
 		var err error
-		if c.results, err = c.m.ApplyEntry(e.Data, c.results[:0]); err != nil {
+		if c.results, err = c.m.ApplyEntry(e.Term, e.Data, c.results[:0]); err != nil {
 			c.failed = true
 			c.o.Fatal(fmt.Errorf("apply entry %d of the catalog: %w", e.Index, err))
 			return

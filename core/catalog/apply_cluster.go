@@ -75,10 +75,36 @@ func (x *RemoveNode) apply(m *Machine) Result {
 	return res
 }
 
+func (x *SetNodeState) apply(m *Machine) Result {
+	have := m.v.Node(x.ID)
+	switch {
+	case have == nil:
+		return missing(ANode)
+	case have.State == x.State:
+		return Result{Code: Existed, ID: x.ID}
+	case have.State == Leaving:
+		return Result{Code: Refused, ID: x.ID}
+	}
+	n := *have
+	n.State, n.Revision = x.State, m.v.revision
+	m.setNode(n, false)
+	res := Result{ID: x.ID}
+	if i := m.v.Incarnation(n.Incarnation); i != nil && x.State == Leaving {
+		m.endIncarnation(i, &res.Removed)
+		m.endTransient(&res.Removed)
+	}
+	return res
+}
+
+func (x *Refuse) apply(*Machine) Result { return Result{Code: Refused, Text: x.Text} }
+
 func (x *Register) apply(m *Machine) Result {
 	n := m.v.Node(x.Node)
 	if n == nil {
 		return missing(ANode)
+	}
+	if n.State == Leaving {
+		return Result{Code: Refused, ID: x.Node}
 	}
 	var res Result
 	if i := m.v.Incarnation(n.Incarnation); i != nil {
@@ -103,6 +129,14 @@ func (x *EndIncarnation) apply(m *Machine) Result {
 	i := m.v.Incarnation(x.Number)
 	if i == nil {
 		return missing(AnIncarnation)
+	}
+	if x.Term != 0 && x.Term != m.term {
+		return Result{Code: Refused, ID: x.Number}
+	}
+	for _, w := range x.Witnesses {
+		if m.v.Incarnation(w) == nil {
+			return Result{Code: Refused, ID: x.Number}
+		}
 	}
 	res := Result{ID: x.Number}
 	m.endIncarnation(i, &res.Removed)
@@ -150,26 +184,46 @@ func (x *EndSession) apply(m *Machine) Result {
 }
 
 func (x *AddShard) apply(m *Machine) Result {
-	if !m.knowNodes(x.Replicas) {
-		return missing(ANode)
+	if bad := m.badShard((*ShardSpec)(x)); bad.Code != Done {
+		return bad
 	}
-	s := &Shard{ID: m.newID(), Revision: m.v.revision, Replicas: x.Replicas, Attrs: x.Attrs}
+	s := &Shard{ShardSpec: ShardSpec(*x), ID: m.newID(), Revision: m.v.revision}
 	m.v.shards = m.v.shards.Set(s.ID, s)
 	m.touch(byID(spaceShard, s.ID), true)
 	return Result{ID: s.ID}
 }
 
 func (x *SetShard) apply(m *Machine) Result {
-	if m.v.Shard(x.ID) == nil {
+	have := m.v.Shard(x.ID)
+	if have == nil {
 		return missing(AShard)
 	}
-	if !m.knowNodes(x.Replicas) {
-		return missing(ANode)
+	if bad := m.badShard(&x.ShardSpec); bad.Code != Done {
+		return bad
 	}
-	s := &Shard{ID: x.ID, Revision: m.v.revision, Replicas: x.Replicas, Attrs: x.Attrs}
+	if have.Leader == x.Leader && slices.Equal(have.Replicas, x.Replicas) && bytes.Equal(have.Attrs, x.Attrs) {
+		return Result{Code: Existed, ID: x.ID}
+	}
+	s := &Shard{ShardSpec: x.ShardSpec, ID: x.ID, Revision: m.v.revision}
 	m.v.shards = m.v.shards.Set(s.ID, s)
 	m.touch(byID(spaceShard, s.ID), false)
 	return Result{ID: s.ID}
+}
+
+// badShard says what is wrong with what a shard should be.
+func (m *Machine) badShard(x *ShardSpec) Result {
+	if !m.knowNodes(x.Replicas) {
+		return missing(ANode)
+	}
+	for i, id := range x.Replicas {
+		if slices.Contains(x.Replicas[:i], id) {
+			return Result{Code: Invalid, ID: id}
+		}
+	}
+	if x.Leader != 0 && !slices.Contains(x.Replicas, x.Leader) {
+		return Result{Code: Invalid, ID: x.Leader}
+	}
+	return Result{}
 }
 
 func (m *Machine) knowNodes(ids []uint64) bool {

@@ -52,6 +52,12 @@ const (
 	opSetParameter
 	opClearParameter
 	opSetLimits
+	opSetNodeState
+	opAddIntent
+	opStepIntent
+	opEndIntent
+	opRefuse
+	opsEnd // behind the last
 )
 
 func newCommand(o op) Command {
@@ -62,6 +68,8 @@ func newCommand(o op) Command {
 		return &AddNode{}
 	case opRemoveNode:
 		return &RemoveNode{}
+	case opSetNodeState:
+		return &SetNodeState{}
 	case opRegister:
 		return &Register{}
 	case opEndIncarnation:
@@ -94,6 +102,14 @@ func newCommand(o op) Command {
 		return &ClearTopicPermission{}
 	case opSetLimits:
 		return &SetLimits{}
+	case opAddIntent:
+		return &AddIntent{}
+	case opStepIntent:
+		return &StepIntent{}
+	case opEndIntent:
+		return &EndIntent{}
+	case opRefuse:
+		return &Refuse{}
 	}
 	return newTopologyCommand(o)
 }
@@ -225,24 +241,35 @@ type (
 	// RemoveNode forgets a member and ends its incarnation; its id stays known as
 	// forgotten. It is refused while a shard has it as a replica.
 	RemoveNode struct{ ID uint64 }
+	// SetNodeState says what a member takes part in. One that is Leaving stays
+	// so; its incarnation ends.
+	SetNodeState struct {
+		ID    uint64
+		State NodeState
+	}
 	// Register begins an incarnation and ends an older one of the node. The
 	// process finds itself by Nonce: should the command come twice, the second
 	// finds what the first began, unless Nonce is zero.
 	Register struct{ Node, Nonce uint64 }
-	// EndIncarnation ends an incarnation with all that lives in it.
-	EndIncarnation struct{ Number uint64 }
+	// EndIncarnation ends an incarnation with all that lives in it, if each of
+	// the Witnesses to its silence still lives, and, unless Term is zero, the
+	// entry is of that term of the log.
+	EndIncarnation struct {
+		Number    uint64
+		Witnesses []uint64
+		Term      uint64
+	}
+	// Refuse stands in the place of a marked command that its proposer could not
+	// propose: the number is used up, and the result says why.
+	Refuse struct{ Text string }
 	// EndSession ends a session's exclusive queues.
 	EndSession struct{ Session }
 	// AddShard makes a shard.
-	AddShard struct {
-		Replicas []uint64
-		Attrs    message.Table
-	}
-	// SetShard replaces a shard's replicas and attributes.
+	AddShard ShardSpec
+	// SetShard replaces what a shard should be.
 	SetShard struct {
-		ID       uint64
-		Replicas []uint64
-		Attrs    message.Table
+		ID uint64
+		ShardSpec
 	}
 	// RemoveShard forgets a shard. It is refused while queues are in it.
 	RemoveShard struct{ ID uint64 }

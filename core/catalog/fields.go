@@ -34,6 +34,8 @@ func (x *ClearPolicy) op() op          { return opClearPolicy }
 func (x *SetParameter) op() op         { return opSetParameter }
 func (x *ClearParameter) op() op       { return opClearParameter }
 func (x *SetLimits) op() op            { return opSetLimits }
+func (x *SetNodeState) op() op         { return opSetNodeState }
+func (x *Refuse) op() op               { return opRefuse }
 
 func (x *Cluster) fields(c *coder) {
 	c.str(&x.ID)
@@ -54,22 +56,35 @@ func (x *Register) fields(c *coder) {
 	c.uint(&x.Nonce)
 }
 
-func (x *EndIncarnation) fields(c *coder) { c.uint(&x.Number) }
+func (x *EndIncarnation) fields(c *coder) {
+	c.uint(&x.Number)
+	list(c, &x.Witnesses, c.uint)
+	c.uint(&x.Term)
+}
+
+func (x *SetNodeState) fields(c *coder) {
+	c.uint(&x.ID)
+	enum(c, &x.State, nodeStates)
+}
+
+func (x *Refuse) fields(c *coder) { c.str(&x.Text) }
 
 func (x *Session) fields(c *coder) {
 	c.uint(&x.Incarnation)
 	c.uint(&x.Number)
 }
 
-func (x *AddShard) fields(c *coder) {
+func (x *ShardSpec) fields(c *coder) {
 	list(c, &x.Replicas, c.uint)
+	c.uint(&x.Leader)
 	c.table(&x.Attrs)
 }
 
+func (x *AddShard) fields(c *coder) { (*ShardSpec)(x).fields(c) }
+
 func (x *SetShard) fields(c *coder) {
 	c.uint(&x.ID)
-	list(c, &x.Replicas, c.uint)
-	c.table(&x.Attrs)
+	x.ShardSpec.fields(c)
 }
 
 func (x *RemoveShard) fields(c *coder) { c.uint(&x.ID) }

@@ -23,6 +23,7 @@ const (
 	spaceQueue
 	spaceBinding
 	spaceForgotten
+	spaceIntent
 )
 
 // idKey joins numbers so that keys are ordered as they are.

@@ -25,6 +25,13 @@ func (l *Loader) load(space byte, key string, c *coder) bool {
 		f := read[Forgotten](c)
 		v.forgotten = v.forgotten.Set(f.ID, f)
 		return key == idKey(f.ID) && v.Node(f.ID) == nil
+	case spaceIntent:
+		i := read[Intent](c)
+		if key != idKey(i.ID) || v.IntentFor(i.Kind, i.Subject) != nil {
+			return false
+		}
+		v.addIntent(i)
+		return true
 	case spaceShard:
 		s := read[Shard](c)
 		v.shards = v.shards.Set(s.ID, s)

@@ -12,6 +12,7 @@ const alternateArg = "alternate-exchange"
 // goroutine; the Views it gives out belong to everyone.
 type Machine struct {
 	v      View               // the state; its maps are persistent
+	term   uint64             // of the entry that is applied
 	frozen *View              // a copy of v, until something changes
 	dirty  map[objectKey]bool // changed since TakeDirty; true: the checkpoint lacks it
 }
@@ -106,9 +107,10 @@ func (m *Machine) Propose(p Proposal) Result {
 	return res
 }
 
-// ApplyEntry performs the commands of one log entry and appends their results
-// to out. On error the node must stop: nothing of the entry has been applied.
-func (m *Machine) ApplyEntry(data []byte, out []Result) ([]Result, error) {
+// ApplyEntry performs the commands of one entry of the log, of a term, and
+// appends their results to out. On error the node must stop: nothing of the
+// entry has been applied.
+func (m *Machine) ApplyEntry(term uint64, data []byte, out []Result) ([]Result, error) {
 	var ps []Proposal
 	for len(data) > 0 {
 		p, rest, err := ParseProposal(data)
@@ -117,6 +119,7 @@ func (m *Machine) ApplyEntry(data []byte, out []Result) ([]Result, error) {
 		}
 		ps, data = append(ps, p), rest
 	}
+	m.term = term
 	for _, p := range ps {
 		out = append(out, m.Propose(p))
 	}

@@ -15,7 +15,7 @@ func TestMarks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m, once := New(), New()
 		apply := func(p Proposal) Result {
-			rs, err := m.ApplyEntry(AppendProposal(nil, p), nil)
+			rs, err := m.ApplyEntry(1, AppendProposal(nil, p), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

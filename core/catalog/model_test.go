@@ -410,7 +410,7 @@ func setup() (*Machine, []byte) {
 		log = AppendCommand(log, 1, cmd)
 	}
 	m := New()
-	if _, err := m.ApplyEntry(log, nil); err != nil {
+	if _, err := m.ApplyEntry(1, log, nil); err != nil {
 		panic(err)
 	}
 	return m, log
@@ -431,11 +431,11 @@ func TestAgainstModel(t *testing.T) {
 		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			cmd, want := d.step(t)
 			entry := AppendCommand(nil, int64(i), cmd)
-			got, err := straight.ApplyEntry(entry, nil)
+			got, err := straight.ApplyEntry(1, entry, nil)
 			if err != nil || got[0].Code != want {
 				t.Fatalf("%T %+v: %v %v, want %v", cmd, cmd, got, err, want)
 			}
-			again, err := restored.ApplyEntry(entry, nil)
+			again, err := restored.ApplyEntry(1, entry, nil)
 			if err != nil || fmt.Sprintf("%+v", summary(again[0])) != fmt.Sprintf("%+v", summary(got[0])) {
 				t.Fatalf("%T: %+v on one, %+v on the other", cmd, got[0], again[0])
 			}

@@ -18,9 +18,24 @@ type Node struct {
 	ID          uint64
 	Revision    uint64 // of the last change to it
 	Incarnation uint64 // the live one, or zero
+	State       NodeState
 	Name        string
 	Attrs       message.Table // addresses and the like, for the layers above
 }
+
+// A NodeState says what a member takes part in.
+type NodeState uint8
+
+// The states of a node. The numbers are written to disk.
+const (
+	Serving    NodeState = iota
+	Draining             // leads nothing and takes no clients, holds its replicas
+	Leaving              // is being forgotten: it may not serve any more
+	nodeStates           // their number
+)
+
+// String returns the state's name.
+func (s NodeState) String() string { return [...]string{"serving", "draining", "leaving"}[s] }
 
 // Forgotten is what stays of a node that was removed: it is not let in again.
 type Forgotten struct {
@@ -40,12 +55,20 @@ type Incarnation struct {
 	Last    uint64 // number of its last marked command
 }
 
+// ShardSpec is what a shard should be. What it is its Raft group says: the
+// shard's leader drives that towards this.
+type ShardSpec struct {
+	Replicas []uint64 // ids of the nodes that should hold it
+	// Leader is the one of them that should lead it, or zero for any.
+	Leader uint64
+	Attrs  message.Table // room for what later features need to know
+}
+
 // A Shard is a Raft group that carries queues.
 type Shard struct {
+	ShardSpec
 	ID       uint64
 	Revision uint64
-	Replicas []uint64      // node ids
-	Attrs    message.Table // room for what later features need to know
 }
 
 // A VHost is a namespace.

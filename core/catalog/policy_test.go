@@ -46,7 +46,7 @@ func TestGoverned(t *testing.T) {
 			before := m.View()
 			cmd := g.step(t, m, names, operator)
 			entry := AppendCommand(nil, 1, cmd)
-			rs, err := m.ApplyEntry(entry, nil)
+			rs, err := m.ApplyEntry(1, entry, nil)
 			if err != nil || rs[0].Code != Done {
 				t.Fatalf("%T %+v: %v %v", cmd, cmd, rs, err)
 			}

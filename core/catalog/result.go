@@ -41,11 +41,12 @@ const (
 	ABinding
 	APolicy
 	AParameter
+	AnIntent
 )
 
 // String returns the thing's name.
 func (t Thing) String() string {
-	return [...]string{"", "node", "incarnation", "shard", "vhost", "user", "permission", "exchange", "queue", "binding", "policy", "parameter"}[t]
+	return [...]string{"", "node", "incarnation", "shard", "vhost", "user", "permission", "exchange", "queue", "binding", "policy", "parameter", "intent"}[t]
 }
 
 // A Result is the outcome of one command.
@@ -59,6 +60,7 @@ type Result struct {
 	Queue    *Queue    // made, found or changed
 	Exchange *Exchange // made or found
 	Mismatch *Mismatch
+	Text     string // why it was refused
 	Limit    uint64 // that is reached
 	Overall  bool   // Limit is the cluster's, not the vhost's
 	Governed Affected

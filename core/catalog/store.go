@@ -24,6 +24,7 @@ func (n *Node) fields(c *coder) {
 	c.uint(&n.ID)
 	c.uint(&n.Revision)
 	c.uint(&n.Incarnation)
+	enum(c, &n.State, nodeStates)
 	c.str(&n.Name)
 	c.table(&n.Attrs)
 }
@@ -46,8 +47,7 @@ func (f *Forgotten) fields(c *coder) {
 func (s *Shard) fields(c *coder) {
 	c.uint(&s.ID)
 	c.uint(&s.Revision)
-	list(c, &s.Replicas, c.uint)
-	c.table(&s.Attrs)
+	s.ShardSpec.fields(c)
 }
 
 func (h *VHost) fields(c *coder) {
@@ -211,6 +211,9 @@ func (v *View) Export(f func(key, value []byte)) {
 	for id, n := range v.forgotten.All() {
 		put(spaceForgotten, idKey(id), n.fields)
 	}
+	for id, i := range v.intents.All() {
+		put(spaceIntent, idKey(id), i.fields)
+	}
 }
 
 // Digest returns a hash of everything in the view. Views of equal content have
@@ -263,6 +266,8 @@ func (v *View) stored(k objectKey) func(*coder) {
 		return fieldsOf(v.incarnations.Get(id))
 	case spaceForgotten:
 		return fieldsOf(v.forgotten.Get(id))
+	case spaceIntent:
+		return fieldsOf(v.intents.Get(id))
 	case spaceShard:
 		return fieldsOf(v.shards.Get(id))
 	case spaceVHost:

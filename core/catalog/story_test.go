@@ -68,6 +68,24 @@ func (w words) num(name string) uint64 {
 	return n
 }
 
+func (w words) nums(name string) (out []uint64) {
+	if text := w.get(name); text != "" {
+		for n := range strings.SplitSeq(text, ",") {
+			out = append(out, number(n))
+		}
+	}
+	return out
+}
+
+func intentKind(name string) IntentKind {
+	for k := range intentKinds {
+		if k.String() == name {
+			return k
+		}
+	}
+	return intentKinds
+}
+
 func (w words) vhost() string {
 	if v := w.get("vhost"); v != "" {
 		return v
@@ -143,7 +161,7 @@ func (s *story) line(t *testing.T, line string) string {
 	if m := w.session("mark"); m.Incarnation != 0 {
 		p.Mark = Mark(m)
 	}
-	results, err := s.m.ApplyEntry(AppendProposal(nil, p), nil)
+	results, err := s.m.ApplyEntry(1, AppendProposal(nil, p), nil)
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
@@ -160,12 +178,24 @@ func parseCommand(t *testing.T, w words) Command {
 		return &RemoveNode{ID: number(w.at(1))}
 	case "register":
 		return &Register{Node: number(w.at(1)), Nonce: w.num("nonce")}
+	case "node-state":
+		return &SetNodeState{ID: number(w.at(1)), State: NodeState(slices.Index([]string{"serving", "draining", "leaving"}, w.at(2)))}
 	case "end-incarnation":
-		return &EndIncarnation{Number: number(w.at(1))}
+		return &EndIncarnation{Number: number(w.at(1)), Witnesses: w.nums("witnesses"), Term: w.num("term")}
+	case "intend":
+		return &AddIntent{Kind: intentKind(w.at(1)), Subject: number(w.at(2)), With: w.nums("with"), Attrs: w.table("args")}
+	case "step":
+		return &StepIntent{ID: number(w.at(1)), From: w.get("from"), To: w.get("to"), Attrs: w.table("args")}
+	case "end-intent":
+		return &EndIntent{ID: number(w.at(1))}
+	case "refuse":
+		return &Refuse{Text: w.at(1)}
 	case "end-session":
 		return &EndSession{w.session("session")}
 	case "add-shard":
-		return &AddShard{Replicas: []uint64{number(w.at(1))}}
+		return &AddShard{Replicas: append([]uint64{number(w.at(1))}, w.nums("and")...), Leader: w.num("leader")}
+	case "set-shard":
+		return &SetShard{ID: number(w.at(1)), ShardSpec: ShardSpec{Replicas: w.nums("on"), Leader: w.num("leader")}}
 	case "remove-shard":
 		return &RemoveShard{ID: number(w.at(1))}
 	case "add-vhost":
@@ -234,6 +264,9 @@ func (s *story) result(r Result) string {
 	out := r.Code.String()
 	if r.Missing != NoThing {
 		out += ": " + r.Missing.String()
+	}
+	if r.Text != "" {
+		out += " " + r.Text
 	}
 	if r.ID != 0 && r.Code == Done {
 		out += fmt.Sprintf(" id=%d", r.ID)
@@ -315,7 +348,13 @@ func (s *story) list() string {
 func (s *story) nodes() string {
 	var out []string
 	for n := range s.m.View().Nodes() {
-		out = append(out, fmt.Sprintf("node %d %s", n.ID, n.Name))
+		out = append(out, fmt.Sprintf("node %d %s %s", n.ID, n.Name, n.State))
+	}
+	for i := range s.m.View().Intents() {
+		out = append(out, fmt.Sprintf("intent %d %s %d with %v at %q", i.ID, i.Kind, i.Subject, i.With, i.State))
+	}
+	for x := range s.m.View().Shards() {
+		out = append(out, fmt.Sprintf("shard %d on %v, leader %d", x.ID, x.Replicas, x.Leader))
 	}
 	for _, f := range s.m.View().forgotten.All() {
 		out = append(out, fmt.Sprintf("forgotten %d %s", f.ID, f.Name))

@@ -20,6 +20,7 @@ type View struct {
 
 	nodes            pmap.Ints[*Node]
 	forgotten        pmap.Ints[*Forgotten]
+	intents          pmap.Ints[*Intent]
 	incarnations     pmap.Ints[*Incarnation]
 	shards           pmap.Ints[*Shard]
 	vhosts           names[*VHost]
@@ -39,6 +40,7 @@ type View struct {
 	owned     pmap.Map[struct{}]             // incarnation, session or 0, queue
 	placed    pmap.Ints[pmap.Ints[struct{}]] // by shard: its queues
 	transient pmap.Ints[struct{}]            // exchanges that are not durable
+	intended  pmap.Map[uint64]               // kind, subject: id of the intent
 }
 
 // Revision counts the commands that changed anything.
@@ -67,6 +69,13 @@ func (v *View) Nodes() iter.Seq[*Node] { return seconds(v.nodes.All()) }
 // Forgotten returns what is left of a node that was removed, or nil if none with
 // the id was.
 func (v *View) Forgotten(id uint64) *Forgotten { f, _ := v.forgotten.Get(id); return f }
+
+// Barred reports whether a node is not to be let in: it was removed, or is about
+// to be.
+func (v *View) Barred(id uint64) bool {
+	n := v.Node(id)
+	return n != nil && n.State == Leaving || v.Forgotten(id) != nil
+}
 
 // Incarnation returns a live incarnation, or nil if it ended or never was.
 func (v *View) Incarnation(number uint64) *Incarnation { i, _ := v.incarnations.Get(number); return i }
