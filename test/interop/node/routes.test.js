@@ -45,6 +45,19 @@ scenario('exchange to exchange and alternate', async () => {
   assert.deepStrictEqual(await contents(scene.channel, stray), ['unknown']);
 });
 
+// Debian has no package of the plug-in.
+if (process.env.BROKER !== 'rabbitmq') scenario('delayed messages', async () => {
+  const later = await scene.exchange('x-delayed-message', {arguments: {'x-delayed-type': 'direct'}});
+  const got = await consume(scene.channel, await scene.bound(later, 'k'), {noAck: true});
+  for (const delay of [400, 200, 0, -1]) {
+    scene.channel.publish(later, 'k', Buffer.from(`${delay}`), {headers: {'x-delay': delay}, persistent: true, mandatory: true});
+    await scene.channel.waitForConfirms();
+  }
+  await got.take('0', '-1');
+  const due = await got.take('200', '400');
+  assert.deepStrictEqual(due.map((m) => [m.properties.headers['x-delay'], m.fields.exchange, m.fields.routingKey]), [[-200, later, 'k'], [-400, later, 'k']]);
+});
+
 scenario('calls by direct reply-to', async () => {
   const queue = await scene.durable();
   const server = await scene.connection.createChannel();

@@ -1,4 +1,6 @@
+import os
 import re
+import time
 
 import pytest
 from conftest import contents, eventually
@@ -64,6 +66,27 @@ def test_direct_fanout_and_exchange_binding(channel, exchange, bound):
     for key in ["one", "two", "three"]:
         channel.basic_publish(fanout, key, key)
     assert (contents(channel, one), contents(channel, two)) == (["one"], ["two"])
+
+
+@pytest.mark.skipif(os.environ.get("BROKER") == "rabbitmq", reason="Debian has no package of the plug-in")
+def test_delayed(channel, exchange, bound):
+    import pika
+    later = exchange("x-delayed-message", arguments={"x-delayed-type": "topic"})
+    queue = bound(later, "a.*")
+    channel.confirm_delivery()
+    for delay in [900, "300", 600, None, 0, -5]:
+        headers = {} if delay is None else {"x-delay": delay}
+        channel.basic_publish(later, "a.b", str(delay), pika.BasicProperties(headers=headers), mandatory=True)
+    assert contents(channel, queue) == ["None", "0", "-5"]
+    came = []
+    began = time.monotonic()
+    for method, properties, body in channel.consume(queue, auto_ack=True, inactivity_timeout=20):
+        came.append((body.decode(), properties.headers["x-delay"], time.monotonic() - began))
+        if method is None or len(came) == 3:
+            break
+    channel.cancel()
+    assert [(c[0], c[1]) for c in came] == [("300", -300), ("600", -600), ("900", -900)]
+    assert came[2][2] > 0.3  # those that came first did not hold up the time
 
 
 def test_server_named_exclusive_queue(broker, channel):
