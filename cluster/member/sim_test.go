@@ -42,7 +42,8 @@ type world struct {
 	owner   map[uint64]uint64
 	leader  uint64
 	term    uint64
-	vacant  time.Duration // since when no leader can work
+	vacant  time.Duration // when the next leader is elected, if it is time for one
+	deposed uint64
 	pending []*proposal
 
 	bad    string // the first thing that must not happen
@@ -161,6 +162,14 @@ func (w *world) raft() {
 	w.After(w.Between(10*time.Millisecond, 40*time.Millisecond), w.raft)
 }
 
+// depose makes the leader lose its place though nothing is wrong with it. It
+// learns of it when it is told.
+func (w *world) depose() {
+	if w.leader != 0 {
+		w.deposed, w.leader, w.vacant = w.leader, 0, w.Now()+w.Between(0, 300*time.Millisecond)
+	}
+}
+
 func (w *world) elect() {
 	var able []uint64
 	for _, id := range w.last().Conf.Voters {
@@ -172,6 +181,10 @@ func (w *world) elect() {
 		return
 	}
 	old, oldTerm := w.leader, w.term
+	if old == 0 {
+		old = w.deposed
+	}
+	w.deposed = 0
 	w.term++
 	w.leader, w.vacant = able[w.Rand.IntN(len(able))], 0
 	term, leader := w.term, w.leader

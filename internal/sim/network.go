@@ -65,6 +65,9 @@ func (n *Network[M]) Cut(from, to uint64) { n.cut[[2]uint64{from, to}] = true }
 // Blocked reports whether messages from one node to another are stopped.
 func (n *Network[M]) Blocked(from, to uint64) bool { return n.cut[[2]uint64{from, to}] }
 
+// Mend undoes a Cut.
+func (n *Network[M]) Mend(from, to uint64) { delete(n.cut, [2]uint64{from, to}) }
+
 // Split cuts both directions between every node of one side and every node of
 // the other.
 func (n *Network[M]) Split(a, b []uint64) {

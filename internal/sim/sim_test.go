@@ -94,6 +94,12 @@ func TestNetwork(t *testing.T) {
 	if n.Healthy() {
 		t.Error("healthy with cuts")
 	}
+	if !n.Blocked(1, 2) || n.Blocked(2, 1) {
+		t.Error("Blocked does not say what is cut")
+	}
+	if n.Mend(1, 2); n.Blocked(1, 2) || n.Healthy() {
+		t.Error("Mend is not for one direction")
+	}
 	n.Heal()
 	n.Send(1, 2, "healed")
 	w.Run(3*time.Second, nil)
