@@ -44,19 +44,31 @@ func (c *call) invalid(code int, format string, args ...any) error {
 	return &failure{code, text}
 }
 
-// shown is the command line as it may be repeated: without a password.
+// shown is the command line as it may be repeated: without a password. The verb is
+// looked for, because what is wrong may stand before it.
 func (c *call) shown() []string {
-	if c.verb == nil || !c.verb.secret {
+	var v *verb
+	at := slices.IndexFunc(c.line, func(word string) bool {
+		v = find(c.tool, word)
+		return v != nil && v.secret
+	})
+	if at < 0 {
 		return c.line
 	}
 	line := slices.Clone(c.line)
-	behind := slices.Index(line, c.verb.name) + 1 + c.verb.min
-	for i := behind; i < len(line); i++ {
-		if !strings.HasPrefix(line[i], "-") || strings.Contains(line[i], "=") {
+	for i := at + 1; i < len(line); i++ {
+		if (i > at+v.min || strings.HasPrefix(line[i], "-")) && !c.isOption(line[i]) {
 			line[i] = secret.Mask
 		}
 	}
 	return line
+}
+
+// isOption reports whether a word is the name of an option and nothing else: a
+// password may begin with a dash.
+func (c *call) isOption(word string) bool {
+	_, ok := c.lookup(word)
+	return ok
 }
 
 // explain makes a failure of what the client returned.

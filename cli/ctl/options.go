@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/warrenmq/warren/internal/secret"
 )
 
 // options are what every verb takes, and what its own were given.
@@ -176,5 +178,8 @@ func (c *call) lookup(word string) (option, bool) {
 }
 
 func (c *call) badOption(name, value string) error {
+	if c.verb != nil && c.verb.secret && !c.isOption(name) {
+		name, value = secret.Mask, "no option; what begins with a dash and is none stands behind --"
+	}
 	return c.invalid(exitUsage, "Invalid options for this command:\n%s : %s", name, value)
 }

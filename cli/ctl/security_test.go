@@ -53,6 +53,13 @@ func TestPasswordsShowNowhere(t *testing.T) {
 	run("", "add_user", "alice", canary)
 	run("", "add_user", "alice", canary)                      // exists
 	run("", "add_user", "bob", canary, canary)                // too many
+	run("", "add_user", "dash", "-"+canary)                   // no option
+	run("", "add_user", "dash", "--"+canary+"=1")             // nor this
+	run("", "add_user", "-"+canary, "dash")                   // nor before the name
+	run("", "change_password", "alice", canary, "--bad")      // a bad option behind it
+	run("", "--bad", "add_user", "dash", canary)              // and before the verb
+	run("", "add_user", "--timeout", "x", "dash", canary)     // an option that is bad
+	run("", "hash_password", "-"+canary)                      // no option
 	run("", "add_user", "", canary)                           // no name
 	run("", "add_user", "x\x00y", canary)                     // no name either
 	run("", "add_user", "carol", canary+"\x00")               // no password
