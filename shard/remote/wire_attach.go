@@ -51,6 +51,7 @@ func (r *reader) spec() (s spec) {
 type attach struct {
 	target     Target
 	id         uint64 // of the report, comes back in attached
+	term       uint64 // in which the target leads, as far as the client knows
 	first, end bool
 	specs      []spec
 	claims     []shard.Claim
@@ -58,7 +59,7 @@ type attach struct {
 
 func appendAttach(dst []byte, a *attach) []byte {
 	u := binary.AppendUvarint
-	dst = u(appendTarget(dst, a.target), a.id)
+	dst = u(u(appendTarget(dst, a.target), a.id), a.term)
 	dst = append(dst, bit(a.first, 1)|bit(a.end, 2))
 	dst = u(dst, uint64(len(a.specs)))
 	for i := range a.specs {
@@ -104,7 +105,7 @@ func readClaims(r *reader, dst []shard.Claim) []shard.Claim {
 // parseAttach decodes into a, whose slices are used again; labels alias b.
 func parseAttach(b []byte, a *attach) error {
 	r := reader{b: b}
-	a.target, a.id = r.target(), r.u()
+	a.target, a.id, a.term = r.target(), r.u(), r.u()
 	f := r.flags(3)
 	a.first, a.end = f&1 != 0, f&2 != 0
 	a.specs, a.claims = a.specs[:0], a.claims[:0]

@@ -131,14 +131,14 @@ func parseCounts(b []byte) (shard.Counts, error) {
 	return c, r.end("counts")
 }
 
-// got is an answer of get: what it took, with the message at the end.
+// An answer of get begins with the revision that its message needs, as a deliver
+// frame does; then what it took, up to the message, which is the rest.
 func appendGot(dst []byte, g *shard.GetResult) []byte {
 	u := binary.AppendUvarint
 	dst = append(dst, bit(g.Empty, 1)|bit(g.Redelivered, 2))
 	dst = u(u(dst, g.Remaining), g.Seq)
 	dst = u(u(u(dst, g.Holding.Epoch), g.Holding.Term), g.Holding.Counter)
-	dst = u(u(u(dst, uint64(g.Acquired)), uint64(g.Failed)), uint64(g.Size))
-	return append(dst, g.Blob...)
+	return u(u(u(dst, uint64(g.Acquired)), uint64(g.Failed)), uint64(g.Size))
 }
 
 func parseGot(b []byte) (g shard.GetResult, err error) {

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
@@ -71,7 +72,9 @@ func appendSettles(dst []byte, ss []shard.Settle) []byte {
 
 func readSettles(r *reader, dst []shard.Settle) []shard.Settle {
 	var p row
-	for range r.count(minRow) {
+	n := r.count(minRow)
+	dst = slices.Grow(dst, min(n, 1<<12))
+	for range n {
 		o := shard.Outcome(p.read(r, rowOutcome) & rowOutcome)
 		if o > shard.Abandon {
 			r.fail()
@@ -98,7 +101,7 @@ func appendSettleFrame(dst []byte, s *settles) []byte {
 	return appendSettles(append(dst, bit(s.flush, 1)), s.ss)
 }
 
-// parseSettleFrame decodes into s, whose slice is used again.
+// parseSettleFrame decodes into s.
 func parseSettleFrame(b []byte, s *settles) error {
 	r := reader{b: b}
 	s.target, s.upTo, s.flush = r.target(), r.u(), r.flags(1) != 0

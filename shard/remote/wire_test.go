@@ -132,7 +132,7 @@ func TestSmallFramesComeBack(t *testing.T) {
 
 		g := shard.GetResult{Delivery: anyDelivery().Draw(t, "got"), Empty: rapid.Bool().Draw(t, "empty"), Remaining: anyU64().Draw(t, "remaining")}
 		g.Holding = anyHolding().Draw(t, "holding")
-		g2, err := parseGot(appendGot(nil, &g))
+		g2, err := parseGot(append(appendGot(nil, &g), g.Blob...))
 		same(t, "got", g, g2, err)
 
 		x := inspect{anyTarget().Draw(t, "target"), anyU64().Draw(t, "req"), rapid.Bool().Draw(t, "consumers"), some(rapid.SliceOf(anyU64()).Draw(t, "ids"))}
@@ -156,7 +156,7 @@ func TestSettlesAndAttachesComeBack(t *testing.T) {
 		same(t, "settle", s, got, err)
 
 		a := attach{
-			target: anyTarget().Draw(t, "target"), id: anyU64().Draw(t, "id"), first: rapid.Bool().Draw(t, "first"), end: rapid.Bool().Draw(t, "end"),
+			target: anyTarget().Draw(t, "target"), id: anyU64().Draw(t, "id"), term: anyU64().Draw(t, "term"), first: rapid.Bool().Draw(t, "first"), end: rapid.Bool().Draw(t, "end"),
 			specs: some(rapid.SliceOf(anySpec()).Draw(t, "specs")), claims: some(rapid.SliceOf(anyClaim()).Draw(t, "claims")),
 		}
 		err = parseAttach(appendAttach(nil, &a), &a2)
@@ -301,7 +301,7 @@ func TestCountsAreHeldAgainstWhatArrived(t *testing.T) {
 		"settle": func(tail []byte) error {
 			return parseSettleFrame(append([]byte{1, 1, 0}, tail...), &settles{})
 		},
-		"attach":  func(tail []byte) error { return parseAttach(append([]byte{1, 1, 0}, tail...), &attach{}) },
+		"attach":  func(tail []byte) error { return parseAttach(append([]byte{1, 1, 1, 0}, tail...), &attach{}) },
 		"inspect": func(tail []byte) error { _, err := parseInspect(append([]byte{1, 1, 0}, tail...)); return err },
 		"part":    func(tail []byte) error { _, err := parsePart(append([]byte{0}, tail...)); return err },
 	}
@@ -325,7 +325,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(uint8(3), appendConsume(nil, &consume{target: 7, req: 3, spec: spec{id: 2}}))
 	f.Add(uint8(4), appendAsk(nil, &ask{7, 3, opPurge, 1, 0}))
 	f.Add(uint8(5), appendReply(nil, &reply{7, 3, codeGone, nil}))
-	f.Add(uint8(6), appendGot(nil, &shard.GetResult{Delivery: shard.Delivery{Blob: []byte("m"), Seq: 4}}))
+	f.Add(uint8(6), append(appendGot(nil, &shard.GetResult{Delivery: shard.Delivery{Seq: 4}}), 'm'))
 	f.Add(uint8(7), appendInspect(nil, &inspect{7, 3, true, []uint64{1, 2}}))
 	f.Add(uint8(8), appendBrowse(nil, &browse{7, 3, 1, true, 1, 10, 100}))
 	f.Add(uint8(9), appendPart(nil, &shard.BrowsePart{Messages: []shard.Browsed{{Blob: []byte("m")}}}))
@@ -370,7 +370,7 @@ func decoders() []func([]byte) ([]byte, error) {
 		again(parseConsume, appendConsume),
 		again(parseAsk, appendAsk),
 		again(parseReply, appendReply),
-		again(parseGot, appendGot),
+		again(parseGot, func(dst []byte, g *shard.GetResult) []byte { return append(appendGot(dst, g), g.Blob...) }),
 		again(parseInspect, appendInspect),
 		again(parseBrowse, appendBrowse),
 		again(parsePart, appendPart),
