@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/origin"
 )
@@ -223,9 +224,9 @@ func (m *model) check() {
 // Whatever happens: what is confirmed is there once and in order, what is held
 // by somebody who lives goes to nobody else, and what was seen is flagged.
 func TestModel(t *testing.T) {
-	seeds := 300
-	if testing.Short() {
-		seeds = 50
+	seeds := 200
+	if racing.On {
+		seeds = 20
 	}
 	for seed := range seeds {
 		runModel(t, int64(seed), 400)
