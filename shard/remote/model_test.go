@@ -224,11 +224,7 @@ func (m *model) check() {
 // Whatever happens: what is confirmed is there once and in order, what is held
 // by somebody who lives goes to nobody else, and what was seen is flagged.
 func TestModel(t *testing.T) {
-	seeds := 200
-	if racing.On {
-		seeds = 20
-	}
-	for seed := range seeds {
+	for seed := range racing.Less(200) {
 		runModel(t, int64(seed), 400)
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)

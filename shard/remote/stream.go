@@ -1,11 +1,9 @@
 package remote
 
-// A Frame is what a data stream carries; see transport.Frame. Its head is
-// copied when it is sent, its body must not change.
-type Frame struct {
-	Type       uint8
-	Head, Body []byte
-}
+import "github.com/warrenmq/warren/cluster/transport"
+
+// A Frame is what a data stream carries.
+type Frame = transport.Frame
 
 // A Stream is a data stream to another node, as far as it is used here.
 type Stream interface {
@@ -69,3 +67,42 @@ func (o *out) reset() {
 		o.buf = nil
 	}
 }
+
+// A Handler is the transport's: streams that this node opened go to its hub,
+// the others to its server.
+type Handler struct {
+	Server *Server
+	Hub    *Hub
+}
+
+// Opened implements transport.DataHandler.
+func (h Handler) Opened(st *transport.Stream) {
+	if st.Dialled() {
+		h.Hub.Opened(st)
+	} else {
+		h.Server.Opened(st)
+	}
+}
+
+// Frames implements transport.DataHandler.
+func (h Handler) Frames(st *transport.Stream, fs []Frame) {
+	if st.Dialled() {
+		h.Hub.Frames(st, fs)
+	} else {
+		h.Server.Frames(st, fs)
+	}
+}
+
+// Closed implements transport.DataHandler.
+func (h Handler) Closed(st *transport.Stream, err error) {
+	if st.Dialled() {
+		h.Hub.Closed(st, err)
+	} else {
+		h.Server.Closed(st, err)
+	}
+}
+
+var (
+	_ transport.DataHandler = Handler{}
+	_ Stream                = (*transport.Stream)(nil)
+)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 )
@@ -16,9 +17,9 @@ import (
 const wireVersion = 1
 
 // Types of frames. Those below typeAnswer go from the client to the server, the
-// others back; numbers are not used twice. The transport has those below 16.
+// others back; numbers are not used twice.
 const (
-	typeHello uint8 = iota + 16
+	typeHello = transport.FirstType + iota
 	typeRevision
 	typeBatch
 	typeAttach
@@ -36,7 +37,7 @@ const (
 )
 
 const (
-	typeAnswer uint8 = iota + 80
+	typeAnswer = transport.FirstType + 64 + iota
 	typeDeliver
 	typeCancelled
 	typeReply
