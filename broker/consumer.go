@@ -68,8 +68,9 @@ type Consumer struct {
 
 	channel uint16 // of the protocol, for who traces messages
 
-	pending int       // granted and not delivered; owned by the shard's turn
-	trace   traceFlag // owned by the shard's turn
+	pending    int       // granted and not delivered; owned by the shard's turn
+	backlogged bool      // Take said no because of gate; the same
+	trace      traceFlag // owned by the shard's turn
 }
 
 // Consume registers a consumer. Deliveries may reach its sink before Consume
@@ -116,12 +117,16 @@ func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*C
 
 // Take implements queue.Credit, in the shard's turn.
 func (c *Consumer) Take() bool {
-	if c.gate != nil && c.gate.Full(c.Consumer, c.pending) || c.limit != nil && !c.limit.take() {
+	c.backlogged = c.gate != nil && c.gate.Full(c.Consumer, c.pending)
+	if c.backlogged || c.limit != nil && !c.limit.take() {
 		return false
 	}
 	c.pending++
 	return true
 }
+
+// Backlogged implements shard.Backlog, in the shard's turn.
+func (c *Consumer) Backlogged() bool { return c.backlogged }
 
 // Delivered says that the sink got deliveries. It must be called by
 // Sink.Deliver.
@@ -285,7 +290,10 @@ type Limit struct {
 	all  map[*Consumer]struct{} // guarded by mu
 }
 
-var _ queue.Credit = (*Consumer)(nil)
+var (
+	_ queue.Credit  = (*Consumer)(nil)
+	_ shard.Backlog = (*Consumer)(nil)
+)
 
 // mostUnsettled bounds a Limit without a maximum: what a client holds costs us
 // memory.
