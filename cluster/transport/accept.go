@@ -12,8 +12,7 @@ import (
 )
 
 // begin gives a connection a goroutine, and makes room for it among those whose
-// other side is not known: the oldest of them goes, for a node needs
-// milliseconds to say who it is.
+// other side is not known.
 func (t *Transport) begin(nc net.Conn) {
 	c := t.accept(nc)
 	t.mu.Lock()
@@ -23,11 +22,28 @@ func (t *Transport) begin(nc net.Conn) {
 		return
 	}
 	if len(t.mu.unknown) >= maxHalfOpen {
-		t.mu.unknown[0].fail(errBudget)
-		t.mu.unknown = slices.Delete(t.mu.unknown, 0, 1)
+		i := crowd(t.mu.unknown)
+		t.mu.unknown[i].fail(errBudget)
+		t.mu.unknown = slices.Delete(t.mu.unknown, i, i+1)
 	}
 	t.mu.unknown = append(t.mu.unknown, c.sock)
 	t.wg.Go(func() { t.serve(c) })
+}
+
+// crowd returns the oldest connection of the address that has the most: a node
+// has few, and needs milliseconds to say who it is.
+func crowd(all []*socket) (oldest int) {
+	counts := make(map[string]int)
+	for _, s := range all {
+		counts[hostOf(s.RemoteAddr())]++
+	}
+	most := 0
+	for i, s := range all {
+		if n := counts[hostOf(s.RemoteAddr())]; n > most {
+			most, oldest = n, i
+		}
+	}
+	return oldest
 }
 
 // known takes a connection out of those whose other side is not known.

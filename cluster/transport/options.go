@@ -90,7 +90,13 @@ const (
 	handshakeBytes = 64 << 10 // that an unknown may send
 	handshakeTime  = 10 * time.Second
 	maxHalfOpen    = 128 // connections whose other side is not known yet
-	maxBulk        = 16  // transfers a peer may have open at once
+	// A dial is given up early: while a partition lasts each try lasts as long,
+	// and the one under way when it ends should not be an old one.
+	dialTime  = 3 * time.Second // to connect
+	greetTime = 5 * time.Second // to be known
+	// acceptPause lies between tries while accepting fails for want of something.
+	acceptPause = 100 * time.Millisecond
+	maxBulk     = 16 // transfers a peer may have open at once
 
 	backoffMin = 50 * time.Millisecond
 	backoffMax = time.Second

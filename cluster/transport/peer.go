@@ -92,9 +92,11 @@ func (p *peer) seen(incarnation uint64) uint64 {
 func (p *peer) links(out []Link, data bool) []Link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out = append(out, Link{p.mu.Peer, ClassRaft, p.mu.up[ClassRaft], p.mu.errs[ClassRaft]})
+	out = append(out, Link{
+		Peer: p.mu.Peer, Class: ClassRaft, Up: p.mu.up[ClassRaft], Err: p.mu.errs[ClassRaft], Queued: int(p.raft.queued.Load()),
+	})
 	if data {
-		out = append(out, Link{p.mu.Peer, ClassData, p.mu.up[ClassData], p.mu.errs[ClassData]})
+		out = append(out, Link{Peer: p.mu.Peer, Class: ClassData, Up: p.mu.up[ClassData], Err: p.mu.errs[ClassData]})
 	}
 	return out
 }
@@ -116,7 +118,7 @@ func (p *peer) sendRaft(from uint64, msgs []raftgroup.Message) {
 			l = laneUrgent
 		}
 		size := raftSize(m)
-		if waits := o.mu.lanes[l].bytes; size > maxFrame/2 || waits > 0 && waits+size > p.t.opts.RaftQueueBytes {
+		if waits := o.mu.lanes[l].bytes; size > maxFrame-frameHead-maxHead || waits > 0 && waits+size > p.t.opts.RaftQueueBytes {
 			p.dropped.Store(true)
 			continue
 		}
@@ -255,6 +257,7 @@ func (p *peer) failed(class Class, err error, broken bool) {
 func (t *Transport) complain(name string, class Class, err error) {
 	var refused *Refusal
 	switch {
+	case class != ClassRaft: // the raft class tells for all
 	case errors.As(err, &refused) && refused.Reason != RefusedUnknown, errors.Is(err, ErrNotTrusted):
 		t.log.Warn("a node does not connect with another", "to", name, "class", class.String(), "err", err)
 	default:

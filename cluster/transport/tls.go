@@ -81,12 +81,12 @@ func (t *Transport) clientTLS(to uint64) *tls.Config {
 // dial makes a connection of a class to a node that is trusted, and has said
 // hello and welcome.
 func (t *Transport) dial(ctx context.Context, p *peer, class Class) (*conn, error) {
-	nc, err := t.opts.Dial(ctx, p.addr())
+	nc, err := t.connect(ctx, p.addr())
 	if err != nil {
 		return nil, err
 	}
 	s := newSocket(nc, t.opts.Clock)
-	expiry := s.expire(handshakeTime)
+	expiry := s.expire(greetTime)
 	defer expiry.Stop()
 	stop := context.AfterFunc(ctx, func() { s.fail(ErrClosed) })
 	defer stop()
@@ -100,6 +100,15 @@ func (t *Transport) dial(ctx context.Context, p *peer, class Class) (*conn, erro
 	p.seen(h.incarnation)
 	s.stand(t.opts.Idle, t.opts.Stall)
 	return c, nil
+}
+
+// connect dials for as long as it is worth.
+func (t *Transport) connect(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	expiry := t.opts.Clock.AfterFunc(dialTime, cancel)
+	defer expiry.Stop()
+	return t.opts.Dial(ctx, addr)
 }
 
 // greet returns the welcome.

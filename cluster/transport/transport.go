@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/warrenmq/warren/cluster/raftgroup"
@@ -156,11 +157,30 @@ func (t *Transport) Serve(l net.Listener) error {
 	t.mu.Unlock()
 	for {
 		nc, err := l.Accept()
-		if err != nil {
+		switch {
+		case err == nil:
+			t.begin(nc)
+		case !passing(err):
 			return t.acceptFailed(l, err)
+		default:
+			if n, ok := t.noise.allow(); ok {
+				t.log.Warn("accepting a node failed and is tried again", "err", err, "suppressed", n)
+			}
+			t.sleep(t.life(), acceptPause, nil)
 		}
-		t.begin(nc)
 	}
+}
+
+// passing tells whether an accept error may go away by itself.
+func passing(err error) bool {
+	for _, e := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EAGAIN,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Transport) acceptFailed(l net.Listener, err error) error {
@@ -222,7 +242,9 @@ type Link struct {
 	Peer  Peer
 	Class Class
 	Up    bool
-	Err   error // why not, or why not before
+	Err   error // why not
+	// Queued is how many bytes wait, of the raft class; a Stream tells its own.
+	Queued int
 }
 
 // Links returns the state of all connections this node keeps, by peer and

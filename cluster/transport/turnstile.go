@@ -37,10 +37,7 @@ func newTurnstile(c clock.Clock) *turnstile {
 // enter waits for the turn of an address. It returns false if there are too
 // many, or ctx ends. done must be called with the outcome.
 func (t *turnstile) enter(ctx context.Context, from net.Addr) (done func(right bool), ok bool) {
-	host := from.String()
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
+	host := hostOf(from)
 	if !t.queue(host) {
 		return nil, false
 	}
@@ -61,6 +58,14 @@ func (t *turnstile) enter(ctx context.Context, from net.Addr) (done func(right b
 			t.leave(host)
 		})
 	}, true
+}
+
+func hostOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
 }
 
 func (t *turnstile) queue(host string) bool {
