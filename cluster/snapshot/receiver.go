@@ -104,7 +104,7 @@ func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
 			r.o.Logger.Warn("a snapshot did not arrive", "group", group, "peer", from, "err", err)
 			return
 		}
-		r.o.Logger.Info("a snapshot arrived", "group", group, "peer", from, "index", t.mark.Index, "bytes", t.bytes)
+		r.o.Logger.Info("a snapshot arrived", "group", group, "peer", from, "bytes", t.bytes)
 		deliver()
 	})
 }
