@@ -187,7 +187,7 @@ func (x *AddShard) apply(m *Machine) Result {
 	if bad := m.badShard((*ShardSpec)(x)); bad.Code != Done {
 		return bad
 	}
-	s := &Shard{ShardSpec: ShardSpec(*x), ID: m.newID(), Revision: m.v.revision}
+	s := &Shard{ShardSpec: ShardSpec(*x), ID: m.newID(), Revision: m.v.revision, Founders: x.Replicas}
 	m.v.shards = m.v.shards.Set(s.ID, s)
 	m.touch(byID(spaceShard, s.ID), true)
 	return Result{ID: s.ID}
@@ -204,7 +204,7 @@ func (x *SetShard) apply(m *Machine) Result {
 	if have.Leader == x.Leader && slices.Equal(have.Replicas, x.Replicas) && bytes.Equal(have.Attrs, x.Attrs) {
 		return Result{Code: Existed, ID: x.ID}
 	}
-	s := &Shard{ShardSpec: x.ShardSpec, ID: x.ID, Revision: m.v.revision}
+	s := &Shard{ShardSpec: x.ShardSpec, ID: x.ID, Revision: m.v.revision, Founders: have.Founders}
 	m.v.shards = m.v.shards.Set(s.ID, s)
 	m.touch(byID(spaceShard, s.ID), false)
 	return Result{ID: s.ID}

@@ -69,6 +69,9 @@ type Shard struct {
 	ShardSpec
 	ID       uint64
 	Revision uint64
+	// Founders are the replicas it was made with: the voters with which its Raft
+	// group began.
+	Founders []uint64
 }
 
 // A VHost is a namespace.

@@ -48,6 +48,7 @@ func (s *Shard) fields(c *coder) {
 	c.uint(&s.ID)
 	c.uint(&s.Revision)
 	s.ShardSpec.fields(c)
+	list(c, &s.Founders, c.uint)
 }
 
 func (h *VHost) fields(c *coder) {

@@ -354,7 +354,7 @@ func (s *story) nodes() string {
 		out = append(out, fmt.Sprintf("intent %d %s %d with %v at %q", i.ID, i.Kind, i.Subject, i.With, i.State))
 	}
 	for x := range s.m.View().Shards() {
-		out = append(out, fmt.Sprintf("shard %d on %v, leader %d", x.ID, x.Replicas, x.Leader))
+		out = append(out, fmt.Sprintf("shard %d on %v, leader %d, founded on %v", x.ID, x.Replicas, x.Leader, x.Founders))
 	}
 	for _, f := range s.m.View().forgotten.All() {
 		out = append(out, fmt.Sprintf("forgotten %d %s", f.ID, f.Name))
