@@ -22,7 +22,7 @@ type fullNode struct {
 
 func fill(t *testing.T, heartbeat uint16) *fullNode {
 	t.Helper()
-	r := own(t, nil) // 32 MiB for queues
+	r := own(t, small)
 	f := &fullNode{running: r, p: dial(t, r.addr()), taker: session(t, r.addr())}
 	f.p.login(args(field("connection.blocked", wire.Bool(true))))
 	f.p.send(0, &wire.ConnectionTuneOK{ChannelMax: 2, FrameMax: f.p.max, Heartbeat: heartbeat}, &wire.ConnectionOpen{VirtualHost: "/"})

@@ -250,14 +250,14 @@ func TestForeignClient(t *testing.T) {
 // Publishers of a node whose memory is full wait, are told, and go on.
 func TestMemoryFull(t *testing.T) {
 	t.Parallel()
-	r := own(t, nil) // 32 MiB for queues
+	r := own(t, small)
 	p := dial(t, r.addr())
 	p.open(args(field("connection.blocked", wire.Bool(true))))
 	p.channel(1)
 	p.send(1, &wire.QueueDeclare{Queue: "m"})
 	expect[*wire.QueueDeclareOK](p, 1)
 	c := session(t, r.addr())
-	const n = 80 // of 512 KiB
+	const n = 40 // of 512 KiB
 	go func() {  // ends when all is written: the deliveries below make room
 		for i := range n {
 			p.publish(1, message{key: "m", body: fmt.Sprint(i, strings.Repeat(" ", 512<<10))})

@@ -31,6 +31,9 @@ func options(dir string) node.Options {
 	}
 }
 
+// small leaves 8 MiB for queues: what is full is full sooner.
+func small(o *node.Options) { o.Memory.Entries = 16 << 20 }
+
 func run(o node.Options) (*running, error) {
 	n, err := node.New(o)
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 
 var (
 	points = flag.Int("points", racing.Less(5000), "how many crashes TestCrash goes through")
-	first  = flag.Uint64("seed", 1, "the first seed of TestCrash")
+	letter = flag.Int("letters", racing.Less(800), "how many crashes TestLettersCrash goes through")
+	first  = flag.Uint64("seed", 1, "the first seed of both")
 )
 
 const crashOps = 200
@@ -68,7 +69,7 @@ func TestCrash(t *testing.T) {
 		}
 		done += c.points
 	}
-	t.Logf("%d crashes", done)
+	t.Logf("%d crashes, seeds from %d", done, *first)
 }
 
 type crashRun struct {

@@ -17,7 +17,6 @@ import (
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/internal/clock"
-	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/shard"
 	rig "github.com/warrenmq/warren/test/shard"
 	"github.com/warrenmq/warren/transfer"
@@ -218,8 +217,8 @@ func (c *letterCrash) Wake() {}
 // end every message that was confirmed is in its source, or in every target of
 // it: once.
 func TestLettersCrash(t *testing.T) {
-	most, done := racing.Less(800), 0
-	for seed := uint64(1); done < most; seed++ {
+	most, done := *letter, 0
+	for seed := *first; done < most; seed++ {
 		c := &letterCrash{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 3)), limit: most - done, sent: map[uint64]*sent{}}
 		c.run()
 		if t.Failed() {
@@ -227,6 +226,7 @@ func TestLettersCrash(t *testing.T) {
 		}
 		done += c.points
 	}
+	t.Logf("%d crashes, seeds from %d", done, *first)
 }
 
 func (c *letterCrash) fatal(err error) { c.t.Errorf("seed %d: fatal: %v", c.seed, err) }
