@@ -70,6 +70,9 @@ func (s *Session) checkLetters(spec *catalog.QueueSpec) error {
 	return s.check(opWrite, ExchangeResource, x)
 }
 
+// maxKey is how long a routing key may be: no client can be told a longer one.
+const maxKey = 255
+
 // letterFault returns what is wrong with an argument, or nothing.
 func letterFault(args message.Table) (name, fault string) {
 	for _, name := range [...]string{letterKey, letterStrategy} {
@@ -82,6 +85,8 @@ func letterFault(args message.Table) (name, fault string) {
 		switch {
 		case !isText:
 			return name, "{unacceptable_type," + typeName(v) + "}"
+		case name == letterKey && len(text) > maxKey:
+			return name, "longer than 255 bytes"
 		case name == letterKey && !hasExchange:
 			return name, "routing_key_but_no_dlx_defined"
 		case name == letterStrategy && text != "at-most-once" && text != "at-least-once":

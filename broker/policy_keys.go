@@ -29,6 +29,11 @@ func anyText(v message.Value) bool {
 	return ok
 }
 
+func aKey(v message.Value) bool {
+	s, ok := v.Text()
+	return ok && len(s) <= maxKey
+}
+
 func oneOf(words ...string) func(message.Value) bool {
 	return func(v message.Value) bool {
 		s, ok := v.Text()
@@ -44,7 +49,7 @@ func policyKeys() []policyKey {
 		{"alternate-exchange", false, anyText, "%s is not a valid alternate exchange name"},
 		{"consumer-timeout", false, count, "%s is not a valid consumer timeout"},
 		{"dead-letter-exchange", false, anyText, "%s is not a valid dead letter exchange name"},
-		{"dead-letter-routing-key", false, anyText, "%s is not a valid dead letter routing key"},
+		{"dead-letter-routing-key", false, aKey, "%s is not a valid dead letter routing key"},
 		{"dead-letter-strategy", false, oneOf("at-most-once", "at-least-once"), "%s is not a valid dead letter strategy"},
 		{"message-ttl", true, number(0, math.MaxUint32), "%s is not a valid message TTL"},
 		{"expires", true, number(1, math.MaxUint32), "%s is not a valid queue expiry"},

@@ -155,6 +155,7 @@ func (b *Broker) copyTraced(x traced) {
 	if x.queue != "" {
 		key = "deliver." + x.queue
 	}
+	key = key[:min(len(key), maxKey)]
 	headers := b.traceHeaders(view, &x, &m)
 	c := &message.Message{
 		Protocol: message.Internal, Exchange: []byte(TraceExchange), RoutingKey: []byte(key),

@@ -203,6 +203,10 @@ func (w *writer) deliver(it *outItem) {
 		w.misfit(it, n)
 		return
 	}
+	if n := max(len(m.Exchange), len(m.RoutingKey)); n > maxName {
+		w.misfit(it, n)
+		return
+	}
 	tag, ok := k.ch.delivered(it, w.now)
 	if !ok {
 		w.settled(it, broker.Release)
@@ -220,8 +224,12 @@ func (w *writer) deliver(it *outItem) {
 	}
 }
 
+// maxName is how long the name of an exchange and a routing key may be here. Others
+// may know longer ones.
+const maxName = 255
+
 // misfit gives back a message whose header's frame of n bytes is larger than the
-// client agreed to. A header can not be split; sent as it is, it ends the
+// client agreed to, or whose names are longer than the protocol's. A header can not be split; sent as it is, it ends the
 // connection of some clients, and a channel that is closed for it is opened again
 // to meet the same message. Whoever published it is to hurt neither: the client is
 // sent what comes behind it.
@@ -229,7 +237,7 @@ func (w *writer) misfit(it *outItem, n int) {
 	k := it.to
 	if !k.misfits { // the first says it for all of them
 		k.misfits = true
-		w.c.log.Warn("message does not fit into the frames of a consumer, which is not sent it", "peer", w.c.in.Peer.String(),
+		w.c.log.Warn("message does not fit into a consumer's frames and is not sent to it", "peer", w.c.in.Peer.String(),
 			"vhost", w.c.session.VHost(), "queue", k.name, "channel", k.ch.id, "bytes", n, "limit", w.frameMax)
 	}
 	w.settled(it, broker.Misfit)

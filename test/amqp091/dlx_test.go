@@ -637,6 +637,7 @@ func TestDeadLetterArguments(t *testing.T) {
 		{amqp.Table{"x-dead-letter-exchange": int32(1)}, "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue '{q}' in vhost '/'"},
 		{amqp.Table{"x-dead-letter-routing-key": "k"}, "invalid arg 'x-dead-letter-routing-key' for queue '{q}' in vhost '/': routing_key_but_no_dlx_defined"},
 		{amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": int32(1)}, "invalid arg 'x-dead-letter-routing-key' for queue '{q}' in vhost '/': {unacceptable_type,signedint}"},
+		{amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": strings.Repeat("k", 256)}, "invalid arg 'x-dead-letter-routing-key' for queue '{q}' in vhost '/': longer than 255 bytes"},
 		{amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-strategy": "perhaps"}, "invalid arg 'x-dead-letter-strategy' for queue '{q}' in vhost '/': invalid_dlx_strategy"},
 		{amqp.Table{"x-overflow": "drop-tail"}, "invalid arg 'x-overflow' for queue '{q}' in vhost '/': invalid_overflow"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/warrenmq/warren/admin/client"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
 )
 
@@ -126,4 +127,36 @@ func TestLimitBeyondFrameMax(t *testing.T) {
 	}
 	big.eventually(1, dead, "large")
 	small.idle(1)
+}
+
+// X16: names as long as they may be are told as they are, also where the broker makes
+// longer ones of them: the key of a copy that the firehose makes.
+func TestLongestNames(t *testing.T) {
+	r := own(t, nil)
+	c := client.New(r.dir)
+	t.Cleanup(c.Close)
+	if _, err := c.SetTracing(t.Context(), client.SetTracing{VHost: "/", On: true}); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("n", 255)
+	reader, writer := session(t, r.addr()), session(t, r.addr())
+	for _, x := range []string{"amq.rabbitmq.trace", "amq.topic", long} {
+		reader.send(1, &wire.ExchangeDeclare{Exchange: long, Type: "fanout"})
+		expect[*wire.ExchangeDeclareOK](reader, 1)
+		q := reader.queue(1, "")
+		reader.send(1, &wire.QueueBind{Queue: q, Exchange: x, RoutingKey: "#"})
+		expect[*wire.QueueBindOK](reader, 1)
+		tag := reader.consume(1, wire.BasicConsume{Queue: q, ConsumerTag: strings.Repeat(x[:1], 255), NoAck: true})
+		to, wantKey := x, long
+		if x == "amq.rabbitmq.trace" {
+			to, wantKey = long, ("publish." + long)[:255]
+		}
+		writer.publish(1, message{exchange: to, key: long, body: "x"})
+		if d := reader.deliver(1); string(d.RoutingKey) != wantKey || string(d.Exchange) != x || string(d.ConsumerTag) != tag {
+			t.Errorf("of %s: exchange %s, key %s, tag %s", x, d.Exchange, d.RoutingKey, d.ConsumerTag)
+		}
+		reader.send(1, &wire.BasicCancel{ConsumerTag: tag})
+		expect[*wire.BasicCancelOK](reader, 1)
+	}
+	writer.idle(1)
 }
