@@ -62,6 +62,7 @@ type fakeHost struct {
 	held      map[uint64]hold // by seq
 	void      map[uint64]bool // settled and not committed
 	counter   uint64
+	returning int             // given back and not committed
 	pending   []func(ok bool) // proposed
 	turn      int
 	wakes     shard.Wakes
@@ -89,6 +90,7 @@ func (h *fakeHost) lead(keep bool) {
 	h.attach, h.detached, h.parked = map[queue.Incarnation]bool{}, map[queue.Incarnation]bool{}, map[*shard.Consumer]bool{}
 	h.browsed = map[*shard.Browse]uint64{}
 	h.consumers, h.held, h.void, h.counter, h.pending = nil, map[uint64]hold{}, map[uint64]bool{}, 0, nil
+	h.returning = 0
 	h.n.server.Lead(h.t, l.term)
 	h.run()
 }
@@ -160,7 +162,7 @@ func (h *fakeHost) ready(q uint64) *stored {
 }
 
 func (h *fakeHost) dispatch() {
-	if !h.leads || !h.open() {
+	if !h.leads || !h.open() || h.returning > 0 { // what is given back keeps its place
 		return
 	}
 	for idle := 0; idle <= len(h.consumers) && len(h.consumers) > 0; {
@@ -369,8 +371,15 @@ func (h *fakeHost) Settle(ss []shard.Settle, done func(error)) {
 			}
 			delete(h.held, s.Seq)
 			h.void[s.Seq] = true
+			back := s.Outcome != shard.Accept && s.Outcome != shard.Reject
+			if back {
+				h.returning++
+			}
 			h.pending = append(h.pending, func(ok bool) {
 				delete(h.void, s.Seq)
+				if back {
+					h.returning--
+				}
 				if ok {
 					h.settled(s)
 				}
