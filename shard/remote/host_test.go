@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/message"
@@ -52,7 +53,8 @@ type fakeHost struct {
 	t     Target
 	l     *ledger
 	token commitlog.Token
-	in    []func()
+	mu    sync.Mutex
+	in    []func() // guarded by mu
 
 	leads     bool
 	attach    map[queue.Incarnation]bool // attached in this term
@@ -120,7 +122,9 @@ func (h *fakeHost) commit() {
 }
 
 func (h *fakeHost) do(f func()) {
+	h.mu.Lock()
 	h.in = append(h.in, f)
+	h.mu.Unlock()
 	h.run()
 }
 
@@ -129,8 +133,10 @@ func (h *fakeHost) run() {
 		return
 	}
 	for {
+		h.mu.Lock()
 		fs := h.in
 		h.in = nil
+		h.mu.Unlock()
 		for _, f := range fs {
 			f()
 		}
