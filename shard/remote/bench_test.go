@@ -23,6 +23,7 @@ type slabEnd struct {
 
 func (e *slabEnd) Peer() uint64 { return e.peer }
 func (e *slabEnd) Close(error)  {}
+func (e *slabEnd) Queued() int  { return 0 }
 
 func (e *slabEnd) Send(fs ...Frame) bool {
 	for i := range fs {

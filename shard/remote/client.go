@@ -60,6 +60,7 @@ type Client struct {
 	out      out
 	ds       []shard.Delivery
 	answer   answer
+	reserved int // bytes of batches in out
 	buffered int // bytes in feeds
 }
 

@@ -120,6 +120,7 @@ func (c *Client) void() {
 // follow turns to whoever leads now, and tells it what this node has.
 func (c *Client) follow(l *leadership) {
 	c.out.reset()
+	c.freeRoom()
 	c.void()
 	c.leader, c.attached = l, false
 	c.lose()
@@ -173,6 +174,15 @@ func (c *Client) send() {
 		return
 	}
 	c.leader.by.send(&c.out)
+	c.freeRoom()
+}
+
+// freeRoom gives back the room that was made for batches.
+func (c *Client) freeRoom() {
+	if c.leader != nil {
+		c.leader.by.room.Add(-int64(c.reserved))
+	}
+	c.reserved = 0
 }
 
 // batches sends batches: those that are sent again, and the one that waits, if
@@ -190,9 +200,14 @@ func (c *Client) batches(all bool) {
 		if b == nil {
 			break
 		}
+		data := b.Bytes()
+		if !c.leader.by.reserve(c, len(data)) {
+			break
+		}
+		c.reserved += len(data)
 		c.out.begin(typeBatch)
 		c.out.buf = appendTarget(c.out.buf, c.key.target)
-		c.out.end(b.Bytes())
+		c.out.end(data)
 		c.o.Sent()
 	}
 	c.inflight.Store(int32(c.o.Number() - c.o.Answered()))
@@ -304,6 +319,7 @@ func (c *Client) Lead() {
 	c.mu.Unlock()
 	c.void()
 	c.out.reset()
+	c.freeRoom()
 	c.leader, c.attached = nil, false
 	c.lose()
 	c.release()
@@ -313,6 +329,7 @@ func (c *Client) Lead() {
 // bury ends everything: the memory that held the queues is gone. What was
 // published was never routed there.
 func (c *Client) bury() {
+	c.freeRoom()
 	c.leader, c.attached = nil, false
 	c.void()
 	c.lose()

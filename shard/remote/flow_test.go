@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/origin"
 )
 
 const otherQueue = 43
@@ -196,3 +197,48 @@ func TestLargeMessages(t *testing.T) {
 		t.Errorf("sizes %v, want %v", sizes, want)
 	}
 }
+
+// A stream that takes nothing has a bounded number of bytes of batches waiting,
+// and all of them go on when it does.
+func TestBatchesWaitForTheStream(t *testing.T) {
+	r := newRig(t, 2)
+	r.mesh()
+	r.hosts[1].lead(true)
+	r.settle()
+	var cs []*Client
+	for id := uint64(100); id < 116; id++ {
+		h := &fakeHost{n: r.nodes[1], t: Target(id), l: newLedger()}
+		r.nodes[1].hosts[h.t] = h
+		h.lead(true)
+		cs = append(cs, r.nodes[0].hub.Shard(id, origin.New(r.nodes[0].inc)))
+		r.settle()
+		r.hosts = append(r.hosts, h)
+	}
+	pipe := r.dial(r.nodes[0], r.nodes[1])
+	var ps []*publisher
+	for i, c := range cs {
+		p := &publisher{h: r.h, name: fmt.Sprintf("p%d", i), to: c, pad: 1 << 20}
+		ps = append(ps, p)
+		for range 6 { // 96 MiB in all
+			p.publish(theQueue, 1)
+			p.publish(theQueue, 1)
+		}
+	}
+	if most := pipe.up.most; most < mostQueued/2 || most > mostQueued+16*fullBatchBytes {
+		t.Errorf("%d bytes wait for a stream that takes nothing", most)
+	}
+	for range 40 {
+		r.settle()
+		for _, h := range r.hosts {
+			if h.leads {
+				h.commit()
+			}
+		}
+	}
+	for _, p := range ps {
+		r.expect(p.name, r.h.of(p.body(12)).confirmed, 1)
+	}
+}
+
+// fullBatchBytes is what a batch has at most, about.
+const fullBatchBytes = 5 << 20

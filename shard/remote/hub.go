@@ -3,7 +3,9 @@ package remote
 import (
 	"encoding/binary"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/internal/clock"
@@ -57,12 +59,53 @@ type outbound struct {
 	st    Stream
 	leads map[Target]uint64 // terms; guarded by Hub.mu
 
+	// room is what clients are about to send of batches.
+	room    atomic.Int64
+	waiting atomic.Bool // there is somebody in mu.waiting
+
 	// mu is held while the stream queues frames: what depends on a revision leaves
 	// behind it.
 	mu struct {
 		sync.Mutex
 		revision uint64 // that the server was told of
 		read     int    // bytes of deliveries, not yet told
+		waiting  []*Client
+	}
+}
+
+// mostQueued is how many bytes of batches may wait for a socket, of all clients
+// together and but for one batch of each: far less than what closes a stream.
+const mostQueued = 16 << 20
+
+// reserve makes room for a batch of n bytes. If there is none, the client is
+// poked when there is.
+func (x *outbound) reserve(c *Client, n int) bool {
+	if int64(x.st.Queued())+x.room.Load() < mostQueued {
+		x.room.Add(int64(n))
+		return true
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !slices.Contains(x.mu.waiting, c) {
+		x.mu.waiting = append(x.mu.waiting, c)
+	}
+	x.waiting.Store(true)
+	return false
+}
+
+// pokeWaiting pokes those that wait for room. It is called when something
+// arrives, as it does while the peer reads, and from time to time.
+func (x *outbound) pokeWaiting() {
+	if !x.waiting.Load() || x.st.Queued() > mostQueued/2 {
+		return
+	}
+	x.mu.Lock()
+	cs := x.mu.waiting
+	x.mu.waiting = nil
+	x.waiting.Store(false)
+	x.mu.Unlock()
+	for _, c := range cs {
+		c.poke()
 	}
 }
 
@@ -127,6 +170,7 @@ func (h *Hub) Frames(st Stream, fs []Frame) {
 	if last != nil {
 		last.poke()
 	}
+	x.pokeWaiting()
 }
 
 // frame hands a frame to the client it is for, which has to be poked.

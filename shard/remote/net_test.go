@@ -52,19 +52,22 @@ var errBroken = errors.New("the stream broke")
 
 func (e *end) Peer() uint64 { return e.peer }
 
+func (e *end) Queued() (n int) {
+	for _, f := range e.q {
+		n += len(f.Body)
+	}
+	return n
+}
+
 func (e *end) Send(fs ...Frame) bool {
 	if e.p.closed {
 		return false
 	}
-	n := 0
 	for _, f := range fs {
 		b := append(append(make([]byte, 0, len(f.Head)+len(f.Body)), f.Head...), f.Body...)
 		e.q = append(e.q, Frame{Type: f.Type, Body: b})
 	}
-	for _, f := range e.q {
-		n += len(f.Body)
-	}
-	e.most = max(e.most, n)
+	e.most = max(e.most, e.Queued())
 	return true
 }
 

@@ -12,6 +12,9 @@ type Stream interface {
 	// Send queues frames, in order. It never blocks and calls nobody back; false
 	// says that the stream is closed.
 	Send(fs ...Frame) bool
+	// Queued returns how many bytes wait for the socket. Too many close the
+	// stream.
+	Queued() int
 	// Close ends the stream; its handler's Closed follows.
 	Close(err error)
 }
