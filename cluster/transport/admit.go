@@ -148,7 +148,7 @@ func (t *Transport) decide(c *conn, r JoinRequest, key []byte) (admissionFrame, 
 		return admissionFrame{}, refuse(RefusedSelf, "node %016x is this very node: is its address given for another's, or its data directory copied?", r.Node)
 	case t.opts.Forgotten(r.Node):
 		return admissionFrame{}, refuse(RefusedForgotten, "node %016x was removed from the cluster; it joins with a new id", r.Node)
-	case t.peer(r.Node) != nil:
+	case t.lives(r.Node):
 		return admissionFrame{}, refuse(RefusedJoin, "node %016x is a member already", r.Node)
 	}
 	ctx, cancel := context.WithCancel(t.life())
@@ -173,6 +173,13 @@ func (t *Transport) decide(c *conn, r JoinRequest, key []byte) (admissionFrame, 
 		}
 	}
 	return m, nil
+}
+
+// lives reports whether this node has met a node in a life of its process. One
+// that is known and never lived may have missed the answer to its first request.
+func (t *Transport) lives(id uint64) bool {
+	p := t.peer(id)
+	return p != nil && p.seen(0) > 0
 }
 
 // voters lists the peers that hold the authority's key.

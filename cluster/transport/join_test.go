@@ -89,6 +89,7 @@ func TestJoinIsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := admitting(t, c.member)
 			a.SetPeers([]Peer{{ID: 9}})
+			a.Transport.peer(9).seen(1)
 			o := joinAs(t, a, 2)
 			if c.joiner != nil {
 				c.joiner(&o)
@@ -97,6 +98,21 @@ func TestJoinIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// The answer to a request may be lost; until the node has lived it may ask again.
+func TestJoinAgain(t *testing.T) {
+	a := admitting(t, nil)
+	for range 2 {
+		if _, _, err := Join(ctx(t), joinAs(t, a, 2)); err != nil {
+			t.Fatal(err)
+		}
+		a.SetPeers([]Peer{{ID: 2}})
+	}
+	a.Transport.peer(2).seen(1)
+	if _, _, err := Join(ctx(t), joinAs(t, a, 2)); !reason(RefusedJoin)(err) {
+		t.Fatal(err)
 	}
 }
 

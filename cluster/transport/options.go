@@ -66,8 +66,10 @@ type Options struct {
 	// Cookie admits new nodes; nil: none are.
 	Cookie *Cookie
 	// Admit is asked for each node that proved the cookie, before it gets a
-	// certificate. It makes the node known to the cluster; it refuses ids that
-	// are known or were forgotten. An error's text is sent to the node.
+	// certificate. It makes the node known to the cluster. It refuses ids that
+	// were forgotten, and known ones that ever had an incarnation; a known one
+	// without may not have heard the answer, and is let in again. An error's
+	// text is sent to the node.
 	Admit func(ctx context.Context, r JoinRequest) (Admission, error)
 	// Forgotten reports that a node was removed for good.
 	Forgotten func(id uint64) bool
