@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"testing"
 
@@ -136,5 +138,29 @@ func BenchmarkRaftCodec(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkBulk reads a transfer through two nodes' real sockets and TLS.
+func BenchmarkBulk(b *testing.B) {
+	piece := make([]byte, bulkChunk)
+	a, _ := bulkPair(b, func(s *BulkStream, head []byte) error {
+		for range binary.BigEndian.Uint64(head) {
+			if _, err := s.Write(piece); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	b.SetBytes(bulkChunk)
+	b.ReportAllocs()
+	b.ResetTimer()
+	s, err := a.Bulk(ctx(b), 2, binary.BigEndian.AppendUint64(nil, uint64(b.N)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := io.Copy(io.Discard, s); err != nil || n != int64(b.N)*bulkChunk {
+		b.Fatal(n, err)
 	}
 }

@@ -24,6 +24,7 @@ type BulkHandler interface {
 const (
 	bulkChunk = 1 << 20
 	maxHead   = 64 << 10
+	drainTime = 5 * time.Minute // that a peer may take to read the end of an answer
 )
 
 // A BulkStream is one transfer: what one side writes the other reads, up to an
@@ -84,7 +85,7 @@ func (t *Transport) dialOnce(ctx context.Context, p *peer, class Class) (*conn, 
 	defer cancel()
 	stop := context.AfterFunc(p.ctx(), cancel) //nolint:contextcheck // the caller's and the peer's: the first to end counts
 	defer stop()
-	return t.dial(ctx, p, class)
+	return t.dial(ctx, p, p.addr(), class)
 }
 
 // wgGo starts a goroutine unless the Transport is closed.
@@ -110,7 +111,7 @@ func (t *Transport) takeBulk(c *conn, p *peer) error {
 		return err
 	}
 	if err := t.opts.Bulk.Bulk(s, head); err != nil {
-		_ = s.put(typeAbort, []byte(err.Error()))
+		_ = s.put(typeAbort, []byte(err.Error()[:min(len(err.Error()), maxText)]))
 		s.drain()
 		return err
 	}
@@ -122,7 +123,9 @@ func (t *Transport) takeBulk(c *conn, p *peer) error {
 }
 
 func newBulkStream(peer uint64, c *conn, pace *pacer) *BulkStream {
-	return &BulkStream{peer: peer, c: c, pace: pace, in: newFrameReader(c, bulkChunk+frameHead+4)}
+	in := newFrameReader(c, bulkChunk+frameHead)
+	in.reuse = true
+	return &BulkStream{peer: peer, c: c, pace: pace, in: in}
 }
 
 // Peer returns the node on the other side.
@@ -283,6 +286,8 @@ func (s *BulkStream) head() ([]byte, error) {
 
 // drain reads until the other side closes, so that what it was told arrives.
 func (s *BulkStream) drain() {
+	expiry := s.c.sock.expire(drainTime)
+	defer expiry.Stop()
 	for {
 		if _, err := s.frame(); err != nil {
 			return

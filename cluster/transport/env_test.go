@@ -130,6 +130,9 @@ func startOn(t testing.TB, o Options, l net.Listener) *node {
 			}
 		}
 	}
+	if o.Idle == 0 {
+		o.Idle = 10 * time.Second
+	}
 	o.Beat = func(_ uint64, b []byte) { n.beats <- string(b) }
 	o.Lost = func(id uint64) { n.lost <- id }
 	o.Unreachable = func(id uint64) {

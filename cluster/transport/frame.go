@@ -65,6 +65,9 @@ type frameReader struct {
 	buf        []byte
 	start, end int  // what was read and not yet cut
 	lent       bool // frames of buf are with somebody
+
+	reuse bool // a big frame is done with when the next one is read
+	big   []byte
 }
 
 func newFrameReader(r io.Reader, limit int) *frameReader { return &frameReader{r: r, limit: limit} }
@@ -141,7 +144,10 @@ func (f *frameReader) readBig(fs []Frame, need int) ([]Frame, error) {
 	typ := f.buf[f.start+4]
 	have := f.buf[f.start+frameHead : f.end]
 	want := need - frameHead
-	body := make([]byte, min(want, growStep))
+	body := f.big[:min(want, cap(f.big))]
+	if len(body) < min(want, growStep) {
+		body = make([]byte, min(want, growStep))
+	}
 	n := copy(body, have)
 	f.start = f.end
 	for n < want {
@@ -156,6 +162,9 @@ func (f *frameReader) readBig(fs []Frame, need int) ([]Frame, error) {
 			}
 			return fs, err
 		}
+	}
+	if f.reuse {
+		f.big = body
 	}
 	return append(fs, Frame{Type: typ, Body: body[:want:want]}), nil
 }

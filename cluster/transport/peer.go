@@ -160,16 +160,17 @@ func (p *peer) keepData() { p.keep(ClassData, p.useData) }
 // peer is no longer one.
 func (p *peer) keep(class Class, use func(*conn) error) {
 	ctx, clock := p.ctx(), p.t.opts.Clock
-	broken := false // by the other side, and no dial succeeded since
+	broken := "" // the address of a connection that the other side ended; no dial succeeded since
 	pause := backoffMin
 	for ctx.Err() == nil {
-		if p.addr() == "" {
+		addr := p.addr()
+		if addr == "" {
 			p.await(ctx, class)
 			continue
 		}
-		c, err := p.t.dial(ctx, p, class)
+		c, err := p.t.dial(ctx, p, addr, class)
 		if err != nil {
-			p.failed(class, err, broken)
+			p.failed(class, err, broken == addr)
 			p.t.sleep(ctx, p.t.jitter(pause), p.nudges[class])
 			pause = min(2*pause, backoffMax)
 			continue
@@ -179,7 +180,10 @@ func (p *peer) keep(class Class, use func(*conn) error) {
 		stop := context.AfterFunc(ctx, func() { c.fail(ErrClosed) })
 		err = use(c)
 		stop()
-		broken = brokenByPeer(err)
+		broken = ""
+		if brokenByPeer(err) {
+			broken = addr
+		}
 		p.broke(class, err)
 		if clock.Mono()-since >= backoffMax {
 			pause = backoffMin // and the next dial is now: does its address still answer?

@@ -80,8 +80,8 @@ func (t *Transport) clientTLS(to uint64) *tls.Config {
 
 // dial makes a connection of a class to a node that is trusted, and has said
 // hello and welcome.
-func (t *Transport) dial(ctx context.Context, p *peer, class Class) (*conn, error) {
-	nc, err := t.connect(ctx, p.addr())
+func (t *Transport) dial(ctx context.Context, p *peer, addr string, class Class) (*conn, error) {
+	nc, err := t.connect(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
