@@ -75,6 +75,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"two names":            sign(func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }),
 		"a host's name too":    sign(func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} }),
 		"another scheme":       sign(func(c *x509.Certificate) { c.URIs[0] = uri("https://00000000000000c1/0000000000000002") }),
+		"its name for another": sign(func(c *x509.Certificate) { c.URIs[0] = uri("warren://00000000000000c2/0000000000000002") }),
 		"node zero":            sign(func(c *x509.Certificate) { c.URIs[0] = uri("warren://00000000000000c1/0000000000000000") }),
 		"short id":             sign(func(c *x509.Certificate) { c.URIs[0] = uri("warren://c1/2") }),
 		"capitals":             sign(func(c *x509.Certificate) { c.URIs[0] = uri("warren://00000000000000C1/0000000000000002") }),
