@@ -70,7 +70,9 @@ func (c *client) Cancelled(sc *shard.Consumer) { c.drop(sc) }
 // use returns what notes that a queue was used, if it was.
 func (c *client) use(q *wqueue) func(error) {
 	at := c.r.Now
+	c.w.mu.Lock()
 	q.asking = true
+	c.w.mu.Unlock()
 	return func(err error) {
 		c.w.mu.Lock()
 		defer c.w.mu.Unlock()

@@ -29,6 +29,7 @@ func (d *driver) begin(r *rig.Rig) {
 	d.r, d.c = r, newClient(d.w, r)
 	d.w.mu.Lock()
 	d.w.clock = r.Clock
+	d.w.txs = nil // what was not answered is decided, but nobody was told how
 	for _, q := range d.w.queues {
 		q.used, q.asked = r.Now, r.Now
 		for _, m := range q.msgs {
