@@ -2,7 +2,7 @@
 // consume from them, settle. It declares what its users see (Shard), what they
 // must implement (Sink, Confirms), and the format of a log entry. The
 // implementations are shard/replica (a Raft group) and shard/memory (the memory
-// of one node); remote shards come with the cluster.
+// of one node); shard/remote is one that another node leads.
 //
 // Calls go down and never block on the log; what happened comes up through the
 // Sink and Confirms that were handed down, from inside the shard's turn. A Sink

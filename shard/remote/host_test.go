@@ -112,9 +112,9 @@ func (h *fakeHost) follow(keep bool) {
 
 // commit commits what was proposed.
 func (h *fakeHost) commit() {
-	fs := h.pending
-	h.pending = nil
 	h.do(func() {
+		fs := h.pending
+		h.pending = nil
 		for _, f := range fs {
 			f(true)
 		}
