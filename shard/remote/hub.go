@@ -36,6 +36,7 @@ type Hub struct {
 		sync.RWMutex
 		streams map[Stream]*outbound
 		clients map[clientKey]*Client
+		ended   map[uint64]uint64 // the highest incarnation that ended, by node
 	}
 }
 
@@ -50,6 +51,7 @@ func NewHub(o HubOptions) *Hub {
 	h := &Hub{o: o}
 	h.mu.streams = map[Stream]*outbound{}
 	h.mu.clients = map[clientKey]*Client{}
+	h.mu.ended = map[uint64]uint64{}
 	return h
 }
 
@@ -297,6 +299,10 @@ func (h *Hub) client(k clientKey, o *origin.Origin) *Client {
 		o = origin.New(h.o.Incarnation)
 	}
 	c = newClient(h, k, o)
+	if k.target == Memory && k.of.Number <= h.mu.ended[k.of.Node] {
+		c.over.Store(true) // whoever asks has an older View
+		return c
+	}
 	h.mu.clients[k] = c
 	h.follow(c)
 	return c
@@ -306,6 +312,7 @@ func (h *Hub) client(k clientKey, o *origin.Origin) *Client {
 // gone, and those who use it are told.
 func (h *Hub) Ended(of queue.Incarnation) {
 	h.mu.Lock()
+	h.mu.ended[of.Node] = max(h.mu.ended[of.Node], of.Number)
 	var cs []*Client
 	for k, c := range h.mu.clients {
 		if k.target == Memory && k.of.Node == of.Node && k.of.Number <= of.Number {

@@ -323,6 +323,9 @@ func TestMemoryOfAnotherNode(t *testing.T) {
 	r.settle()
 	r.expect("never routed either", r.h.of("p#3").confirmed, 1)
 	r.expect("gone", errors.Is(purge, shard.ErrGone), true)
+	purge = nil
+	r.nodes[0].hub.Memory(r.nodes[1].inc).Purge(theQueue, func(_ uint64, err error) { purge = err })
+	r.expect("gone for who comes late", errors.Is(purge, shard.ErrGone), true)
 }
 
 // A node that comes back as another incarnation has nothing of the one before.
