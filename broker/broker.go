@@ -70,8 +70,14 @@ type Identity struct {
 type Options struct {
 	Catalog Catalog
 	Auth    Auth
-	// Shard returns the replica of a shard, nil if it is not here.
+	// Shard returns a shard, wherever it is led, nil if there is no way to it.
 	Shard func(id uint64) shard.Shard
+	// Memory returns the queues in the memory of another node's incarnation; nil:
+	// there are no other nodes.
+	Memory func(of queue.Incarnation) shard.Shard
+	// Post sends a message for a session to another node, whose Posted takes it;
+	// false: it is not sent. It owns data. Nil: there are no other nodes.
+	Post func(node uint64, data []byte) bool
 	// Place names the shard for a new durable queue.
 	Place       func(vhost, name string) uint64
 	Node        uint64
@@ -267,6 +273,9 @@ func (b *Broker) shardOf(q *catalog.Queue) (shard.Shard, error) {
 		}
 		if m != nil {
 			return m, nil
+		}
+		if s := b.memoryOf(q); s != nil {
+			return s, nil
 		}
 	}
 	return nil, &Error{Kind: Unavailable, Resource: QueueResource, Name: q.Name, Detail: "its shard is not served by this node"}

@@ -114,9 +114,9 @@ func (b *Broker) undraw(id uint64) {
 }
 
 // budgetOf returns the budget of a queue in memory, the node's if the queue ends
-// just now, nil if it is not in memory.
+// just now, nil if it is not in this node's memory.
 func (b *Broker) budgetOf(q *catalog.Queue) *budget {
-	if q.Shard != 0 {
+	if q.Shard != 0 || q.Incarnation != b.o.Incarnation {
 		return nil
 	}
 	b.mu.RLock()

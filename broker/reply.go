@@ -36,6 +36,7 @@ type Reply struct {
 	vhost string
 	name  string
 	sink  ReplySink
+	node  uint64 // of another node, where it is; 0: here
 }
 
 // Name returns the routing key that leads here.
@@ -81,7 +82,7 @@ func (r *Reply) Close() {
 }
 
 func (r *Reply) deliver(blob []byte) {
-	if !r.sink.Reply(blob) {
+	if r.node != 0 && !r.post(blob) || r.node == 0 && !r.sink.Reply(blob) {
 		r.b.replies.dropped.Add(1)
 	}
 }
@@ -140,7 +141,7 @@ func isReplyQueue(name string) bool {
 
 // declareReply answers whether an address is still there.
 func (s *Session) declareReply(name string) (QueueInfo, error) {
-	if name != ReplyQueue && s.b.replies.find(s.vhost, []byte(name)) == nil {
+	if name != ReplyQueue && s.b.replyAt(s.vhost, []byte(name)) == nil {
 		return QueueInfo{}, &Error{Kind: NotFound, Resource: QueueResource, Name: name, VHost: s.vhost}
 	}
 	return QueueInfo{Name: name, Consumers: 1}, nil
@@ -157,7 +158,7 @@ func (p *Publisher) reply(view *catalog.View, m *message.Message) (*route, error
 	}
 	r := &p.replyRoute
 	r.replies = r.replies[:0]
-	r.addReply(p.s.b.replies.find(p.s.vhost, m.RoutingKey))
+	r.addReply(p.s.b.replyAt(p.s.vhost, m.RoutingKey))
 	return r, nil
 }
 
@@ -165,11 +166,11 @@ func (p *Publisher) reply(view *catalog.View, m *message.Message) (*route, error
 // names among other keys.
 func (r *route) addReplies(s *Session, pub *Publication) {
 	if key := pub.Message.RoutingKey; isReply(key) {
-		r.addReply(s.b.replies.find(s.vhost, key))
+		r.addReply(s.b.replyAt(s.vhost, key))
 	}
 	for _, key := range pub.Keys {
 		if isReply(key) {
-			r.addReply(s.b.replies.find(s.vhost, key))
+			r.addReply(s.b.replyAt(s.vhost, key))
 		}
 	}
 }
@@ -180,7 +181,7 @@ func (r *route) addReply(x *Reply) {
 		return
 	}
 	for _, have := range r.replies {
-		if have == x {
+		if have == x || have.node != 0 && have.name == x.name {
 			return
 		}
 	}
