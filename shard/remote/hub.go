@@ -24,6 +24,10 @@ type HubOptions struct {
 	// nil.
 	Tell   func(c *shard.Consumer) []byte
 	Label  func(of queue.Incarnation, label []byte) any
+	// Peer is told that a stream to a node opened, so that Propose reaches it, or
+	// ended: what was sent may be lost. It is called on the stream's reader
+	// goroutine and must not block. May be nil.
+	Peer   func(node uint64, open bool)
 	Clock  clock.Clock
 	Logger *slog.Logger
 }
@@ -147,6 +151,9 @@ func (h *Hub) Opened(st Stream) {
 	h.mu.Lock()
 	h.mu.streams[st] = x
 	h.mu.Unlock()
+	if h.o.Peer != nil {
+		h.o.Peer(st.Peer(), true)
+	}
 }
 
 // Frames takes what came over a stream.
@@ -269,6 +276,9 @@ func (h *Hub) Closed(st Stream, _ error) {
 	for _, c := range cs {
 		c.poke()
 	}
+	if x != nil && h.o.Peer != nil {
+		h.o.Peer(st.Peer(), false)
+	}
 }
 
 // Shard returns the client of a shard, made at the first call. o is this node's
@@ -353,9 +363,10 @@ func (h *Hub) all() []*Client {
 	return cs
 }
 
-// Propose sends a command for the catalog to a node that leads it, Post a
-// message for a session there. They own data, and return false if there is no
-// stream: then nothing was sent.
+// Propose sends what is for the catalog to another node, to its
+// ServerOptions.Propose, Post a message for a session there. They own data, and
+// return false if there is no stream: then nothing was sent. What was sent over
+// one stream arrives in order.
 func (h *Hub) Propose(to uint64, data []byte) bool { return h.send(to, typePropose, data) }
 
 // Post is described at Propose.

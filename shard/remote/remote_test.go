@@ -2,6 +2,7 @@ package remote
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -376,4 +377,25 @@ func TestLooks(t *testing.T) {
 		}
 	}
 	r.expect("browsed", n, 3)
+}
+
+// What is for the catalog or a session waits for no View, and is told when the
+// way is gone.
+func TestPropose(t *testing.T) {
+	r := newRig(t, 2)
+	a, b := r.nodes[0], r.nodes[1]
+	var got, peers []string
+	note := func(what string) func(uint64, []byte) {
+		return func(from uint64, data []byte) { got = append(got, fmt.Sprint(what, from, string(data))) }
+	}
+	b.server.o.Propose, b.server.o.Post = note("propose"), note("post")
+	a.hub.o.Peer = func(node uint64, open bool) { peers = append(peers, fmt.Sprint(node, open)) }
+	r.expect("sent without a stream", a.hub.Propose(2, []byte("x")), false)
+	a.view = 99 // b's View is older
+	pipe := r.dial(a, b)
+	r.expect("sent", a.hub.Propose(2, []byte("x")) && a.hub.Post(2, []byte("y")) && a.hub.Propose(2, []byte("z")), true)
+	pipe.carry(true, 100)
+	pipe.tell(true)
+	r.expect("arrived", fmt.Sprint(got), "[propose1x post1y propose1z]")
+	r.expect("streams", fmt.Sprint(peers), "[2 true 2 false]")
 }
