@@ -109,6 +109,7 @@ func (g *Group) beginLeading() {
 		return
 	}
 	g.leading, g.leadTerm = true, g.hard.Term
+	g.noteConf()
 	g.confIndex = g.applied // Raft looks no closer at what came before its no-op
 	g.machine.Lead(g.leadTerm)
 }

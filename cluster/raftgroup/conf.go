@@ -102,8 +102,10 @@ func (g *Group) applyConfChange(e *raftpb.Entry) {
 	g.noteConf()
 }
 
-// noteConf notes whether this node is the only voter.
+// noteConf notes whether this node is the only voter, and the only member.
 func (g *Group) noteConf() {
 	self := []uint64{g.host.opts.NodeID}
-	g.solo.Store(slices.Equal(g.conf.Voters, self) && len(g.conf.VotersOutgoing) == 0)
+	solo := slices.Equal(g.conf.Voters, self) && len(g.conf.VotersOutgoing) == 0
+	g.solo.Store(solo)
+	g.alone.Store(solo && g.leading && len(g.conf.Learners)+len(g.conf.LearnersNext) == 0)
 }

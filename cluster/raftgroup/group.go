@@ -33,6 +33,7 @@ type Group struct {
 	wake   chan struct{} // one slot: tells Run that the token is due
 	closed chan struct{} // closed by the last turn
 	solo   atomic.Bool   // this node is the only voter
+	alone  atomic.Bool   // this node leads and is the only member
 
 	mu struct {
 		sync.Mutex
@@ -70,6 +71,7 @@ type Group struct {
 	prop     proposer
 	applying applyQueue
 	holds    []snapshotHold
+	reads    reads
 	compact  uint64 // wanted compaction index
 	// confIndex is the index of the newest change of the configuration that
 	// may be in the log and not applied.
@@ -231,7 +233,7 @@ func (g *Group) fromPeer(m *raftpb.Message) bool {
 		return false
 	}
 	switch m.GetType() {
-	case raftpb.MsgProp, raftpb.MsgForgetLeader, raftpb.MsgReadIndex, raftpb.MsgReadIndexResp:
+	case raftpb.MsgProp, raftpb.MsgForgetLeader:
 		return false // never sent between nodes
 	case raftpb.MsgSnap:
 		return g.installer != nil
@@ -260,6 +262,7 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 	}
 	if ticked {
 		g.expireHolds(in.ticks)
+		g.tickReads(in.ticks)
 		g.flushCommit()
 	}
 	g.endAppends()
@@ -382,6 +385,7 @@ func (g *Group) handle(rd raft.Ready) {
 		g.applying.push(apply)
 	}
 	g.observe()
+	g.answerReads(rd.ReadStates)
 }
 
 // send hands messages to the transport, one call per peer.
@@ -419,6 +423,7 @@ func (g *Group) observe() {
 		return
 	}
 	g.leading = false
+	g.noteConf()
 	g.holds = g.holds[:0]
 	g.prop.forget()
 	g.told.term, g.told.leader = term, leader

@@ -240,7 +240,8 @@ func betweenNodes(t raftpb.MessageType) bool {
 func isUrgent(t raftpb.MessageType) bool {
 	switch t {
 	case raftpb.MsgHeartbeat, raftpb.MsgHeartbeatResp, raftpb.MsgVote, raftpb.MsgVoteResp,
-		raftpb.MsgPreVote, raftpb.MsgPreVoteResp, raftpb.MsgAppResp, raftpb.MsgTimeoutNow:
+		raftpb.MsgPreVote, raftpb.MsgPreVoteResp, raftpb.MsgAppResp, raftpb.MsgTimeoutNow,
+		raftpb.MsgReadIndex, raftpb.MsgReadIndexResp:
 		return true
 	}
 	return false

@@ -55,6 +55,7 @@ func filled(m *raftpb.Message, from, to uint64) *raftpb.Message {
 var sentTypes = []raftpb.MessageType{
 	raftpb.MsgApp, raftpb.MsgSnap, raftpb.MsgHeartbeat, raftpb.MsgHeartbeatResp, raftpb.MsgVote, raftpb.MsgVoteResp,
 	raftpb.MsgPreVote, raftpb.MsgPreVoteResp, raftpb.MsgAppResp, raftpb.MsgTimeoutNow,
+	raftpb.MsgReadIndex, raftpb.MsgReadIndexResp,
 }
 
 func drawMessage(t *rapid.T) *raftpb.Message {
