@@ -38,9 +38,28 @@ func (f *flow) take(p *proxy, n, window int) bool {
 // free says that n bytes are not on their way: they were read, or were reserved
 // for nothing. Consumers that waited are kicked.
 func (f *flow) free(n int64, window int) {
-	if f.sent.Add(-n) > int64(window/2) {
+	if f.sent.Add(-n) <= int64(window/2) {
+		f.kick()
+	}
+}
+
+// became says that reserved bytes became others that were sent; it is called in
+// a shard's turn. Those who waited because too much was reserved are kicked
+// outside of it.
+func (f *flow) became(reserved, sent int, s *Server) {
+	if f.sent.Add(int64(sent-reserved)) > int64(s.o.Window/2) || reserved <= sent {
 		return
 	}
+	f.mu.Lock()
+	waits := len(f.mu.waiting) > 0
+	f.mu.Unlock()
+	if waits {
+		s.later(f.kick)
+	}
+}
+
+// kick kicks the consumers that wait.
+func (f *flow) kick() {
 	f.mu.Lock()
 	ps := f.mu.waiting
 	f.mu.waiting = nil

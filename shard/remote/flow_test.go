@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/origin"
@@ -242,3 +243,29 @@ func TestBatchesWaitForTheStream(t *testing.T) {
 
 // fullBatchBytes is what a batch has at most, about.
 const fullBatchBytes = 5 << 20
+
+// Small messages behind large ones do not wait for room that was reserved for
+// large ones.
+func TestSmallBehindLarge(t *testing.T) {
+	r := newRig(t, 2)
+	r.mesh()
+	r.hosts[1].lead(true)
+	k := r.consumer(0, 0)
+	p := r.publisher(1, "p")
+	p.pad = 3 << 20
+	p.publish(theQueue, 1)
+	r.still()
+	p.pad = 0
+	// All of these are taken before one is delivered: by then their size is known.
+	own := r.dial(r.nodes[1], r.nodes[1])
+	p.publish(theQueue, 60)
+	own.carry(true, 10)
+	r.hosts[1].commit()
+	pipe := r.dial(r.nodes[0], r.nodes[1])
+	for range 20 {
+		r.clock.Advance(time.Millisecond)
+		pipe.carry(false, 100)
+		pipe.carry(true, 100)
+	}
+	r.expect("delivered", len(k.got), 61)
+}

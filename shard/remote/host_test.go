@@ -171,6 +171,8 @@ func (h *fakeHost) dispatch() {
 	if !h.leads || !h.open() || h.returning > 0 { // what is given back keeps its place
 		return
 	}
+	given := map[*shard.Consumer][]shard.Delivery{}
+	var order []*shard.Consumer
 	for idle := 0; idle <= len(h.consumers) && len(h.consumers) > 0; {
 		h.turn++
 		c := h.consumers[h.turn%len(h.consumers)]
@@ -192,7 +194,13 @@ func (h *fakeHost) dispatch() {
 		}
 		idle = 0
 		d := h.give(c.Queue, m, queue.SessionID{Incarnation: c.Incarnation, Number: c.Session}, c.ID)
-		c.Sink.Deliver(c, []shard.Delivery{d})
+		if given[c] == nil {
+			order = append(order, c)
+		}
+		given[c] = append(given[c], d)
+	}
+	for _, c := range order {
+		c.Sink.Deliver(c, given[c])
 		h.wakes.Later(c.Sink)
 	}
 }

@@ -22,8 +22,8 @@ type HubOptions struct {
 	// Tell returns the label of a consumer of this node, Label makes of that of
 	// another node what operators of this one see of it, as Consumer.User. May be
 	// nil.
-	Tell   func(c *shard.Consumer) []byte
-	Label  func(of queue.Incarnation, label []byte) any
+	Tell  func(c *shard.Consumer) []byte
+	Label func(of queue.Incarnation, label []byte) any
 	// Peer is told that a stream to a node opened, so that Propose reaches it, or
 	// ended: what was sent may be lost. It is called on the stream's reader
 	// goroutine and must not block. May be nil.

@@ -101,7 +101,7 @@ const (
 func (p *proxy) Deliver(_ *shard.Consumer, ds []shard.Delivery) {
 	g := p.g
 	revision := g.host.Revision()
-	bytes := 0 // as the client counts them: of whole frames
+	bytes, reserved := 0, 0 // as the client counts them: of whole frames
 	g.mu.Lock()
 	for len(ds) > 0 {
 		from := len(g.mu.buf)
@@ -117,11 +117,11 @@ func (p *proxy) Deliver(_ *shard.Consumer, ds []shard.Delivery) {
 			g.mu.out.end(tail)
 			g.mu.delivers = false
 		}
-		p.freed(n)
+		reserved += p.used(n)
 		ds = ds[n:]
 	}
 	g.mu.Unlock()
-	g.in.flow.sent.Add(int64(bytes))
+	g.in.flow.became(reserved, bytes, g.in.s)
 }
 
 // run appends the first of ds to the open frame: those of one life that fit, up
@@ -151,16 +151,16 @@ func (p *proxy) run(ds []shard.Delivery) (n int, tail []byte) {
 	return n, nil
 }
 
-// freed gives back what was reserved for n messages.
-func (p *proxy) freed(n int) {
+// used returns what was reserved for n messages, which come now.
+func (p *proxy) used(n int) (reserved int) {
 	n = min(n, p.pending)
 	if n == 0 {
-		return
+		return 0
 	}
-	part := p.reserved * n / p.pending
+	reserved = p.reserved * n / p.pending
 	p.pending -= n
-	p.reserved -= part
-	p.g.in.flow.sent.Add(-int64(part))
+	p.reserved -= reserved
+	return reserved
 }
 
 // Cancelled implements shard.Sink, in the shard's turn. What ends because this

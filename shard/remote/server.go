@@ -41,7 +41,7 @@ type ServerOptions struct {
 	// goroutine, own the data, and must not block. May be nil.
 	Propose, Post func(from uint64, data []byte)
 	// Window is how many bytes of deliveries may be on their way to a node;
-	// default 8 MiB.
+	// default 8 MiB, at least 1 MiB.
 	Window int
 	Clock  clock.Clock
 	Logger *slog.Logger
@@ -87,6 +87,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Window == 0 {
 		o.Window = defaultWindow
 	}
+	o.Window = max(o.Window, 4*readEvery)
 	s := &Server{o: o}
 	s.mu.streams = map[Stream]*inbound{}
 	s.mu.nodes = map[uint64]*inbound{}
@@ -215,6 +216,9 @@ func (s *Server) Wake() {
 	}
 }
 
+// later calls f on a goroutine that is in nobody's turn.
+func (s *Server) later(f func()) { s.o.Clock.AfterFunc(0, f) }
+
 // Viewed says that this node's View moved. It does not block.
 func (s *Server) Viewed() {
 	s.mu.RLock()
@@ -223,7 +227,7 @@ func (s *Server) Viewed() {
 		if need := in.need.Load(); need != 0 && need <= s.o.View() {
 			// What waits is given to shards, whose turns this goroutine must not
 			// run: it may be in the catalog's.
-			s.o.Clock.AfterFunc(0, in.run)
+			s.later(in.run)
 		}
 	}
 }
