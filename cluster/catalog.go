@@ -20,6 +20,7 @@ import (
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/checkpoint"
+	"github.com/warrenmq/warren/storage/slot"
 )
 
 // CatalogGroup is the Raft group of the catalog. Shards have the ids of the
@@ -42,6 +43,10 @@ type Group interface {
 // CatalogOptions of OpenCatalog.
 type CatalogOptions struct {
 	State storage.State
+	// Slots say where the catalog's state is, and Load runs what reads a snapshot
+	// on a goroutine of its own; nil: it takes none.
+	Slots *slot.Slots
+	Load  func(f func() error)
 	// Wall returns the wall clock in milliseconds.
 	Wall   func() int64
 	Logger *slog.Logger
@@ -66,15 +71,21 @@ type Catalog struct {
 	progress struct{ applied, cut, dirty atomic.Uint64 }
 
 	// Owned by the turn.
-	m        *catalog.Machine
-	applied  uint64
-	leading  bool
-	failed   bool // Fatal was called: nothing is done any more
-	led      atomic.Bool
-	inflight []flight // by index
-	results  []catalog.Result
-	barrier  uint64 // index of the last entry that changes policies
-	policies policyBook
+	m       *catalog.Machine
+	applied uint64
+	atTerm  uint64 // of the entry applied last
+	slot    uint64 // where its state is
+	cutting int    // cuts made and not durable yet
+	// installing is a snapshot that takes the place of the state when no cut is
+	// under way any more.
+	installing func()
+	leading    bool
+	failed     bool // Fatal was called: nothing is done any more
+	led        atomic.Bool
+	inflight   []flight // by index
+	results    []catalog.Result
+	barrier    uint64 // index of the last entry that changes policies
+	policies   policyBook
 }
 
 type call struct {
@@ -97,7 +108,10 @@ type CatalogAt struct {
 // OpenCatalog restores the catalog from its last checkpoint. Bind must follow
 // before its group's first turn.
 func OpenCatalog(o CatalogOptions) (*Catalog, CatalogAt, error) {
-	c := &Catalog{o: o}
+	c := &Catalog{o: o, slot: CatalogGroup}
+	if o.Slots != nil {
+		c.slot = o.Slots.Of(CatalogGroup)
+	}
 	at, err := c.restore()
 	if err != nil {
 		return nil, at, fmt.Errorf("open catalog: %w", err)
@@ -170,7 +184,12 @@ func (c *Catalog) Turn(_ time.Duration, p commitlog.Proposer) {
 	}
 	c.mu.Lock()
 	cut, saved := c.mu.wantCut, c.mu.saved
-	c.mu.wantCut, c.mu.saved = nil, nil
+	c.mu.saved = nil
+	if c.installing != nil {
+		cut = nil // it waits
+	} else {
+		c.mu.wantCut = nil
+	}
 	c.mu.Unlock()
 	for _, f := range saved {
 		f()
@@ -242,7 +261,7 @@ func (c *Catalog) Apply(ents []commitlog.Entry) {
 			return
 		}
 		if len(e.Data) == 0 {
-			c.applied = e.Index
+			c.applied, c.atTerm = e.Index, e.Term
 			continue
 		}
 		var err error
@@ -251,7 +270,7 @@ func (c *Catalog) Apply(ents []commitlog.Entry) {
 			c.o.Fatal(fmt.Errorf("apply entry %d of the catalog: %w", e.Index, err))
 			return
 		}
-		c.applied = e.Index
+		c.applied, c.atTerm = e.Index, e.Term
 		c.progress.dirty.Add(uint64(len(e.Data)))
 		v := c.m.View()
 		c.view.Store(v)

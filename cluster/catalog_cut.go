@@ -2,21 +2,25 @@ package cluster
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/checkpoint"
+	"github.com/warrenmq/warren/storage/slot"
 )
 
-// Keys of the catalog in the state store: 'C' and the catalog's own key; and
-// one that says where the checkpoint stands.
+// Keys of the catalog in the state store, behind the prefix of its slot (see
+// storage/slot): 'C' and the catalog's own key; and one that says where the
+// checkpoint stands: index, term, configuration.
 const (
-	keyObject  = "C"
-	keyObjects = "D"
-	keyApplied = "A"
+	keyObject  = 'C'
+	keyApplied = 'A'
 )
+
+// key returns a key of a slot of the catalog.
+func key(in uint64, kind byte, rest []byte) []byte {
+	return append(append(slot.Prefix(nil, in), kind), rest...)
+}
 
 // Group implements checkpoint.Source.
 func (c *Catalog) Group() uint64 { return CatalogGroup }
@@ -36,7 +40,9 @@ func (c *Catalog) Cut(ready func(checkpoint.Cut)) {
 
 type catalogCut struct {
 	c     *Catalog
+	slot  uint64
 	index uint64
+	term  uint64
 	conf  []byte
 	keys  []catalogKey
 }
@@ -47,9 +53,10 @@ type catalogKey struct {
 }
 
 func (c *Catalog) cut() *catalogCut {
-	k := &catalogCut{c: c, index: c.applied, conf: c.group.AppendConf(nil)}
-	c.m.TakeDirty(func(key, value []byte, deleted bool) {
-		k.keys = append(k.keys, catalogKey{append([]byte(keyObject), key...), append([]byte(nil), value...), deleted})
+	c.cutting++
+	k := &catalogCut{c: c, slot: c.slot, index: c.applied, term: c.atTerm, conf: c.group.AppendConf(nil)}
+	c.m.TakeDirty(func(of, value []byte, deleted bool) {
+		k.keys = append(k.keys, catalogKey{key(k.slot, keyObject, of), append([]byte(nil), value...), deleted})
 	})
 	c.progress.dirty.Store(0)
 	return k
@@ -70,7 +77,8 @@ func (k *catalogCut) State(b storage.Batch) error {
 			b.Set(e.key, e.value)
 		}
 	}
-	b.Set([]byte(keyApplied), append(binary.AppendUvarint(nil, k.index), k.conf...))
+	v := binary.AppendUvarint(binary.AppendUvarint(nil, k.index), k.term)
+	b.Set(key(k.slot, keyApplied, nil), append(v, k.conf...))
 	return nil
 }
 
@@ -79,6 +87,9 @@ func (k *catalogCut) Durable() {
 	c := k.c
 	c.mu.Lock()
 	c.mu.saved = append(c.mu.saved, func() {
+		if c.cutEnded(); k.slot != c.slot {
+			return
+		}
 		c.progress.cut.Store(k.index)
 		c.group.Compact(k.index)
 	})
@@ -88,26 +99,23 @@ func (k *catalogCut) Durable() {
 
 // restore loads the catalog's last checkpoint.
 func (c *Catalog) restore() (at CatalogAt, err error) {
-	meta, err := c.o.State.Get(nil, []byte(keyApplied))
-	if errors.Is(err, storage.ErrNotFound) {
+	mark, ok, err := CatalogMark(c.o.State, c.slot)
+	if err != nil {
+		return at, err
+	}
+	if !ok {
 		c.m = catalog.New()
 		return at, nil
 	}
+	at.Applied, at.Conf = mark.Index, mark.Conf
+	it, err := c.o.State.Iter(key(c.slot, keyObject, nil), key(c.slot, keyObject+1, nil))
 	if err != nil {
 		return at, err
 	}
-	n := 0
-	if at.Applied, n = binary.Uvarint(meta); n <= 0 {
-		return at, fmt.Errorf("%w: catalog's index", storage.ErrDamaged)
-	}
-	at.Conf = meta[n:]
-	it, err := c.o.State.Iter([]byte(keyObject), []byte(keyObjects))
-	if err != nil {
-		return at, err
-	}
+	n := len(key(c.slot, keyObject, nil))
 	l := catalog.NewLoader()
 	for it.Next() {
-		if err := l.Put(it.Key()[len(keyObject):], it.Value()); err != nil {
+		if err := l.Put(it.Key()[n:], it.Value()); err != nil {
 			_ = it.Close() // the first error counts
 			return at, err
 		}
@@ -115,7 +123,7 @@ func (c *Catalog) restore() (at CatalogAt, err error) {
 	if err := it.Close(); err != nil {
 		return at, err
 	}
-	c.m, c.applied = l.Machine(), at.Applied
+	c.m, c.applied, c.atTerm = l.Machine(), at.Applied, mark.Term
 	c.progress.applied.Store(at.Applied)
 	c.progress.cut.Store(at.Applied)
 	return at, nil

@@ -46,12 +46,12 @@ type View struct {
 // Revision counts the commands that changed anything.
 func (v *View) Revision() uint64 { return v.revision }
 
-// RightsRevision is the revision that last changed users, permissions or vhosts
-// in this life of the machine, 0 if none did: what decisions may be kept by.
+// RightsRevision is the revision that last changed users, permissions or vhosts,
+// or at which this life of the machine began: what decisions may be kept by.
 func (v *View) RightsRevision() uint64 { return v.rights }
 
-// PolicyRevision is the revision that last changed policies in this life of the
-// machine, 0 if none did: what matches may be kept by.
+// PolicyRevision is the revision that last changed policies, or at which this life
+// of the machine began: what matches may be kept by.
 func (v *View) PolicyRevision() uint64 { return v.governing }
 
 // Stamp returns the log time of the last command, in milliseconds.
