@@ -49,6 +49,7 @@ type Machine struct {
 	term   uint64 // the highest of any leader
 	now    time.Duration
 	begun  bool // now is set
+	born   time.Duration
 
 	life life
 
@@ -108,7 +109,9 @@ func (m *Machine) Take(fx *Effects) {
 func (m *Machine) enter(now time.Duration) {
 	now = max(now, m.now)
 	if !m.begun || now-m.now > m.o.Lease/2 {
-		m.begun = true
+		if !m.begun {
+			m.begun, m.born = true, now
+		}
 		m.startSilence(now)
 	}
 	m.now = now

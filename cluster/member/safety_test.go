@@ -229,6 +229,7 @@ func TestPlantsAreFound(t *testing.T) {
 		from  uint64
 	}{
 		{leaseFromReceive, 193}, {shortSilence, 1}, {answersOn, 874}, {noTerm, 1639}, {noStart, 309},
+		{clocksDiffer, 64}, {extendsAfterwards, 0},
 	} {
 		t.Run(string(c.plant), func(t *testing.T) {
 			for seed := c.from; seed < c.from+2000; seed++ {

@@ -17,7 +17,8 @@ const (
 	Serving
 	// Draining: it holds a lease and is being emptied.
 	Draining
-	// Minority: it hears no majority of voters, and serves nothing.
+	// Minority: it hears no majority of voters, for 2 s or because it lost its
+	// lease, and serves nothing.
 	Minority
 )
 
@@ -113,8 +114,8 @@ func (m *Machine) state(majority bool) State {
 			return Draining
 		}
 		return Serving
-	case len(m.conf.Voters) > 0 && !majority:
-		return Minority
+	case len(m.conf.Voters) > 0 && !majority && (m.life.over || m.now-m.born >= m.o.Lease):
+		return Minority // before that it may just not have heard them yet
 	}
 	return Booting
 }
@@ -133,7 +134,7 @@ func (m *Machine) text(s *Status) string {
 		return "not a member of a cluster yet"
 	}
 	text := fmt.Sprintf("%d of %d", s.Answer, s.Voters)
-	if s.State == Minority {
+	if s.Answer < s.Needs {
 		return fmt.Sprintf("%s, needs %d, waiting for %s", text, s.Needs, strings.Join(s.Waiting, ", "))
 	}
 	if s.State == Booting {
