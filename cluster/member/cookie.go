@@ -126,7 +126,7 @@ func makeCookie(fs vfs.FS, file string, rand io.Reader) (secret.String, error) {
 func writeCookie(fs vfs.FS, file string, c secret.String) error {
 	f, err := fs.Create(file+".new", vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return err //nolint:wrapcheck // by the caller
+		return err
 	}
 	_, err = f.Write([]byte(c.Reveal()))
 	if err == nil {
@@ -136,11 +136,11 @@ func writeCookie(fs vfs.FS, file string, c secret.String) error {
 		return err
 	}
 	if err := fs.Rename(file+".new", file); err != nil {
-		return err //nolint:wrapcheck // by the caller
+		return err
 	}
 	dir, err := fs.OpenDir(fs.PathDir(file))
 	if err != nil {
-		return err //nolint:wrapcheck // by the caller
+		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -192,7 +192,7 @@ func (f *Former) look(ctx context.Context) ([]Sight, error) {
 	defer timer.Stop()
 	found, err := f.o.Discoverer.Discover(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what it was doing
+		return nil, err
 	}
 	sights := make([]Sight, len(found))
 	var wg sync.WaitGroup

@@ -47,6 +47,7 @@ func (b *boot) Whole() bool { return b.whole }
 func (b *boot) Discover(context.Context) ([]Candidate, error) {
 	return nil, errors.New("the simulation asks itself")
 }
+
 func (b *boot) Probe(context.Context, string) (Peer, error) { return Peer{}, errors.New("likewise") }
 
 func newBoot(seed uint64, nodes int, whole bool) *boot {

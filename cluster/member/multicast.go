@@ -165,7 +165,9 @@ func (m *Multicast) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			err := errors.Join(m.o.Out.Close(), m.o.In.Close())
-			<-failed
+			if heard := <-failed; !errors.Is(heard, net.ErrClosed) {
+				err = errors.Join(err, heard)
+			}
 			return err
 		case err := <-failed:
 			return errors.Join(err, m.o.Out.Close(), m.o.In.Close())

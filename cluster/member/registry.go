@@ -93,18 +93,18 @@ func (r *Registry) Register(e Entry) error {
 func (r *Registry) write(e *Entry) (err error) {
 	text, err := json.Marshal(e)
 	if err != nil {
-		return err //nolint:wrapcheck // by the caller
+		return fmt.Errorf("encode the entry: %w", err)
 	}
 	tmp := r.FS.PathJoin(r.Dir, "."+strconv.Itoa(e.PID)+".new")
 	f, err := r.FS.Create(tmp, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return err //nolint:wrapcheck // by the caller
+		return err
 	}
 	_, err = f.Write(append(text, '\n'))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, r.FS.Remove(tmp))
 	}
-	return r.FS.Rename(tmp, r.FS.PathJoin(r.Dir, e.Name+entrySuffix)) //nolint:wrapcheck // by the caller
+	return r.FS.Rename(tmp, r.FS.PathJoin(r.Dir, e.Name+entrySuffix))
 }
 
 // Leave takes this node's entry out, if it is still its own.
