@@ -44,10 +44,11 @@ type Client struct {
 	now      time.Duration
 	leader   *leadership
 	attached bool
-	report   uint64           // id of the report made last
-	feeds    map[uint64]*feed // by consumer
-	asks     map[uint64]asked // sent to the leader and not answered
-	events   []event          // taken; those before at are done
+	report   uint64                   // id of the report made last
+	feeds    map[uint64]*feed         // by consumer
+	asks     map[uint64]asked         // sent to the leader and not answered
+	later    map[uint64]time.Duration // those of asks to be asked again, and when
+	events   []event                  // taken; those before at are done
 	at       int
 	requests []shard.Request
 	settles  []shard.Settle
@@ -88,6 +89,7 @@ type asked struct {
 	kind     shard.RequestKind
 	queue    shard.QueueID
 	consumer *shard.Consumer // of its begin and its end
+	times    int             // that its leader could not do it
 }
 
 // A heldRequest waits until a batch was sent.
@@ -97,7 +99,7 @@ type heldRequest struct {
 }
 
 func newClient(h *Hub, k clientKey, o *origin.Origin) *Client {
-	return &Client{h: h, key: k, o: o, feeds: map[uint64]*feed{}, asks: map[uint64]asked{}}
+	return &Client{h: h, key: k, o: o, feeds: map[uint64]*feed{}, asks: map[uint64]asked{}, later: map[uint64]time.Duration{}}
 }
 
 // Origin is the client's origin.

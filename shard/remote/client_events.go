@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/warrenmq/warren/shard"
 )
@@ -99,6 +100,9 @@ func (c *Client) reply(b []byte) (need uint64, err error) {
 		return 0, nil
 	}
 	failed := errorOf(p.code)
+	if p.code == codeUnavailable && c.unavailable(p.req, &of) {
+		return 0, nil
+	}
 	switch {
 	case of.kind == shard.ReqGet && failed == nil:
 		return c.got(p.req, of.queue, p.payload)
@@ -114,6 +118,41 @@ func (c *Client) reply(b []byte) (need uint64, err error) {
 	}
 	delete(c.asks, p.req)
 	return 0, err
+}
+
+// A leader that ceases to lead refuses what it has not done: the next one is
+// asked then. Should it lead on, it is asked again, a few times.
+const (
+	askAgainAfter = 500 * time.Millisecond
+	mostAsked     = 20
+)
+
+// unavailable keeps a request that its leader could not do; false if it was asked
+// often enough.
+func (c *Client) unavailable(id uint64, a *asked) bool {
+	if a.times++; a.times >= mostAsked {
+		return false
+	}
+	c.asks[id] = *a
+	c.later[id] = c.now + askAgainAfter
+	return true
+}
+
+// askAgain asks for what a leader refused and leads on.
+func (c *Client) askAgain() {
+	if len(c.later) == 0 {
+		return
+	}
+	c.o.Asked(func(id uint64, r *shard.Request) {
+		if at, ok := c.later[id]; ok && c.now >= at {
+			delete(c.later, id)
+			times := c.asks[id].times
+			c.ask(id, r)
+			a := c.asks[id]
+			a.times = times
+			c.asks[id] = a
+		}
+	})
 }
 
 // answered takes the answer to a request that was granted.

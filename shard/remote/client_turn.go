@@ -35,6 +35,7 @@ func (c *Client) Turn(now time.Duration) {
 		c.o.Unpark(now)
 	} else if c.attached {
 		c.o.Led()
+		c.askAgain()
 	}
 	c.expireLooks()
 	c.send()
@@ -125,6 +126,7 @@ func (c *Client) follow(l *leadership) {
 	c.leader, c.attached = l, false
 	c.lose()
 	clear(c.asks)
+	clear(c.later)
 	c.o.Rewind()
 	if l == nil || c.over.Load() {
 		return
@@ -270,7 +272,7 @@ func (c *Client) ask(id uint64, r *shard.Request) {
 	if !c.attached {
 		return
 	}
-	c.asks[id] = asked{r.Kind, r.Queue, r.Consumer}
+	c.asks[id] = asked{kind: r.Kind, queue: r.Queue, consumer: r.Consumer}
 	a := ask{target: c.key.target, req: id, queue: r.Queue}
 	switch r.Kind {
 	case shard.ReqConsume:
@@ -303,10 +305,12 @@ func (c *Client) ask(id uint64, r *shard.Request) {
 	c.frame(typeAsk, func(dst []byte) []byte { return appendAsk(dst, &a) })
 }
 
-// Follow implements shard.Elsewhere: the next turn looks who leads.
+// Follow implements shard.Elsewhere: the next turn looks who leads. Whom the
+// replica takes for its leader does not matter, he says so himself.
 func (c *Client) Follow(uint64) {
-	c.led.Store(false)
-	c.leader = nil
+	if c.led.Swap(false) {
+		c.leader, c.attached = nil, false
+	}
 }
 
 // Lead implements shard.Elsewhere.

@@ -43,7 +43,7 @@ func (h *fakeHost) Purge(q shard.QueueID, done func(uint64, error)) {
 
 func (h *fakeHost) Counts(q shard.QueueID, done func(shard.Counts, error)) {
 	h.do(func() {
-		if !h.leads {
+		if !h.leads || h.deaf {
 			done(shard.Counts{}, shard.ErrUnavailable)
 			return
 		}

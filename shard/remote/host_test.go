@@ -57,6 +57,7 @@ type fakeHost struct {
 	in    []func() // guarded by mu
 
 	leads     bool
+	deaf      bool                       // it counts nothing
 	attach    map[queue.Incarnation]bool // attached in this term
 	consumers []*shard.Consumer
 	detached  map[queue.Incarnation]bool

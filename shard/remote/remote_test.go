@@ -399,3 +399,44 @@ func TestPropose(t *testing.T) {
 	r.expect("arrived", fmt.Sprint(got), "[propose1x post1y propose1z]")
 	r.expect("streams", fmt.Sprint(peers), "[2 true 2 false]")
 }
+
+// A leader that can not do a request just now is asked again, and so is the next
+// one; its session hears of neither.
+func TestUnavailableIsAskedAgain(t *testing.T) {
+	r := newRig(t, 3)
+	r.mesh()
+	r.hosts[1].lead(true)
+	r.settle()
+	var got []error
+	ask := func() {
+		r.client(0).Counts(theQueue, func(_ shard.Counts, err error) { got = append(got, err) })
+	}
+	r.hosts[1].deaf = true
+	ask()
+	r.dial(r.nodes[0], r.nodes[1]).carry(true, 10)
+	r.dial(r.nodes[0], r.nodes[1]).carry(false, 10)
+	r.expect("answers", len(got), 0)
+	r.hosts[1].deaf = false
+	r.clock.Advance(askAgainAfter)
+	r.nodes[0].hub.Tick()
+	r.settle()
+	r.expect("answers", fmt.Sprint(got), "[<nil>]")
+
+	r.hosts[1].deaf = true
+	ask()
+	r.dial(r.nodes[0], r.nodes[1]).carry(true, 10)
+	r.dial(r.nodes[0], r.nodes[1]).carry(false, 10)
+	r.hosts[2].lead(true)
+	r.settle()
+	r.expect("answers", fmt.Sprint(got), "[<nil> <nil>]")
+
+	r.hosts[2].deaf = true
+	ask()
+	for range mostAsked + 2 {
+		r.clock.Advance(askAgainAfter)
+		r.nodes[0].hub.Tick()
+		r.settle()
+	}
+	r.expect("answers", len(got), 3)
+	r.expect("the last", errors.Is(got[2], shard.ErrUnavailable), true)
+}
