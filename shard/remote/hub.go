@@ -1,8 +1,10 @@
 package remote
 
 import (
+	"cmp"
 	"encoding/binary"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +41,7 @@ type Hub struct {
 	mu struct {
 		sync.RWMutex
 		streams map[Stream]*outbound
+		opened  uint64 // streams
 		clients map[clientKey]*Client
 		ended   map[uint64]uint64 // the highest incarnation that ended, by node
 	}
@@ -63,6 +66,7 @@ func NewHub(o HubOptions) *Hub {
 type outbound struct {
 	h     *Hub
 	st    Stream
+	no    uint64            // in the order of opening
 	leads map[Target]uint64 // terms; guarded by Hub.mu
 
 	// room is what clients are about to send of batches.
@@ -149,6 +153,8 @@ func (h *Hub) Opened(st Stream) {
 	x.mu.revision = h.o.View()
 	st.Send(Frame{Type: typeHello, Head: appendHello(nil, hello{h.o.Incarnation, x.mu.revision})})
 	h.mu.Lock()
+	h.mu.opened++
+	x.no = h.mu.opened
 	h.mu.streams[st] = x
 	h.mu.Unlock()
 	if h.o.Peer != nil {
@@ -247,7 +253,7 @@ func (h *Hub) follow(c *Client) {
 		if !ok || c.key.target == Memory && (x.st.Peer() != c.key.of.Node || term != c.key.of.Number) {
 			continue
 		}
-		if best == nil || term > best.leads[c.key.target] {
+		if best == nil || term > best.leads[c.key.target] || term == best.leads[c.key.target] && x.no > best.no {
 			best = x
 		}
 	}
@@ -265,7 +271,7 @@ func (h *Hub) Closed(st Stream, _ error) {
 	delete(h.mu.streams, st)
 	var cs []*Client
 	if x != nil {
-		for t := range x.leads {
+		for _, t := range slices.Sorted(maps.Keys(x.leads)) {
 			if c := h.mu.clients[h.key(x, t)]; c != nil {
 				h.follow(c)
 				cs = append(cs, c)
@@ -360,6 +366,9 @@ func (h *Hub) all() []*Client {
 	for _, c := range h.mu.clients {
 		cs = append(cs, c)
 	}
+	slices.SortFunc(cs, func(a, b *Client) int {
+		return cmp.Or(cmp.Compare(a.key.target, b.key.target), cmp.Compare(a.key.of.Number, b.key.of.Number))
+	})
 	return cs
 }
 

@@ -2,6 +2,8 @@ package remote
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -164,7 +166,8 @@ func (in *inbound) ready() bool {
 // end detaches what the node has here.
 func (in *inbound) end(next *inbound) {
 	if !in.ended.Load() {
-		for _, g := range in.guests {
+		for _, t := range slices.Sorted(maps.Keys(in.guests)) {
+			g := in.guests[t]
 			g.leave()
 			g.host.Detach(in.inc)
 		}

@@ -3,6 +3,8 @@ package remote
 import (
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -131,9 +133,13 @@ func (s *Server) Lead(t Target, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.leads[t] = term
-	f := Frame{Type: typeLead, Head: appendLead(nil, lead{t, term})}
-	for _, in := range s.mu.nodes {
-		in.st.Send(f)
+	s.tellAll(Frame{Type: typeLead, Head: appendLead(nil, lead{t, term})})
+}
+
+// tellAll sends a frame to all nodes, in their order; s.mu is held.
+func (s *Server) tellAll(f Frame) {
+	for _, n := range slices.Sorted(maps.Keys(s.mu.nodes)) {
+		s.mu.nodes[n].st.Send(f)
 	}
 }
 
@@ -146,10 +152,7 @@ func (s *Server) Follow(t Target) {
 		return
 	}
 	delete(s.mu.leads, t)
-	f := Frame{Type: typeNotLead, Head: appendLead(nil, lead{t, term})}
-	for _, in := range s.mu.nodes {
-		in.st.Send(f)
-	}
+	s.tellAll(Frame{Type: typeNotLead, Head: appendLead(nil, lead{t, term})})
 }
 
 // greet makes a stream the one of its node and tells it who leads here. It
@@ -161,8 +164,8 @@ func (s *Server) greet(in *inbound) (before *inbound, err error) {
 		return nil, ErrOlder
 	}
 	s.mu.nodes[in.inc.Node] = in
-	for t, term := range s.mu.leads {
-		in.st.Send(Frame{Type: typeLead, Head: appendLead(nil, lead{t, term})})
+	for _, t := range slices.Sorted(maps.Keys(s.mu.leads)) {
+		in.st.Send(Frame{Type: typeLead, Head: appendLead(nil, lead{t, s.mu.leads[t]})})
 	}
 	return before, nil
 }
@@ -223,7 +226,8 @@ func (s *Server) later(f func()) { s.o.Clock.AfterFunc(0, f) }
 func (s *Server) Viewed() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, in := range s.mu.streams {
+	for _, n := range slices.Sorted(maps.Keys(s.mu.nodes)) {
+		in := s.mu.nodes[n]
 		if need := in.need.Load(); need != 0 && need <= s.o.View() {
 			// What waits is given to shards, whose turns this goroutine must not
 			// run: it may be in the catalog's.
