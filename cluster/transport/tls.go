@@ -85,6 +85,9 @@ func (t *Transport) dial(ctx context.Context, p *peer, addr string, class Class)
 	if err != nil {
 		return nil, err
 	}
+	if class == ClassRaft {
+		keepUnsentShort(nc)
+	}
 	s := newSocket(nc, t.opts.Clock)
 	expiry := s.expire(greetTime)
 	defer expiry.Stop()
