@@ -110,13 +110,12 @@ func (c *Client) ID() uint64 { return uint64(c.key.target) }
 
 // Bind hands the client's turns to a replica of the shard on this node, which
 // has the client's origin, and calls to. It returns when the client's own turn,
-// if there is one, is over; turn runs the replica's. It must not be called in a
-// turn.
+// if there is one, is over; turn runs the replica's, the next of which finds what
+// waits. It must not be called in a turn.
 func (c *Client) Bind(to shard.Shard, turn func() bool) {
 	c.turns.Lock()
 	c.local.Store(&bound{to, turn})
 	c.turns.Unlock()
-	turn()
 }
 
 // Unbind takes Bind back. The replica must have stopped.
