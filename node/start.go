@@ -195,6 +195,12 @@ func (c shardCatalog) Queue(in uint64, id shard.QueueID) (shard.Settings, uint64
 // Revision implements replica.Catalog.
 func (c shardCatalog) Revision() uint64 { return c.n.catalog.View().Revision() }
 
+// Alive implements replica.Catalog.
+func (c shardCatalog) Alive(i queue.Incarnation) bool {
+	v := c.n.catalog.View()
+	return v.Incarnation(i.Number) != nil || i.Number > v.LastIncarnation()
+}
+
 // startShards opens the shards that the catalog has, makes those that are
 // missing, and waits until all lead: until then nothing would be answered. With
 // fewer shards configured than there are, all go on: their queues are in them.

@@ -176,6 +176,16 @@ func (e *Entry) Refused() bool {
 	return false
 }
 
+// HasTx reports whether there is a transaction in the batch.
+func (e *Entry) HasTx() bool {
+	for i := 25; i < len(e.items); i += itemSize {
+		if e.items[i]&ItemTx != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Items returns the number of items of the batch.
 func (e *Entry) Items() int { return len(e.items) / itemSize }
 

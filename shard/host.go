@@ -111,6 +111,10 @@ type Answer struct {
 	Refused []uint32
 }
 
+// An Ungranter is a Consumer.Shared that takes back what it let the consumer have
+// and was not delivered.
+type Ungranter interface{ Ungrant(n int) }
+
 // Answers is told what became of batches, in a turn: it does not block and does
 // not call back from there.
 type Answers interface {

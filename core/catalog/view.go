@@ -80,6 +80,9 @@ func (v *View) Barred(id uint64) bool {
 // Incarnation returns a live incarnation, or nil if it ended or never was.
 func (v *View) Incarnation(number uint64) *Incarnation { i, _ := v.incarnations.Get(number); return i }
 
+// LastIncarnation is the number given last.
+func (v *View) LastIncarnation() uint64 { return v.lastIncarnation }
+
 // Incarnations lists the live incarnations by number.
 func (v *View) Incarnations() iter.Seq[*Incarnation] { return seconds(v.incarnations.All()) }
 

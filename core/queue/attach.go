@@ -19,14 +19,17 @@ func (d *Dispatcher) Open() bool {
 	return len(d.attach.waits) == 0 && (!d.attach.ended || d.attach.lost)
 }
 
-// WantLost reports that all have attached or ended, that some ended, and that a
-// Lost must be logged before anything is dispatched.
-func (d *Dispatcher) WantLost() bool {
-	return len(d.attach.waits) == 0 && d.attach.ended && !d.attach.lost
-}
+// WantLost reports that an incarnation ended that was waited for, and that a Lost
+// must be logged before anything is dispatched: together with its end, for it is
+// not waited for again. It is true until that is applied.
+func (d *Dispatcher) WantLost() bool { return d.attach.ended && !d.attach.lost }
 
 // Waits returns the incarnations that have neither attached nor ended.
 func (d *Dispatcher) Waits() []Incarnation { return d.attach.waits }
+
+// Waiting reports whether somebody has neither attached nor ended: what consumers
+// there are is not known yet.
+func (d *Dispatcher) Waiting() bool { return len(d.attach.waits) > 0 }
 
 func (d *Dispatcher) arrived(i Incarnation) bool {
 	n := len(d.attach.waits)
@@ -132,6 +135,7 @@ func (d *Dispatcher) attached(from Incarnation) {
 			d.requeue(ln, p, at)
 		}
 	})
+	d.elect()
 }
 
 func (d *Dispatcher) everything() *span {
@@ -157,6 +161,7 @@ func (d *Dispatcher) EndIncarnation(i Incarnation, out *Outcome) {
 	for _, s := range ended {
 		d.sweep(s)
 	}
+	d.elect()
 }
 
 // wouldLose reports whether a Lost would flag anything.

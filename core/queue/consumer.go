@@ -44,4 +44,6 @@ type ConsumerSpec struct {
 	Metered bool
 	Credit  uint32 // the first credit of a metered consumer
 	Shared  Credit // may be nil
+	// Granted says that the consumer's grant is logged (see Life.Grants).
+	Granted bool
 }

@@ -36,6 +36,9 @@ type Dispatcher struct {
 type Life struct {
 	Epoch, Term uint64
 	Waits       []Incarnation
+	// Grants says that a consumer that keeps others out gets nothing before its
+	// grant is logged; see WantGrant.
+	Grants bool
 }
 
 // NewDispatcher stands over l from now on; an earlier one is detached. Until

@@ -21,6 +21,7 @@ type holder struct {
 	detached  bool // its node is not attached
 	reported  bool // by the node that is attaching
 	ending    bool // its holdings are being given back
+	asked     bool // its grant was asked for and is not applied
 
 	// The rotation; nil if it may not have a message now.
 	level      *level

@@ -24,7 +24,7 @@ func (d *Dispatcher) may(h *holder) bool {
 	case s.Window != 0 && h.heldBytes >= uint64(s.Window):
 		return false
 	default:
-		return !d.l.settings.SingleActive || d.active == h
+		return d.allowed(h)
 	}
 }
 
@@ -107,19 +107,22 @@ func (d *Dispatcher) Add(c ConsumerSpec) error {
 	return nil
 }
 
-// elect fills the place of the single active consumer: the first registered,
-// after it the next by priority, then by order. It stays until it goes. That a
-// consumer was elected must be logged before its first delivery as soon as
-// queues are held by more than one node.
+// elect fills the place of the single active consumer: the one that has the
+// grant, else the first registered, after it the next by priority, then by order.
+// It stays until it goes. Nobody is elected before all have attached.
 func (d *Dispatcher) elect() {
 	if !d.l.settings.SingleActive {
 		d.active = nil
 		return
 	}
-	if d.active != nil {
+	if d.active != nil || d.Waiting() {
 		return
 	}
 	for _, h := range d.consumers {
+		if h.spec.Granted {
+			d.active = h
+			break
+		}
 		if d.active == nil || h.spec.Priority > d.active.spec.Priority {
 			d.active = h
 		}

@@ -226,6 +226,9 @@ func (e *Engine) Loaded(c *Consumer, blobs [][]byte) (lost *queue.Delivery) {
 	if c.post != nil {
 		return e.lettersLoaded(c, blobs)
 	}
+	if c.asked != nil {
+		c.q.fetching = slices.DeleteFunc(c.q.fetching, func(x *Consumer) bool { return x == c })
+	}
 	if c.gone || c.q.Disp == nil || c.q.Disp != c.disp {
 		// The message was never handed over, and is ready again for others.
 		if c.get != nil {

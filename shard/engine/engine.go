@@ -41,6 +41,15 @@ type Log interface {
 	// Ended says that a queue that ended by itself is closed: the catalog has to
 	// delete it.
 	Ended(q *Queue)
+	// Abandoned is told what was given back with a consumer of this node's
+	// sessions, as if they had settled it.
+	Abandoned(ss []shard.Settle)
+	// Settled is Committed for settles of this node's sessions: f is not called
+	// with an error, but goes with them to who leads next.
+	Settled(f func(error))
+	// Serve reports whether it is logged that sessions of an incarnation are
+	// delivered to; if not, it is going to be, and Served follows.
+	Serve(i queue.Incarnation) bool
 	// Committed calls f, in a turn, once all decisions so far are committed, or
 	// with an error when that can not be learnt.
 	Committed(f func(error))
@@ -55,6 +64,7 @@ type Queue struct {
 	Revision uint64 // of the catalog, when it was made
 
 	consumers []*Consumer // by Ref-1
+	fetching  []*Consumer // gets whose bodies are being read
 	free      []uint64    // refs not in use
 	pages     []uint64    // cold pages asked for
 	waits     []shard.Request
@@ -72,12 +82,15 @@ type Queue struct {
 	touched bool
 	asked   bool
 	closing bool  // it was decided that it closes
+	left    bool  // a consumer went, and others may attach yet
 	due     int64 // when Tick looks at it, 0 if it need not
 	used    int64 // when it was last used, for Settings.Expires
 	// Closed says that the queue takes nothing any more, Turned that it turned
 	// a publish away since: it can not be reopened then. Both are part of the
 	// shard's state.
 	Closed, Turned bool
+	// Grant is the logged right of a consumer to be the only one.
+	Grant shard.Grant
 	// Dirty says that the queue changed since the last cut, Fresh that it was
 	// made under the present leader, Logged that the command that made it was
 	// applied. They are the shard's.
@@ -93,6 +106,7 @@ type Consumer struct {
 	id      queue.ConsumerID
 	gone    bool
 	get     func(shard.GetResult, error) // for a get that waits for its body
+	asked   *shard.Request               // the same
 	post    *posting                     // for letters that wait for theirs
 	waiting []queue.Delivery             // in order; the first of them miss their bodies
 }
@@ -110,6 +124,11 @@ type Engine struct {
 
 	queues    map[shard.QueueID]*Queue
 	consumers map[*shard.Consumer]*Consumer
+	named     map[consumerKey]*Consumer // those of them that have an ID
+	reports   map[queue.Incarnation]*report
+	unserved  []*Queue // in which somebody waits to be served
+	claims    []queue.Claim
+	refused   []queue.Claim
 	lastID    queue.ConsumerID
 	last      *Queue // looked up last
 
@@ -117,21 +136,19 @@ type Engine struct {
 	deliveries []queue.Delivery
 	out        []shard.Delivery
 	runs       []queue.Run
-	sinks      []waker // to be woken at the end of the turn
-	waked      map[waker]struct{}
+	wakes      *shard.Wakes // the end of the turn's
 	expiring   expiries
 	bodies     []bodyRun
 	asked      []*Queue
 }
 
-type waker interface{ Wake() }
-
-// New returns an engine without queues.
-func New(log Log, inc queue.Incarnation, budget int) *Engine {
+// New returns an engine without queues. wakes are told at the end of a turn, by
+// Wake.
+func New(log Log, inc queue.Incarnation, budget int, wakes *shard.Wakes) *Engine {
 	return &Engine{
 		Log: log, Incarnation: inc, Residents: Residents{Budget: budget},
 		queues: map[shard.QueueID]*Queue{}, consumers: map[*shard.Consumer]*Consumer{},
-		waked: map[waker]struct{}{},
+		named: map[consumerKey]*Consumer{}, reports: map[queue.Incarnation]*report{}, wakes: wakes,
 	}
 }
 
@@ -170,7 +187,7 @@ func (e *Engine) All() map[shard.QueueID]*Queue { return e.queues }
 // Drop takes a queue out, cancels its consumers and lets its bodies go. The
 // caller clears the ledger.
 func (e *Engine) Drop(q *Queue) {
-	e.Unlead(q, shard.ErrGone)
+	e.unlead(q, shard.ErrGone)
 	for p := range q.Ledger.Pages() {
 		if e.Residents.Bytes() == 0 {
 			break
@@ -191,24 +208,34 @@ func (e *Engine) Remove(q *Queue) {
 	}
 }
 
-// Unlead ends the dispatching of a queue: its consumers are cancelled, what
-// waits is answered with err, and what was decided and not logged is void.
-func (e *Engine) Unlead(q *Queue, err error) {
+// unlead ends the dispatching of a queue that is gone: its consumers are
+// cancelled.
+func (e *Engine) unlead(q *Queue, err error) {
 	for _, c := range q.consumers {
-		if c == nil || c.gone {
+		if c == nil {
 			continue
 		}
-		c.gone = true
 		delete(e.consumers, c.Consumer)
+		delete(e.named, consumerKey{e.whose(c.Consumer), c.ID})
+		if c.gone {
+			continue // nobody is there now
+		}
+		c.gone = true
 		c.waiting = nil
 		c.Sink.Cancelled(c.Consumer)
 		e.WakeLater(c.Sink)
 	}
 	q.consumers, q.free = nil, nil
+	e.stop(q, err)
+}
+
+// stop ends the dispatching of a queue without consumers: what waits is answered
+// with err, and what was decided and not logged is void.
+func (e *Engine) stop(q *Queue, err error) {
 	q.abandon(err)
 	q.accepts, q.failed, q.returns = q.accepts[:0], q.failed[:0], q.returns[:0]
 	q.releases, q.rejects, q.spent = q.releases[:0], q.rejects[:0], q.spent[:0]
-	q.due, q.closing, q.GetWaits, q.Returning = 0, false, false, 0
+	q.due, q.closing, q.GetWaits, q.Returning, q.left = 0, false, false, 0, false
 	q.mail = mail{}
 	if q.Disp != nil {
 		q.Disp.Close()
@@ -306,26 +333,10 @@ func (e *Engine) Led(q *Queue, d *queue.Dispatcher) {
 func (e *Engine) Expiring() int64 { return e.expiring.next() }
 
 // WakeLater wakes a sink once at the end of the turn.
-func (e *Engine) WakeLater(w waker) {
-	if n := len(e.sinks); n > 0 && e.sinks[n-1] == w {
-		return
-	}
-	if _, ok := e.waked[w]; ok {
-		return
-	}
-	e.waked[w] = struct{}{}
-	e.sinks = append(e.sinks, w)
-}
+func (e *Engine) WakeLater(w shard.Waker) { e.wakes.Later(w) }
 
 // Wake wakes what WakeLater collected. It is the last thing of a turn.
-func (e *Engine) Wake() {
-	for i, s := range e.sinks {
-		s.Wake()
-		e.sinks[i] = nil
-	}
-	e.sinks = e.sinks[:0]
-	clear(e.waked)
-}
+func (e *Engine) Wake() { e.wakes.Wake() }
 
 func (e *Engine) lead(q *Queue) bool {
 	if q.Disp == nil {
@@ -334,22 +345,30 @@ func (e *Engine) lead(q *Queue) bool {
 	return q.Disp != nil
 }
 
-// Settle ends holdings.
+// Settle ends holdings. It notes in ss what each of them counts, and takes the
+// queue out of those that are stale.
 func (e *Engine) Settle(ss []shard.Settle) {
 	for i := range ss {
 		s := &ss[i]
 		q := e.Queue(s.Queue)
 		if q == nil || q.Disp == nil {
+			s.Queue = 0
 			continue // its deliveries are void
 		}
 		switch s.Outcome {
 		case shard.Accept:
-			if size, ok := q.Disp.Settle(s.Seq, s.Holding); ok {
+			size, ok := q.Disp.Settle(s.Seq, s.Holding)
+			if s.Size = size; ok {
 				q.accepts = queue.AppendRun(q.accepts, s.Seq, size)
+			} else {
+				s.Queue = 0
 			}
 		case shard.Reject:
-			if size, ok := q.Disp.Settle(s.Seq, s.Holding); ok {
+			size, ok := q.Disp.Settle(s.Seq, s.Holding)
+			if s.Size = size; ok {
 				q.rejects = queue.AppendRun(q.rejects, s.Seq, size)
+			} else {
+				s.Queue = 0
 			}
 		case shard.Requeue:
 			q.giveBack(s, queue.RaiseAcquired|queue.RaiseFailed, &q.failed)
@@ -377,11 +396,15 @@ func (e *Engine) misfit(q *Queue, s *shard.Settle) {
 }
 
 func (q *Queue) giveBack(s *shard.Settle, raise queue.Raise, runs *[]queue.Run) {
-	switch size, v := q.Disp.Return(s.Seq, s.Holding, raise); v {
+	size, v := q.Disp.Return(s.Seq, s.Holding, raise)
+	s.Size = size
+	switch v {
 	case queue.Return:
 		*runs = queue.AppendRun(*runs, s.Seq, size)
 	case queue.Spend:
 		q.spent = queue.AppendRun(q.spent, s.Seq, size)
+	case queue.Stale:
+		s.Queue = 0
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // To look at a queue that rests leaves it at rest: it gets no dispatcher, and
 // the log, which is not there, is not asked for anything.
 func TestInspectLeavesAQueueAtRest(t *testing.T) {
-	e := New(nil, queue.Incarnation{}, 0)
+	e := New(nil, queue.Incarnation{}, 0, nil)
 	rests := &Queue{ID: 7, Ledger: queue.NewLedger(queue.Settings{SingleActive: true})}
 	rests.Settings.SingleActive = true
 	for range 3 {

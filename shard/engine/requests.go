@@ -15,8 +15,13 @@ func (e *Engine) Requests(rs []shard.Request) {
 		switch r.Kind {
 		case shard.ReqSettle:
 			e.flushTouched()
-			done := r.Done
-			e.Log.Committed(done)
+			e.Log.Settled(r.Done)
+		case shard.ReqSettles:
+			e.Settle(r.Settles)
+			e.flushTouched()
+			if r.Done != nil {
+				e.Log.Committed(r.Done)
+			}
 		case shard.ReqConsume:
 			e.consume(r)
 		case shard.ReqCancel:
@@ -54,6 +59,10 @@ func (e *Engine) Refuse(rs []shard.Request) {
 		switch r.Kind {
 		case shard.ReqSettle, shard.ReqConsume, shard.ReqReopen:
 			r.Done(shard.ErrUnavailable)
+		case shard.ReqSettles:
+			if r.Done != nil {
+				r.Done(shard.ErrUnavailable)
+			}
 		case shard.ReqCancel:
 			e.cancel(r.Consumer, r.End)
 			r.Done(nil)
@@ -96,7 +105,7 @@ func (e *Engine) consume(r *shard.Request) {
 		return
 	}
 	e.flush(q)
-	if q.Returning > 0 {
+	if !e.served(q, e.whose(r.Consumer)) || q.Returning > 0 || q.Disp.Waiting() {
 		q.waits = append(q.waits, *r)
 		return
 	}
@@ -104,6 +113,20 @@ func (e *Engine) consume(r *shard.Request) {
 }
 
 func (e *Engine) register(q *Queue, sc *shard.Consumer) error {
+	c := e.newConsumer(q, sc)
+	if err := q.Disp.Add(e.spec(c)); err != nil {
+		q.free = append(q.free, c.ref)
+		if errors.Is(err, queue.ErrExclusive) {
+			return shard.ErrExclusive
+		}
+		return err
+	}
+	e.enlist(c)
+	return nil
+}
+
+// newConsumer returns a consumer that is not registered yet.
+func (e *Engine) newConsumer(q *Queue, sc *shard.Consumer) *Consumer {
 	e.lastID++
 	c := &Consumer{Consumer: sc, q: q, disp: q.Disp, id: e.lastID}
 	if n := len(q.free); n > 0 {
@@ -113,23 +136,37 @@ func (e *Engine) register(q *Queue, sc *shard.Consumer) error {
 		q.consumers = append(q.consumers, nil)
 		c.ref = uint64(len(q.consumers))
 	}
-	err := q.Disp.Add(queue.ConsumerSpec{
-		ID: c.id, Session: queue.SessionID{Incarnation: e.Incarnation, Number: sc.Session}, Ref: c.ref,
-		NoAck: sc.NoAck, Exclusive: sc.Exclusive, Priority: sc.Priority,
-		Prefetch: sc.Prefetch, Window: sc.Window, Shared: sc.Shared,
-	})
-	if err != nil {
-		q.free = append(q.free, c.ref)
-		if errors.Is(err, queue.ErrExclusive) {
-			return shard.ErrExclusive
-		}
-		return err
+	return c
+}
+
+// spec describes a consumer to its queue's dispatcher.
+func (e *Engine) spec(c *Consumer) queue.ConsumerSpec {
+	of := e.whose(c.Consumer)
+	return queue.ConsumerSpec{
+		ID: c.id, Session: queue.SessionID{Incarnation: of, Number: c.Session}, Ref: c.ref,
+		NoAck: c.NoAck, Exclusive: c.Exclusive, Priority: c.Priority,
+		Prefetch: c.Prefetch, Window: c.Window, Shared: c.Shared,
+		Granted: c.ID != 0 && c.q.Grant == shard.Grant{Node: of.Node, Incarnation: of.Number, Consumer: c.ID},
 	}
-	q.consumers[c.ref-1] = c
-	q.used = e.Now
-	e.consumers[sc] = c
-	e.Touch(q)
-	return nil
+}
+
+// enlist takes a consumer in that its queue's dispatcher has.
+func (e *Engine) enlist(c *Consumer) {
+	c.q.consumers[c.ref-1] = c
+	c.q.used = e.Now
+	e.consumers[c.Consumer] = c
+	if c.ID != 0 {
+		e.named[consumerKey{e.whose(c.Consumer), c.ID}] = c
+	}
+	e.Touch(c.q)
+}
+
+// delist takes a consumer out.
+func (e *Engine) delist(c *Consumer) {
+	delete(e.consumers, c.Consumer)
+	delete(e.named, consumerKey{e.whose(c.Consumer), c.ID})
+	c.q.consumers[c.ref-1] = nil
+	c.q.free = append(c.q.free, c.ref)
 }
 
 func (e *Engine) cancel(sc *shard.Consumer, end bool) {
@@ -138,11 +175,9 @@ func (e *Engine) cancel(sc *shard.Consumer, end bool) {
 		e.forget(sc)
 		return
 	}
-	delete(e.consumers, sc)
+	e.delist(c)
 	c.gone = true
 	q := c.q
-	q.consumers[c.ref-1] = nil
-	q.free = append(q.free, c.ref)
 	if q.Disp == nil {
 		return
 	}
@@ -151,9 +186,12 @@ func (e *Engine) cancel(sc *shard.Consumer, end bool) {
 		e.Settle([]shard.Settle{{Queue: q.ID, Seq: d.Seq, Holding: d.Holding, Outcome: shard.Release}})
 	}
 	c.waiting = nil
-	if !end {
+	switch {
+	case !end:
 		q.Disp.Cancel(c.id)
-	} else {
+	case !q.Settings.Memory:
+		e.abandon(c)
+	default:
 		var out queue.Outcome
 		q.Disp.EndConsumer(c.id, queue.RaiseAcquired, &out)
 		q.returns = append(q.returns, out.Returns...)
@@ -161,8 +199,20 @@ func (e *Engine) cancel(sc *shard.Consumer, end bool) {
 	}
 	e.Touch(q)
 	q.used = e.Now
-	if q.Settings.AutoDelete && q.Disp.Consumers() == 0 && !q.Closing() {
-		e.endNow(q)
+	q.left = true
+	e.lastGone(q)
+}
+
+// abandon gives back what a consumer holds, one by one: it may have to be given
+// back to another leader.
+func (e *Engine) abandon(c *Consumer) {
+	var ss []shard.Settle
+	c.q.Disp.HeldBy(c.id, func(seq uint64, h queue.Holding) {
+		ss = append(ss, shard.Settle{Queue: c.q.ID, Seq: seq, Holding: h, Outcome: shard.Abandon})
+	})
+	c.q.Disp.Cancel(c.id)
+	if e.Settle(ss); e.whose(c.Consumer) == e.Incarnation && len(ss) > 0 {
+		e.Log.Abandoned(ss)
 	}
 }
 
@@ -188,13 +238,14 @@ func (e *Engine) get(r *shard.Request) {
 		return
 	}
 	e.flush(q)
-	if q.Returning > 0 {
+	of := e.asks(r)
+	if !e.served(q, of) || q.Returning > 0 {
 		q.waits = append(q.waits, *r)
 		return
 	}
 	q.used = e.Now
 	e.expire(q)
-	d, p := q.Disp.Get(queue.SessionID{Incarnation: e.Incarnation, Number: r.Session}, 0, e.Now)
+	d, p := q.Disp.Get(queue.SessionID{Incarnation: of, Number: r.Session}, 0, e.Now)
 	switch p.Why {
 	case queue.NotPaused:
 	case queue.NeedPage, queue.NeedHorizon, queue.NeedExpiry, queue.Attaching:
@@ -207,7 +258,11 @@ func (e *Engine) get(r *shard.Request) {
 		return
 	}
 	e.Touch(q)
-	e.forward(&Consumer{q: q, disp: q.Disp, get: r.DoneGet, waiting: []queue.Delivery{d}})
+	c := &Consumer{q: q, disp: q.Disp, get: r.DoneGet, waiting: []queue.Delivery{d}}
+	if e.forward(c); len(c.waiting) > 0 {
+		asked := *r
+		c.asked, q.fetching = &asked, append(q.fetching, c)
+	}
 }
 
 // behind has a request wait, once, for what was published before it.

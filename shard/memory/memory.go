@@ -74,7 +74,7 @@ func New(o Options) *Queue {
 	m := &Queue{o: o, spans: map[uint64][]span{}}
 	m.due.Store(math.MaxInt64)
 	m.in.Parking = shard.DefaultParking
-	m.e = engine.New(log{m}, o.Incarnation, noBudget)
+	m.e = engine.New(log{m}, o.Incarnation, noBudget, &shard.Wakes{})
 	m.e.Residents.Keep = true
 	m.e.Mail, m.e.Self = o.Mail, m
 	o.Settings.Memory = true
@@ -288,7 +288,10 @@ func (l log) Close(q *engine.Queue)               { q.Closed = true }
 func (l log) Reopen(q *engine.Queue)              { l.m.e.Reopened(q) }
 func (l log) Ended(*engine.Queue)                 { l.m.o.Ended(l.m.o.ID) }
 func (l log) Behind(shard.Request) bool           { return false }
+func (l log) Abandoned([]shard.Settle)            {}
+func (l log) Serve(queue.Incarnation) bool        { return true }
 func (l log) Committed(f func(error))             { l.m.fns = append(l.m.fns, f) }
+func (l log) Settled(f func(error))               { l.m.fns = append(l.m.fns, f) }
 
 func (m *Queue) request(r shard.Request) {
 	m.in.Add(r)

@@ -116,11 +116,36 @@ func (o *Origin) Cancel(now time.Duration, r shard.Request) (id, number uint64, 
 	return id, number, ss
 }
 
+// Park keeps requests until somebody leads, and answers those that need nobody.
+func (o *Origin) Park(now time.Duration, rs []shard.Request) {
+	for i := range rs {
+		switch r := rs[i]; r.Kind {
+		case shard.ReqSettle:
+			o.Committed(r.Done)
+		case shard.ReqCancel:
+			o.Cancel(now, r)
+		case shard.ReqRun, shard.ReqLetters:
+			refuse(&r, shard.ErrUnavailable)
+		case shard.ReqKick, shard.ReqLeft:
+		default:
+			o.Ask(now, r)
+		}
+		rs[i] = shard.Request{}
+	}
+}
+
+// Refuse answers all requests: nobody can be asked.
+func (o *Origin) Refuse() { o.refuseIf(func(*asked) bool { return true }) }
+
 // Expire answers the requests that have waited too long for a leader. It is
 // called in turns without one.
 func (o *Origin) Expire(now time.Duration) {
+	o.refuseIf(func(a *asked) bool { return now-a.since >= patience })
+}
+
+func (o *Origin) refuseIf(f func(*asked) bool) {
 	o.asked = slices.DeleteFunc(o.asked, func(a asked) bool {
-		if a.r.Kind == shard.ReqCancel || now-a.since < patience {
+		if a.r.Kind == shard.ReqCancel || !f(&a) {
 			return false
 		}
 		if !a.void {

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/warrenmq/warren/shard"
 )
@@ -168,13 +169,46 @@ func (o *Origin) settleFront() {
 
 // Tx appends a transaction to the open batch; see shard.Shard. It may be called
 // by any goroutine.
+//
+// What it settles stays held if it is refused. But when the lead changed since,
+// nobody remembers by whom: then it is given back.
 func (o *Origin) Tx(t *shard.Tx, done func(error)) (size int) {
-	names := make([]shard.Settle, len(t.Settles))
-	copy(names, t.Settles)
+	names, at := slices.Clone(t.Settles), o.handed.Load()
 	return o.In.Tx(t, &shard.TxDone{Done: func(err error) {
-		if err == nil {
+		switch {
+		case err == nil:
 			o.drop(names)
+		case o.handed.Load() != at:
+			for i := range names {
+				names[i].Outcome = shard.Abandon
+			}
+			o.In.Settle(names, nil)
 		}
 		done(err)
 	}})
+}
+
+// Txs calls f for every transaction in a batch without an answer, with what it
+// settles.
+func (o *Origin) Txs(f func([]shard.Settle)) {
+	for _, b := range o.pending {
+		if b.answered {
+			continue
+		}
+		x := b.b
+		if x == nil {
+			e, err := shard.ParseEntry(b.data)
+			if err != nil || !e.HasTx() {
+				continue
+			}
+			x = b.Builder()
+		}
+		for i := 0; i < x.Items(); i++ {
+			if it := x.Item(i); it.Flags&shard.ItemTx != 0 {
+				if ss, err := x.Settles(i, nil); err == nil {
+					f(ss)
+				}
+			}
+		}
+	}
 }

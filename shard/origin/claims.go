@@ -22,6 +22,7 @@ type claim struct {
 type group struct {
 	number  uint64
 	settles []shard.Settle
+	holders []uint64 // the sessions that held, 0 if that is not known
 	done    []func(error)
 }
 
@@ -79,12 +80,13 @@ func (o *Origin) Stray(q shard.QueueID, ds []shard.Delivery) (number uint64, ss 
 		d := &ds[i]
 		ss = append(ss, shard.Settle{Queue: q, Seq: d.Seq, Holding: d.Holding, Outcome: shard.Release, Size: d.Size})
 	}
-	return o.keep(ss), ss
+	return o.keep(ss, nil), ss
 }
 
 // Settle takes what sessions settled; what is not held any more is left out. The
 // settles returned are to be sent under the number; there may be none.
 func (o *Origin) Settle(ss []shard.Settle) (number uint64, live []shard.Settle) {
+	var holders []uint64
 	for i := range ss {
 		s := ss[i]
 		m := o.held[s.Queue]
@@ -94,17 +96,21 @@ func (o *Origin) Settle(ss []shard.Settle) (number uint64, live []shard.Settle) 
 		}
 		delete(m, s.Seq)
 		s.Size = x.size
-		live = append(live, s)
+		live, holders = append(live, s), append(holders, x.session)
 	}
 	if len(live) == 0 {
 		return 0, nil
 	}
-	return o.keep(live), live
+	return o.keep(live, holders), live
 }
 
-func (o *Origin) keep(ss []shard.Settle) uint64 {
+// keep keeps settles until they are known to be committed. holders may be nil.
+func (o *Origin) keep(ss []shard.Settle, holders []uint64) uint64 {
+	if holders == nil {
+		holders = make([]uint64, len(ss))
+	}
 	o.groupNo++
-	o.groups = append(o.groups, group{number: o.groupNo, settles: ss})
+	o.groups = append(o.groups, group{number: o.groupNo, settles: ss, holders: holders})
 	return o.groupNo
 }
 
@@ -159,12 +165,14 @@ func (o *Origin) drop(ss []shard.Settle) {
 // have to be sent under the number.
 func (o *Origin) End(c *shard.Consumer, all bool) (number uint64, ss []shard.Settle) {
 	delete(o.consumers, c.ID)
+	var holders []uint64
 	m := o.held[c.Queue]
 	for _, seq := range slices.Sorted(maps.Keys(m)) {
 		switch x := m[seq]; {
 		case x.consumer != c.ID:
 		case all:
 			ss = append(ss, shard.Settle{Queue: c.Queue, Seq: seq, Holding: x.holding, Outcome: shard.Abandon, Size: x.size})
+			holders = append(holders, x.session)
 			delete(m, seq)
 		default:
 			x.consumer = 0
@@ -174,7 +182,7 @@ func (o *Origin) End(c *shard.Consumer, all bool) (number uint64, ss []shard.Set
 	if len(ss) == 0 {
 		return 0, nil
 	}
-	return o.keep(ss), ss
+	return o.keep(ss, holders), ss
 }
 
 // Cancelled says that the leader ended a consumer: its queue is gone.

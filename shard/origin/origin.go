@@ -34,6 +34,8 @@ type Origin struct {
 
 	inc queue.Incarnation
 	ids atomic.Uint64 // of consumers
+	// handed counts how often a replica handed its sessions over.
+	handed atomic.Uint64
 
 	number  uint64   // of the batch taken last
 	pending []*Batch // taken and not answered, by number

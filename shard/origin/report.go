@@ -50,8 +50,8 @@ func (o *Origin) claims() (out []shard.Claim) {
 		}
 	}
 	for i := range o.groups {
-		for _, s := range o.groups[i].settles {
-			out = append(out, shard.Claim{Queue: s.Queue, Seq: s.Seq, Holding: s.Holding, Size: s.Size})
+		for k, s := range o.groups[i].settles {
+			out = append(out, shard.Claim{Queue: s.Queue, Seq: s.Seq, Holding: s.Holding, Size: s.Size, Session: o.groups[i].holders[k]})
 		}
 	}
 	slices.SortFunc(out, func(a, b shard.Claim) int {
@@ -91,6 +91,7 @@ type Holdings struct {
 // Hold takes over what this node's sessions have in a shard that it leads no
 // more. Yield has emptied the origin before.
 func (o *Origin) Hold(now time.Duration, h Holdings) {
+	o.handed.Add(1)
 	for _, c := range h.Consumers {
 		o.consumers[c.ID] = c
 	}
@@ -98,7 +99,7 @@ func (o *Origin) Hold(now time.Duration, h Holdings) {
 		o.heldIn(c.Queue)[c.Seq] = claim{c.Holding, c.Session, c.Consumer, c.Size}
 	}
 	if len(h.Settles) > 0 {
-		o.keep(h.Settles)
+		o.keep(h.Settles, nil)
 	}
 	for _, f := range h.Done {
 		o.Committed(f)

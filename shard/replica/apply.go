@@ -41,6 +41,7 @@ func (s *Shard) Apply(ents []commitlog.Entry) {
 		clear(s.waiting[k:])
 		s.waiting = s.waiting[:k]
 	}
+	s.landed()
 }
 
 func (s *Shard) apply(ent *commitlog.Entry, e *shard.Entry) error {
@@ -78,6 +79,8 @@ func (s *Shard) commands(e *shard.Entry, valid bool) error {
 			s.admitted = append(s.admitted, txAdmitted{c.Queue, c.Settings})
 		case c.Kind == shard.CmdEnd:
 			s.end(c.Queue, c.Seq)
+		case c.Kind == shard.CmdServe, c.Kind == shard.CmdUnserve:
+			s.serve(queue.Incarnation{Node: c.Queue, Number: c.Seq}, c.Kind == shard.CmdServe)
 		default:
 			// A queue that is not there was dropped by an earlier command.
 			if q := s.e.Queue(c.Queue); q != nil && q.Logged {
@@ -100,6 +103,7 @@ func (s *Shard) made(c *shard.Command) error {
 	if q == nil {
 		q = s.make(c.Queue, c.Seq, set)
 	}
+	s.revised(c.Seq)
 	q.Logged = true
 	s.touchDirty(q)
 	return nil
@@ -133,6 +137,8 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 		if s.e.Reopened(q); !q.Closed {
 			s.recount = append(s.recount, q) // what was admitted may have been turned away
 		}
+	case shard.CmdGrant:
+		s.e.Granted(q, c.Grant)
 	case shard.CmdLost:
 		q.Ledger.Lost()
 		s.e.Touch(q)
@@ -145,6 +151,7 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 			s.recount = append(s.recount, q) // what is in flight was counted for other lanes
 		}
 		q.Revision = c.Seq
+		s.revised(c.Seq)
 		s.e.Set(q, set)
 		if set.Expires > 0 {
 			s.dispatch(q) // somebody has to see that it is not used
@@ -155,6 +162,7 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 
 // end drops what is remembered of an incarnation.
 func (s *Shard) end(node, inc uint64) {
+	delete(s.served, queue.Incarnation{Node: node, Number: inc})
 	st := s.stream(node)
 	st.ended = max(st.ended, inc)
 	if st.inc <= st.ended {
@@ -212,15 +220,13 @@ func (st *stream) accept(id shard.BatchID) outcome {
 // answers its publishers.
 func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) error {
 	st := s.stream(e.Batch.Node)
-	mine := e.Batch.Node == s.o.Incarnation.Node && e.Batch.Incarnation == s.o.Incarnation.Number
 	what := st.accept(e.Batch)
-	if what != took {
-		s.withdraw(ent, e)
-	}
+	s.revised(e.Batch.Revision)
+	var refused []uint32
 	switch what {
 	case took:
-		refused, err := s.enqueue(ent, e)
-		if err != nil {
+		var err error
+		if refused, err = s.enqueue(ent, e); err != nil {
 			return err
 		}
 		if refused != nil {
@@ -229,23 +235,31 @@ func (s *Shard) batch(ent *commitlog.Entry, e *shard.Entry) error {
 			}
 			st.exceptions[e.Batch.Number] = refused
 		}
-		if mine {
-			s.answer(e.Batch.Number, refused, false)
-		}
 	case double:
-		if mine {
-			s.answer(e.Batch.Number, st.exceptions[e.Batch.Number], false)
-		}
-	case gap:
-		if mine && s.leading {
-			s.sent = 0 // everything from the first unanswered on is sent again
-		}
-	case expired:
-		if mine {
-			s.answer(e.Batch.Number, nil, true)
-		}
+		s.withdraw(ent, e)
+		refused = st.exceptions[e.Batch.Number]
+	case gap, expired:
+		s.withdraw(ent, e)
 	}
+	if e.Batch.Node == s.o.Incarnation.Node && e.Batch.Incarnation == s.o.Incarnation.Number {
+		if what != gap || s.leading {
+			s.org.Answer(e.Batch.Number, refused, what.said())
+		}
+		return nil
+	}
+	s.guestApplied(ent, &e.Batch, refused, what)
 	return nil
+}
+
+// said is how an outcome is told.
+func (o outcome) said() shard.BatchOutcome {
+	switch o {
+	case gap:
+		return shard.BatchGap
+	case expired:
+		return shard.BatchEnded
+	}
+	return shard.BatchTook
 }
 
 // withdraw takes back what this leader admitted and is not applied.
@@ -352,33 +366,6 @@ func (s *Shard) expiry(q *engine.Queue, it *shard.Item) int64 {
 		return 0
 	}
 	return s.stamp + int64(ttl)
-}
-
-// answer confirms the batch with this number, or says which of its publishes
-// were refused, or that nobody knows.
-func (s *Shard) answer(number uint64, refused []uint32, unknown bool) {
-	if len(s.pending) == 0 || s.pending[0].id.Number != number {
-		return
-	}
-	b := s.pending[0]
-	n := copy(s.pending, s.pending[1:])
-	s.pending[n] = nil
-	s.pending = s.pending[:n]
-	s.sent = max(0, s.sent-1)
-	if unknown {
-		shard.Unknown(b.runs)
-	} else {
-		shard.Confirm(b.runs, refused)
-	}
-	for i := range b.runs {
-		if to := b.runs[i].To; to != nil {
-			s.e.WakeLater(to)
-		}
-	}
-	clear(b.runs)
-	if len(s.runs) < maxInFlight {
-		s.runs = append(s.runs, b.runs[:0])
-	}
 }
 
 func (s *Shard) touchDirty(q *engine.Queue) {

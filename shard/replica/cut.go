@@ -68,6 +68,7 @@ type cut struct {
 	round   uint64
 	conf    []byte
 	streams []streamCut
+	served  []queue.Incarnation
 	queues  []*queueCut
 
 	ents []storage.Entry // read ahead by Bodies
@@ -89,6 +90,7 @@ type queueCut struct {
 	id       uint64
 	revision uint64
 	settings shard.Settings
+	grant    shard.Grant
 	ending   uint64 // 1 if it is closed, 2 if it turned something away since
 	dropped  bool   // all its keys go
 	ledger   *queue.Ledger
@@ -104,6 +106,7 @@ func (s *Shard) cut() *cut {
 		c.streams = append(c.streams, st.cut(node))
 	}
 	slices.SortFunc(c.streams, func(a, b streamCut) int { return cmp.Compare(a.node, b.node) })
+	c.served = s.servedList()
 	for _, q := range s.dropped {
 		c.add(q, true)
 	}
@@ -120,7 +123,7 @@ func (s *Shard) cut() *cut {
 }
 
 func (c *cut) add(q *engine.Queue, dropped bool) {
-	qc := &queueCut{id: q.ID, revision: q.Revision, settings: q.Settings, ending: ending(q), dropped: dropped, ledger: q.Ledger}
+	qc := &queueCut{id: q.ID, revision: q.Revision, settings: q.Settings, grant: q.Grant, ending: ending(q), dropped: dropped, ledger: q.Ledger}
 	q.Ledger.Cut(c.round, &qc.cut)
 	c.queues = append(c.queues, qc)
 }
@@ -261,8 +264,9 @@ func (c *cut) State(b storage.Batch) error {
 		k = key1(k[:0], g, keyQueue, qc.id)
 		set := shard.AppendSettings(nil, qc.settings)
 		v = binary.AppendUvarint(v[:0], qc.revision)
-		v = binary.AppendUvarint(v, qc.ending)
-		v = binary.AppendUvarint(v, uint64(len(set)))
+		for _, n := range [...]uint64{qc.ending, qc.grant.Node, qc.grant.Incarnation, qc.grant.Consumer, uint64(len(set))} {
+			v = binary.AppendUvarint(v, n)
+		}
 		v = qc.cut.AppendQueue(append(v, set...))
 		b.Set(k, v)
 	}
@@ -273,6 +277,7 @@ func (c *cut) State(b storage.Batch) error {
 		st := &c.streams[i]
 		b.Set(key1(k[:0], g, keyStream, st.node), st.append(nil))
 	}
+	b.Set(key(k[:0], g, keyServed), appendServed(nil, c.served))
 	v = binary.AppendUvarint(v[:0], c.index)
 	for _, n := range [...]uint64{c.term, uint64(c.stamp), c.round} {
 		v = binary.AppendUvarint(v, n)

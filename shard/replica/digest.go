@@ -21,10 +21,11 @@ func (s *Shard) Digest() (index, digest uint64) {
 	u(uint64(s.stamp))
 	for _, q := range s.e.Queues() {
 		if q.Logged {
-			u(q.ID, q.Revision, ending(q), q.Ledger.Digest())
+			u(q.ID, q.Revision, ending(q), q.Grant.Node, q.Grant.Incarnation, q.Grant.Consumer, q.Ledger.Digest())
 			b = shard.AppendSettings(b, q.Settings)
 		}
 	}
+	b = appendServed(b, s.servedList())
 	nodes := make([]uint64, 0, len(s.streams))
 	for n := range s.streams {
 		nodes = append(nodes, n)

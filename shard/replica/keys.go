@@ -13,6 +13,7 @@ import (
 //	'S' slot 'a'                    applied index, term, log time, round, ConfState
 //	'S' slot 'b' index offset       a body that outlived its log segment
 //	'S' slot 'c' index offset       how many records share that body, if more than one
+//	'S' slot 'i'                    the incarnations served
 //	'S' slot 'n' node               a node's batch stream and ended incarnation
 //	'S' slot 'q' queue              a queue's record
 //	'S' slot 'p' queue page         header and bitmap of a page
@@ -21,6 +22,7 @@ const (
 	keyApplied = 'a'
 	keyBody    = 'b'
 	keyShared  = 'c'
+	keyServed  = 'i'
 	keyStream  = 'n'
 	keyQueue   = 'q'
 	keyPage    = 'p'

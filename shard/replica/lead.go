@@ -12,10 +12,14 @@ import (
 
 // Lead implements commitlog.Machine. Every entry of earlier terms is applied:
 // what is pending of this node's batches is in none of them and is proposed
-// again, before anything new.
+// again, before anything new. What an earlier leader served is waited for, this
+// node's own sessions attach at once.
 func (s *Shard) Lead(term uint64) {
 	if s.failed {
 		return
+	}
+	if s.o.Elsewhere != nil {
+		s.o.Elsewhere.Lead()
 	}
 	s.term, s.leading, s.leader = term, true, 0
 	if !s.clock.lived {
@@ -23,8 +27,10 @@ func (s *Shard) Lead(term uint64) {
 	}
 	s.e.Now = max(s.e.Now, s.clock.last()) // queues that end unused begin their time anew
 	s.section.Reset()
-	s.sent, s.lastIdx = 0, 0
+	s.lastIdx = 0
 	s.inflight.Store(0)
+	s.visits = visits{taken: s.visits.taken[:0], reqs: s.visits.reqs[:0]}
+	s.serving = serving{waits: s.servedList(), at: s.mono}
 	for _, q := range s.e.Queues() {
 		q.Fresh = false
 		if q.Ledger.Total().Messages+q.Ledger.Outbox().Messages > 0 || q.Settings.Expires > 0 {
@@ -34,44 +40,171 @@ func (s *Shard) Lead(term uint64) {
 			s.o.Ended(q.ID) // whoever was at it may be gone
 		}
 	}
-	me := s.o.Incarnation
-	if st := s.streams[me.Node]; st != nil && st.inc != 0 && st.inc < me.Number && st.ended < st.inc {
-		s.section.Add(shard.Command{Kind: shard.CmdEnd, Queue: me.Node, Seq: st.inc})
+	s.endDead()
+	s.attachOwn()
+	s.guests.term.Store(term)
+	if s.o.OnLead != nil {
+		s.o.OnLead(term)
+	}
+}
+
+// attachOwn attaches this node's own sessions, with what they hold and have not
+// learnt to be settled.
+func (s *Shard) attachOwn() {
+	rs := s.org.Report(s.term)
+	for i := range rs {
+		out := s.attach(&rs[i])
+		s.org.Attached(&out, rs[i].End)
+	}
+	h := s.org.Yield(s.term)
+	s.settleOwn(h.Settles)
+	for _, f := range h.Done {
+		s.fns = append(s.fns, committed{f, true})
+	}
+	s.parked = append(s.parked, h.Requests...)
+}
+
+// settleOwn ends holdings of this node's sessions, and keeps what was settled
+// until it is applied.
+func (s *Shard) settleOwn(ss []shard.Settle) {
+	if len(ss) == 0 {
+		return
+	}
+	s.e.Settle(ss)
+	if s.open.settles == nil && cap(s.settles) > 0 && &ss[0] == &s.settles[:1][0] {
+		s.open.settles, s.settles = ss, nil
+		if n := len(s.spares); n > 0 {
+			s.settles, s.spares = s.spares[n-1], s.spares[:n-1]
+		}
+		return
+	}
+	s.open.settles = append(s.open.settles, ss...)
+}
+
+// maxSpare and maxSpareSettles bound what is kept to be used again.
+const (
+	maxSpare        = 4
+	maxSpareSettles = 1 << 16
+)
+
+func (s *Shard) recycle(ss []shard.Settle) {
+	if cap(ss) > 0 && cap(ss) <= maxSpareSettles && len(s.spares) < maxSpare {
+		s.spares = append(s.spares, ss[:0])
+	}
+}
+
+// landed forgets what was settled in entries that are applied.
+func (s *Shard) landed() {
+	n := 0
+	for n < len(s.flights) && s.flights[n].index <= s.applied {
+		s.recycle(s.flights[n].settles)
+		n++
+	}
+	if n > 0 {
+		k := copy(s.flights, s.flights[n:])
+		clear(s.flights[k:])
+		s.flights = s.flights[:k]
 	}
 }
 
 // Follow implements commitlog.Machine. Batches stay pending: they may be
 // applied yet, or are proposed again. What was decided beside them is void, and
-// whether what was proposed of it holds can not be learnt.
+// whether what was proposed of it holds can not be learnt: what this node's
+// sessions have, hold and settled goes to the origin, to be told to whoever leads
+// next.
 func (s *Shard) Follow(_, leader uint64) {
 	s.leader = leader
-	if !s.leading || s.failed {
+	if s.failed {
 		return
 	}
+	if s.leading {
+		s.unlead()
+	}
+	if s.o.Elsewhere != nil {
+		s.o.Elsewhere.Follow(leader)
+	}
+}
+
+func (s *Shard) unlead() {
 	s.leading = false
+	s.guests.term.Store(0)
 	s.since = s.mono
 	s.inflight.Store(0)
-	s.sent = 0
+	s.org.Rewind()
 	s.section.Reset()
+	s.settledAt = 0
+	s.quiet, s.quieted = nil, false
 	s.recount = s.recount[:0]
-	for _, w := range s.waiting {
-		w.f(shard.ErrUnavailable)
+	claims := s.txClaims()
+	h := s.e.Surrender()
+	h.Claims = append(h.Claims, claims...)
+	for _, f := range append(s.flights, s.open) {
+		for _, x := range f.settles {
+			if x.Queue != 0 {
+				h.Settles = append(h.Settles, x)
+			}
+		}
 	}
-	for _, f := range s.fns {
-		f(shard.ErrUnavailable)
+	for _, w := range s.waiting {
+		s.fns = append(s.fns, w.committed)
+	}
+	for _, c := range s.fns {
+		if c.keep {
+			h.Done = append(h.Done, c.f)
+		} else {
+			c.f(shard.ErrUnavailable)
+		}
 	}
 	for i := range s.behind {
-		s.e.Refuse([]shard.Request{s.behind[i].r})
+		h.Requests = append(h.Requests, s.behind[i].r)
 	}
-	s.waiting, s.fns, s.behind = nil, nil, nil
-	s.requests, s.settles = s.in.TakeRequests(s.requests[:0], s.settles[:0])
-	s.park(true)
+	h.Requests = s.ours(append(h.Requests, s.parked...))
+	s.waiting, s.fns, s.behind, s.flights, s.open, s.parked = nil, nil, nil, nil, flight{}, nil
+	s.org.Hold(s.mono, h)
 	for _, q := range s.e.Queues() {
-		s.e.Unlead(q, shard.ErrUnavailable)
 		if !q.Logged {
 			s.e.Remove(q)
 		}
 	}
+	if s.o.OnFollow != nil {
+		s.o.OnFollow()
+	}
+}
+
+// ours returns the requests that this node's sessions wait for, to be asked
+// elsewhere, and refuses the others.
+func (s *Shard) ours(rs []shard.Request) (out []shard.Request) {
+	for i := range rs {
+		switch r := &rs[i]; r.Kind {
+		case shard.ReqLetters, shard.ReqLeft, shard.ReqRun, shard.ReqKick:
+			s.e.Refuse(rs[i : i+1])
+		default:
+			if r.Guest {
+				s.e.Refuse(rs[i : i+1])
+				continue
+			}
+			r.Behind, r.N = false, 0
+			out = append(out, *r)
+		}
+	}
+	return out
+}
+
+// txClaims claims what transactions settle that are in batches without an answer:
+// they have been decided here, and are again by the next leader.
+func (s *Shard) txClaims() (cs []shard.Claim) {
+	s.org.Txs(func(ss []shard.Settle) {
+		for _, x := range ss {
+			q := s.e.Queue(x.Queue)
+			if q == nil || q.Disp == nil {
+				continue
+			}
+			if size, ok := q.Disp.Size(x.Seq); ok && !q.Disp.Holds(x.Seq, x.Holding) {
+				cs = append(cs, shard.Claim{Queue: x.Queue, Seq: x.Seq, Holding: x.Holding, Size: size})
+			}
+		}
+	})
+	return cs
 }
 
 // Find makes a queue that the catalog has and the shard has not: the command
@@ -96,25 +229,17 @@ func (s *Shard) make(id shard.QueueID, rev uint64, settings shard.Settings) *eng
 	return q
 }
 
-// dispatch gives the queue a dispatcher.
+// dispatch gives the queue a dispatcher. It waits for those whom an earlier
+// leader served and who have not attached yet.
 func (s *Shard) dispatch(q *engine.Queue) {
 	if !s.leading || q.Disp != nil {
 		return
 	}
-	life := queue.Life{Term: s.term}
-	var before queue.Incarnation
+	life := queue.Life{Term: s.term, Grants: true}
 	if !q.Fresh {
-		// Whoever was served by an earlier leader had its sessions with it, and
-		// they have ended.
-		before = queue.Incarnation{Node: s.o.Incarnation.Node, Number: s.o.Incarnation.Number - 1}
-		life.Waits = []queue.Incarnation{before}
+		life.Waits = s.serving.waits
 	}
-	d := queue.NewDispatcher(q.Ledger, life)
-	if !q.Fresh {
-		var out queue.Outcome
-		d.EndIncarnation(before, &out)
-	}
-	s.e.Led(q, d)
+	s.e.Led(q, queue.NewDispatcher(q.Ledger, life))
 	s.e.Ask(q)
 }
 
@@ -178,15 +303,29 @@ func (d decisions) Reopen(q *engine.Queue) {
 
 func (d decisions) Ended(q *engine.Queue) { d.s.o.Ended(q.ID) }
 
-func (d decisions) Committed(f func(error)) { d.s.fns = append(d.s.fns, f) }
+func (d decisions) Committed(f func(error)) { d.s.fns = append(d.s.fns, committed{f, false}) }
+
+func (d decisions) Abandoned(ss []shard.Settle) {
+	d.s.open.settles = append(d.s.open.settles, ss...)
+}
+
+func (d decisions) Settled(f func(error)) { d.s.fns = append(d.s.fns, committed{f, true}) }
+
+func (d decisions) Serve(i queue.Incarnation) bool { return d.s.serves(i) }
 
 func (d decisions) Behind(r shard.Request) bool {
 	s := d.s
-	batches, _, _ := s.in.Pending()
-	if batches == 0 && len(s.pending) == 0 {
+	x := behind{r: r}
+	if r.Guest {
+		x.ticket = s.visits.tickets
+	} else {
+		batches, _, _ := s.org.In.Pending()
+		x.number = s.org.Number() + uint64(batches)
+	}
+	if s.caughtUpTo(&x) {
 		return false
 	}
-	s.behind = append(s.behind, behind{s.number + uint64(batches), r})
+	s.behind = append(s.behind, x)
 	return true
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
+	"github.com/warrenmq/warren/shard/origin"
 	"github.com/warrenmq/warren/storage"
 )
 
@@ -29,9 +30,14 @@ func Open(o Options) (*Shard, Opened, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Shard{o: o, streams: map[uint64]*stream{}, slot: o.slot()}
-	s.in.Parking = shard.DefaultParking
-	s.e = engine.New(decisions{s}, o.Incarnation, o.Budget)
+	if o.Origin == nil {
+		o.Origin = origin.New(o.Incarnation)
+	}
+	s := &Shard{
+		o: o, org: o.Origin, streams: map[uint64]*stream{}, served: map[queue.Incarnation]bool{}, slot: o.slot(),
+	}
+	s.guests.s = s
+	s.e = engine.New(decisions{s}, o.Incarnation, o.Budget, s.org.Wakes)
 	s.e.Mail, s.e.Self = o.Mail, s
 	at, err := s.restore()
 	if err != nil {
@@ -60,6 +66,9 @@ func (s *Shard) restore() (at Opened, err error) {
 	s.progress.applied.Store(s.applied)
 	s.progress.cut.Store(s.applied)
 	if err := s.restoreStreams(); err != nil {
+		return at, err
+	}
+	if err := s.restoreServed(); err != nil {
 		return at, err
 	}
 	if err := s.restoreQueues(); err != nil {
@@ -135,23 +144,26 @@ func (s *Shard) restoreStreams() error {
 func (s *Shard) restoreQueues() error {
 	err := s.each(keyQueue, func(k, v []byte) error {
 		id, _ := keyNumbers(k)
-		var n [3]uint64 // revision, ending, length of the settings
+		var n [6]uint64 // revision, ending, grant, length of the settings
 		rest, err := uvarints(v, n[:])
 		if err != nil {
 			return err
 		}
-		if n[1] > 2 || n[2] > uint64(len(rest)) {
+		if n[1] > 2 || n[5] > uint64(len(rest)) {
 			return fmt.Errorf("%w: queue record", storage.ErrDamaged)
 		}
-		set, err := shard.ParseSettings(rest[:n[2]])
+		set, err := shard.ParseSettings(rest[:n[5]])
 		if err != nil {
 			return err
 		}
-		l, err := queue.OpenLedger(set.Settings, rest[n[2]:])
+		l, err := queue.OpenLedger(set.Settings, rest[n[5]:])
 		if err != nil {
 			return fmt.Errorf("queue %d: %w", id, err)
 		}
-		s.e.Add(&engine.Queue{ID: id, Ledger: l, Settings: set, Revision: n[0], Logged: true, Closed: n[1] > 0, Turned: n[1] > 1})
+		s.e.Add(&engine.Queue{
+			ID: id, Ledger: l, Settings: set, Revision: n[0], Logged: true, Closed: n[1] > 0, Turned: n[1] > 1,
+			Grant: shard.Grant{Node: n[2], Incarnation: n[3], Consumer: n[4]},
+		})
 		return nil
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
+	"github.com/warrenmq/warren/shard/origin"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/slot"
 )
@@ -37,6 +38,9 @@ type Catalog interface {
 	Queue(shard uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool)
 	// Revision is the catalog's revision as this node knows it.
 	Revision() uint64
+	// Alive reports whether the catalog has not ended an incarnation, as far as
+	// this node knows: one that it has not heard of is alive.
+	Alive(i queue.Incarnation) bool
 }
 
 // Options of Open.
@@ -44,9 +48,25 @@ type Options struct {
 	Group       uint64
 	Incarnation queue.Incarnation // this node's
 	Catalog     Catalog
-	State       storage.State
-	Log         storage.LogStore
-	Loader      *Loader
+	// Origin is this node's side of the shard, shared with Elsewhere; nil: the
+	// shard has one of its own.
+	Origin *origin.Origin
+	// Elsewhere serves this node's sessions while another node leads; nil: what
+	// they ask for waits, and is refused while another leader is known.
+	Elsewhere shard.Elsewhere
+	// Answers is told what became of other nodes' batches, while this node leads;
+	// nil: nobody is.
+	Answers shard.Answers
+	// OnLead and OnFollow are called when this node begins to lead and ceases to,
+	// in a turn; they must not block. May be nil.
+	OnLead   func(term uint64)
+	OnFollow func()
+	// Suspect is called for an incarnation that the shard waits for and that has
+	// not attached: the catalog is to end it. It must not block. May be nil.
+	Suspect func(queue.Incarnation)
+	State   storage.State
+	Log     storage.LogStore
+	Loader  *Loader
 	// Slots say where the shard's state is; nil: in the slot of its number, and
 	// it takes no snapshots.
 	Slots *slot.Slots
@@ -81,13 +101,14 @@ const (
 type Shard struct {
 	o     Options
 	group Group
-	in    shard.Inbox
+	org   *origin.Origin // owned by the turn but for its inbox
 
 	// inflight is how many entries are proposed and not applied, for callers
 	// to know whether a turn will come anyway.
 	inflight atomic.Int32
 
 	progress struct{ applied, cut, dirty atomic.Uint64 }
+	guests   guests
 
 	// Everything below is owned by the turn.
 
@@ -105,17 +126,20 @@ type Shard struct {
 	stamp   int64  // the highest applied: the only time that Apply knows
 
 	streams map[uint64]*stream // by node
-	number  uint64             // of the batch taken last
-	pending []*batch           // taken and not answered, by number
-	sent    int                // how many of them were proposed in this term
-	section shard.Section      // what is decided and not proposed
-	into    *shard.Section     // what a transaction decides, while it is admitted
+	served  map[queue.Incarnation]bool
+	serving serving
+	visits  visits
+	section shard.Section  // what is decided and not proposed
+	into    *shard.Section // what a transaction decides, while it is admitted
 	// admitted are the transactions of the entry that is being applied.
 	admitted []txAdmitted
 	// settledAt is when the section got its first settlement, while it waits
 	// for company; else 0.
 	settledAt time.Duration
-	fns       []func(error)   // to be called when what is decided so far is committed
+	fns       []committed // to be called when what is decided so far is committed
+	open      flight      // what this node's sessions settled and no entry has yet
+	flights   []flight    // the same in entries that are not applied
+	spares    [][]shard.Settle
 	waiting   []waiter        // fns by index
 	behind    []behind        // requests by the batch they wait for
 	lastIdx   uint64          // proposed last
@@ -123,9 +147,9 @@ type Shard struct {
 
 	requests []shard.Request
 	settles  []shard.Settle
-	parked   []shard.Request // until somebody leads
-	parking  parking
-	runs     [][]shard.Run // spare
+	parked   []shard.Request // what came with the lead
+	quiet    func()          // dispatch is stopped; called when nothing is under way
+	quieted  bool
 
 	dirty   []*engine.Queue
 	dropped []*engine.Queue
@@ -141,26 +165,30 @@ type Shard struct {
 	controls []func()
 }
 
+// A committed is told when what is decided is committed. One with keep goes with
+// settles of this node's sessions, which outlive this node's lead.
+type committed struct {
+	f    func(error)
+	keep bool
+}
+
 type waiter struct {
 	index uint64
-	f     func(error)
+	committed
 }
 
+// A behind request waits until this node's batches are answered up to a number,
+// or those of others up to a ticket.
 type behind struct {
-	number uint64
-	r      shard.Request
+	number, ticket uint64
+	r              shard.Request
 }
 
-// A batch is one of this node's that was taken from the inbox and not answered.
-type batch struct {
-	id   shard.BatchID
-	term uint64         // in which b was admitted
-	b    *shard.Builder // until it is proposed
-	data []byte         // as it was proposed last
-	runs []shard.Run
-	// txs are the commands of transactions that were admitted in txTerm, by item.
-	txs    map[int][]byte
-	txTerm uint64
+// A flight is what this node's sessions settled and is in an entry that may not
+// be applied: should another node lead before, it has to be offered to that one.
+type flight struct {
+	index   uint64
+	settles []shard.Settle
 }
 
 // A stream is what a shard remembers of one node's batches.
@@ -181,17 +209,17 @@ func (s *Shard) ID() uint64 { return s.o.Group }
 
 // Publish implements shard.Shard.
 func (s *Shard) Publish(ps []shard.Publish) bool {
-	size, ok := s.in.Publish(ps)
+	size, ok := s.org.In.Publish(ps)
 	s.poke(size)
 	return ok
 }
 
 // Ready implements shard.Shard.
-func (s *Shard) Ready(f func()) { s.in.Ready(f) }
+func (s *Shard) Ready(f func()) { s.org.In.Ready(f) }
 
 // Settle implements shard.Shard.
 func (s *Shard) Settle(ss []shard.Settle, done func(error)) {
-	s.in.Settle(ss, done)
+	s.org.In.Settle(ss, done)
 	s.poke(0)
 }
 
@@ -208,12 +236,13 @@ func (s *Shard) poke(size int) {
 }
 
 func (s *Shard) request(r shard.Request) {
-	s.in.Add(r)
+	s.org.In.Add(r)
 	s.group.TryTurn()
 }
 
 // Consume implements shard.Shard.
 func (s *Shard) Consume(c *shard.Consumer, done func(error)) {
+	s.org.Name(c)
 	s.request(shard.Request{Kind: shard.ReqConsume, Queue: c.Queue, Consumer: c, Done: done})
 }
 

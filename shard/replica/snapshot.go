@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/slot"
 )
@@ -85,7 +86,7 @@ func (s *Shard) switched(index uint64) (*Shard, error) {
 // the queues have neither consumers nor anything decided.
 func (s *Shard) replace(n *Shard) {
 	n.e.Log, n.e.Self = decisions{s}, s
-	s.e, s.streams, s.slot = n.e, n.streams, n.slot
+	s.e, s.streams, s.served, s.slot = n.e, n.streams, n.served, n.slot
 	s.applied, s.atTerm, s.stamp, s.round = n.applied, n.atTerm, max(s.stamp, n.stamp), n.round
 	s.clock.applied(n.stamp, s.mono, s.leader != 0)
 	s.e.Now = max(s.e.Now, s.clock.last())
@@ -103,9 +104,8 @@ func (s *Shard) answerInstalled() {
 	if st == nil || st.inc != me.Number {
 		return
 	}
-	for len(s.pending) > 0 && s.pending[0].id.Number <= st.last {
-		n := s.pending[0].id.Number
-		s.answer(n, st.exceptions[n], false)
+	for n := s.org.Answered() + 1; n <= min(st.last, s.org.Number()); n++ {
+		s.org.Answer(n, st.exceptions[n], shard.BatchTook)
 	}
 }
 

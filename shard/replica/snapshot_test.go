@@ -64,10 +64,12 @@ func TestInstall(t *testing.T) {
 	}
 	f.state, f.slots, f.first = st, slots, &firstLog{first: 2}
 	f.open(1) // the batches in the snapshot are its own
+	f.publish(9)
+	f.s.org.Next(1)
 	f.s.Apply(before)
-	f.s.number = 1
+	f.expect("confirm 9+1")
 	f.publish(1, 2, 3)
-	f.s.take()
+	f.s.org.Next(1)
 	open := f.s.cut()
 	m := staged(t, leader, slots)
 

@@ -1,20 +1,19 @@
 package replica
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
+	"github.com/warrenmq/warren/shard/origin"
 )
 
 const (
 	// tickEvery is how often expiry is looked at.
 	tickEvery = 50 * time.Millisecond
-	// patience is how long requests wait for a leader.
-	patience = 5 * time.Second
 	// settlePatience is how long settlements wait for a batch to be logged
 	// with, and manySettles the bytes of them that do not wait.
 	settlePatience = 5 * time.Millisecond
@@ -29,11 +28,10 @@ func (s *Shard) Turn(now time.Duration, p commitlog.Proposer) {
 	s.mono = now
 	s.e.Now = s.clock.now(now, s.o.Wall())
 	s.runControls()
-	s.requests, s.settles = s.in.TakeRequests(s.requests[:0], s.settles[:0])
 	if term, ok := p.Leading(); ok && s.leading && term == s.term {
 		s.lead(p)
 	} else {
-		s.refuse()
+		s.follow()
 	}
 	if f := s.wantCut; f != nil && s.installing == nil {
 		s.wantCut = nil
@@ -44,64 +42,64 @@ func (s *Shard) Turn(now time.Duration, p commitlog.Proposer) {
 
 // lead is the turn of the leader.
 func (s *Shard) lead(p commitlog.Proposer) {
-	s.parking = parking{}
-	s.e.Settle(s.settles)
-	s.e.Requests(s.parked)
-	s.parked = s.parked[:0]
-	s.e.Requests(s.caughtUp())
-	s.e.Requests(s.requests)
-	if s.mono-s.ticked >= tickEvery {
-		s.ticked = s.mono
-		s.e.Tick()
+	s.org.Led()
+	if s.quiet == nil {
+		s.requests, s.settles = s.org.In.TakeRequests(s.requests[:0], s.settles[:0])
+		s.settleOwn(s.settles)
+		s.e.Requests(s.parked)
+		s.parked = s.parked[:0]
+		s.e.Requests(s.caughtUp())
+		s.e.Requests(s.requests)
+		s.visitors()
+		if s.mono-s.ticked >= tickEvery {
+			s.ticked = s.mono
+			s.e.Tick()
+			s.watch()
+		}
+		s.e.Dispatch()
+	} else {
+		s.e.Flush()
 	}
-	s.e.Dispatch()
 	s.propose(p)
 }
 
-// refuse is the turn of everybody else. Settles are of holdings that are void.
-// Requests wait as long as a leader may be found here.
-func (s *Shard) refuse() {
+// follow is the turn of everybody else.
+func (s *Shard) follow() {
+	s.turnAway()
+	if s.o.Elsewhere != nil {
+		s.o.Elsewhere.Turn(s.mono)
+		return
+	}
+	s.requests, s.settles = s.org.In.TakeRequests(s.requests[:0], s.settles[:0])
 	if s.since == 0 {
 		s.since = s.mono
 	}
-	s.unpark()
-	wait := s.leader == 0 && s.mono-s.since < patience
-	s.park(wait)
-	if !wait {
-		s.e.Refuse(s.parked)
-		s.parked = s.parked[:0]
+	s.org.Settle(s.settles)
+	s.org.Unpark(s.mono)
+	s.org.Park(s.mono, s.requests)
+	if s.leader != 0 {
+		s.org.Refuse()
 	}
-}
-
-// park keeps the requests taken that may wait for a leader, and refuses the
-// others. Settles are among those: that they are committed must not be said of
-// holdings of another term.
-func (s *Shard) park(wait bool) {
-	for i := range s.requests {
-		switch r := &s.requests[i]; r.Kind {
-		case shard.ReqRun, shard.ReqCancel, shard.ReqSettle:
-			s.e.Refuse(s.requests[i : i+1])
-		default:
-			if !wait {
-				s.e.Refuse(s.requests[i : i+1])
-				continue
-			}
-			s.parked = append(s.parked, *r)
-			*r = shard.Request{}
-		}
-	}
+	s.org.Expire(s.mono)
 }
 
 // caughtUp returns the requests whose batches are answered.
 func (s *Shard) caughtUp() (rs []shard.Request) {
-	answered := s.number - uint64(len(s.pending))
-	n := 0
-	for n < len(s.behind) && s.behind[n].number <= answered {
-		rs = append(rs, s.behind[n].r)
-		n++
+	if len(s.behind) == 0 {
+		return nil
 	}
-	s.behind = append(s.behind[:0], s.behind[n:]...)
+	s.behind = slices.DeleteFunc(s.behind, func(b behind) bool {
+		ok := s.caughtUpTo(&b)
+		if ok {
+			rs = append(rs, b.r)
+		}
+		return ok
+	})
 	return rs
+}
+
+func (s *Shard) caughtUpTo(b *behind) bool {
+	return b.number <= s.org.Answered() && b.ticket <= s.visits.applied
 }
 
 // propose makes entries of the batches and of what was decided. While one is
@@ -112,8 +110,11 @@ func (s *Shard) propose(p commitlog.Proposer) {
 		if entries == 0 {
 			s.recounted()
 		}
-		again := s.sent < len(s.pending)
-		batches, size, _ := s.in.Pending()
+		again := s.org.Waiting() || s.visit() != nil
+		batches, size, _ := s.org.In.Pending()
+		if s.quiet != nil {
+			again, batches, size = false, 0, 0
+		}
 		if batches == 0 && !again {
 			s.ask()
 		}
@@ -121,10 +122,7 @@ func (s *Shard) propose(p commitlog.Proposer) {
 		if entries >= maxInFlight || entries > 0 && !again && size < bigBatch || idle {
 			s.finish(entries)
 			if entries == 0 {
-				// Whoever came before inflight was zero leaves it to us.
-				if batches, _, requests := s.in.Pending(); batches > 0 || requests {
-					s.group.Wake()
-				}
+				s.rest()
 			}
 			return
 		}
@@ -137,12 +135,27 @@ func (s *Shard) propose(p commitlog.Proposer) {
 	}
 }
 
+// rest is called when nothing is under way.
+func (s *Shard) rest() {
+	if s.quiet != nil {
+		if s.section.Empty() && !s.quieted {
+			s.quieted = true
+			s.quiet()
+		}
+		return
+	}
+	// Whoever came before inflight was zero leaves it to us.
+	if batches, _, requests := s.org.In.Pending(); batches > 0 || requests {
+		s.group.Wake()
+	}
+}
+
 // company reports whether what was decided may wait for a batch to share its
 // sync with. Settlements may, for a moment: nobody is told of them, their credit
 // is free already, and what is settled and not logged is delivered again at
 // worst, flagged. A sync of their own would make the next publish wait for it.
 func (s *Shard) company() bool {
-	if !s.section.OnlySettles() || len(s.fns) > 0 || s.section.Len() >= manySettles {
+	if !s.section.OnlySettles() || len(s.fns) > 0 || s.section.Len() >= manySettles || s.quiet != nil {
 		return false
 	}
 	if s.settledAt == 0 {
@@ -158,16 +171,21 @@ func (s *Shard) company() bool {
 // decisions to be committed if there are none left to log.
 func (s *Shard) finish(entries int) {
 	s.inflight.Store(int32(entries))
-	if len(s.fns) == 0 || !s.section.Empty() {
+	if !s.section.Empty() {
+		return
+	}
+	s.recycle(s.open.settles) // they changed nothing
+	s.open.settles = nil
+	if len(s.fns) == 0 {
 		return
 	}
 	fns := s.fns
 	s.fns = nil
-	for _, f := range fns {
+	for _, c := range fns {
 		if s.lastIdx > s.applied {
-			s.waiting = append(s.waiting, waiter{s.lastIdx, f})
+			s.waiting = append(s.waiting, waiter{s.lastIdx, c})
 		} else {
-			f(nil)
+			c.f(nil)
 		}
 	}
 }
@@ -187,7 +205,7 @@ func (s *Shard) recounted() {
 // seal makes one entry and proposes it; false if the log dropped it. Then its
 // batch is the next to be proposed, and its section is still collecting.
 func (s *Shard) seal(p commitlog.Proposer) bool {
-	b := s.next()
+	b, mine := s.next()
 	s.ask()
 	if b == nil && s.section.Empty() {
 		return true
@@ -195,7 +213,7 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 	s.section.Term, s.section.Stamp = s.term, max(s.e.Now, s.stamp)
 	var data []byte
 	if b != nil {
-		data = b.b.Seal(b.id, &s.section)
+		data = b.Builder().Seal(b.ID, &s.section)
 	} else {
 		data = shard.NewBuilder(0, 0).Seal(shard.BatchID{}, &s.section)
 	}
@@ -206,74 +224,60 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 	s.lastIdx = index
 	s.section.Reset()
 	s.settledAt = 0
-	for _, f := range s.fns {
-		s.waiting = append(s.waiting, waiter{index, f})
+	for _, c := range s.fns {
+		s.waiting = append(s.waiting, waiter{index, c})
 	}
 	clear(s.fns)
 	s.fns = s.fns[:0]
-	if b != nil {
-		b.data, b.b = data, nil
-		s.sent++
+	if len(s.open.settles) > 0 {
+		s.flights = append(s.flights, flight{index, s.open.settles})
+		s.open.settles = nil
+	}
+	switch {
+	case b == nil:
+	case mine:
+		b.Proposed(data)
+		s.org.Sent()
+		s.visits.mine = true
+	default:
+		q := s.visits.queue
+		q[0], s.visits.queue = nil, q[1:]
+		s.visits.mine = false
 	}
 	return true
 }
 
-// next returns the batch to be proposed next: one that was taken before and
-// has to be proposed again, or the open one. What full queues refuse of it is
-// marked, in this term's view.
-func (s *Shard) next() *batch {
-	if s.sent == len(s.pending) && !s.take() {
-		return nil
+// next returns the batch to be proposed next: one of this node's, which may have
+// been proposed before, or of another's, in turns. What full queues refuse of it
+// is marked, in this term's view.
+func (s *Shard) next() (b *origin.Batch, mine bool) {
+	if s.quiet != nil {
+		return nil, false
 	}
-	b := s.pending[s.sent]
-	if b.b == nil {
-		// The log owns what was proposed: this is a copy.
-		var err error
-		if b.b, _, err = shard.Reopen(b.data); err != nil {
-			panic(fmt.Sprintf("replica: batch %d of this node: %v", b.id.Number, err))
+	if b = s.visit(); b == nil || !s.visits.mine {
+		if own := s.org.Next(s.o.Catalog.Revision()); own != nil {
+			b, mine = own, true
 		}
-		b.term = 0
-	}
-	if b.term != s.term {
-		b.term = s.term
-		b.b.Admit()
-		s.admit(b)
-	}
-	return b
-}
-
-// take numbers the batch that waits in the inbox.
-func (s *Shard) take() bool {
-	var spare []shard.Run
-	if n := len(s.runs); n > 0 {
-		spare, s.runs = s.runs[n-1], s.runs[:n-1]
-	}
-	b, runs, resume := s.in.TakeBatch(spare)
-	for _, f := range resume {
-		f()
 	}
 	if b == nil {
-		return false
+		return nil, false
 	}
-	s.number++
-	s.pending = append(s.pending, &batch{
-		id: shard.BatchID{
-			Node: s.o.Incarnation.Node, Incarnation: s.o.Incarnation.Number, Number: s.number,
-			Floor: s.number - uint64(len(s.pending)), Revision: s.o.Catalog.Revision(),
-		},
-		b: b, runs: runs,
-	})
-	return true
+	x := b.Builder()
+	if b.Admitted != s.term {
+		b.Admitted = s.term
+		x.Admit()
+		s.admit(b, x)
+	}
+	return b, mine
 }
 
 // admit makes the queues of the batch that are new here, and marks what full
 // queues refuse.
-func (s *Shard) admit(of *batch) {
-	b := of.b
+func (s *Shard) admit(of *origin.Batch, b *shard.Builder) {
 	for i := 0; i < b.Items(); i++ {
 		it := b.Item(i)
 		if it.Flags&shard.ItemTx != 0 {
-			s.admitTx(of, i)
+			s.admitTx(of, b, i)
 			i += int(it.Size)
 			continue
 		}
@@ -281,7 +285,7 @@ func (s *Shard) admit(of *batch) {
 		if q == nil || q.Closing() {
 			continue // gone, or it turns it away: the ledger says so
 		}
-		switch s.e.Admit(q, &it, origin(b, &it)) {
+		switch s.e.Admit(q, &it, originOf(b, &it)) {
 		case engine.Refuse:
 			b.Refuse(i)
 		case engine.RefuseDie:
@@ -305,8 +309,8 @@ func (s *Shard) led(id shard.QueueID) *engine.Queue {
 	return q
 }
 
-// origin returns where an item comes from; nil if it does not say.
-func origin(b *shard.Builder, it *shard.Item) *queue.Origin {
+// originOf returns where an item comes from; nil if it does not say.
+func originOf(b *shard.Builder, it *shard.Item) *queue.Origin {
 	if it.Origin == 0 {
 		return nil
 	}
@@ -319,6 +323,9 @@ func (s *Shard) ask() {
 	s.e.Asked(func(q *engine.Queue) {
 		if q.Disp == nil {
 			return
+		}
+		if g, ok := s.e.WantGrant(q); ok {
+			s.section.Add(shard.Command{Kind: shard.CmdGrant, Queue: q.ID, Grant: g})
 		}
 		if q.Disp.WantLost() {
 			s.section.Add(shard.Command{Kind: shard.CmdLost, Queue: q.ID})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/origin"
 )
 
 // A transaction is an item of its node's batch, which stands whoever leads. It
@@ -14,20 +15,17 @@ import (
 
 // Tx implements shard.Shard.
 func (s *Shard) Tx(t *shard.Tx, done func(error)) {
-	s.poke(s.in.Tx(t, &shard.TxDone{Done: done}))
+	s.poke(s.org.Tx(t, done))
 }
 
 // admitTx decides about the transaction that begins with the i-th item.
-func (s *Shard) admitTx(b *batch, i int) {
-	head := b.b.Item(i)
-	settles, err := b.b.Settles(i, nil)
-	if err != nil {
-		panic(fmt.Sprintf("replica: batch %d of this node: %v", b.id.Number, err))
-	}
-	commands, again := b.txs[i]
-	if again = again && b.txTerm == s.term; !again && !s.e.TxCurrent(settles) || !s.admitAll(b.b, i+1, int(head.Size)) {
+func (s *Shard) admitTx(b *origin.Batch, x *shard.Builder, i int) {
+	head := x.Item(i)
+	settles, err := x.Settles(i, nil)
+	commands, again := b.Txs[i]
+	if again = again && b.TxTerm == s.term; err != nil || !again && !s.e.TxCurrent(settles) || !s.admitAll(x, i+1, int(head.Size)) {
 		for k := i; k <= i+int(head.Size); k++ {
-			b.b.Refuse(k)
+			x.Refuse(k)
 		}
 		return
 	}
@@ -37,10 +35,10 @@ func (s *Shard) admitTx(b *batch, i int) {
 		s.e.TxSettle(settles)
 		commands = s.into.Bytes()
 		s.into = nil
-		if b.txTerm != s.term {
-			b.txs, b.txTerm = map[int][]byte{}, s.term
+		if b.TxTerm != s.term {
+			b.Txs, b.TxTerm = map[int][]byte{}, s.term
 		}
-		b.txs[i] = commands
+		b.Txs[i] = commands
 	}
 	s.section.Add(shard.Command{Kind: shard.CmdTx, Queue: uint64(i), Settings: commands})
 }

@@ -189,3 +189,5 @@ func (none) Queue(uint64, shard.QueueID) (shard.Settings, uint64, bool) {
 	return shard.Settings{}, 0, false
 }
 func (none) Revision() uint64 { return 0 }
+
+func (none) Alive(queue.Incarnation) bool { return true }

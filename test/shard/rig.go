@@ -321,3 +321,9 @@ func (c queues) Queue(in uint64, id shard.QueueID) (shard.Settings, uint64, bool
 }
 
 func (c queues) Revision() uint64 { return c.r.Catalog.View().Revision() }
+
+// Alive implements replica.Catalog.
+func (c queues) Alive(i queue.Incarnation) bool {
+	v := c.r.Catalog.View()
+	return v.Incarnation(i.Number) != nil || i.Number > v.LastIncarnation()
+}

@@ -133,7 +133,7 @@ func (c *Cluster) offer(op, group uint64, tries int) {
 	}
 	c.offered++
 	n := c.nodes[c.world.Rand.IntN(len(c.nodes))]
-	if l != nil && c.world.Chance(0.95) {
+	if l != nil && !c.conf.Anywhere && c.world.Chance(0.95) {
 		n = l.n
 	}
 	n.after(0, func() {

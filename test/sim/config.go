@@ -42,7 +42,21 @@ type Env struct {
 	After   func(d time.Duration, f func())
 	Wake    func()
 	Applied func() uint64
-	Newest  func() uint64
+	// Committed is the highest index that any node applied.
+	Committed func() uint64
+	Newest    func() uint64
+	// Cut reports whether nothing gets from this node to another, Delay is how
+	// long it takes if it does, and Up whether the node lives that the machine
+	// is in. Kill ends the process of a node, which starts again. Chance is true
+	// so often.
+	Cut    func(to uint64) bool
+	Delay  func() time.Duration
+	Up     func() bool
+	Kill   func(node uint64)
+	Chance func(p float64) bool
+	Count  func(what string)
+	// Trace writes a line into the trace.
+	Trace func(format string, args ...any)
 	// Fail reports a violation.
 	Fail func(format string, args ...any)
 }
@@ -66,6 +80,8 @@ type Config struct {
 	// Faults is how long faults last, in virtual time (12 s); Settle is how
 	// long the cluster may take to converge after the last one (30 s).
 	Faults, Settle time.Duration
+	// Anywhere gives operations to any node, not to the leader mostly.
+	Anywhere bool
 	// Calm leaves out all faults.
 	Calm bool
 	// Bug is planted to see that it is found; see the Bug constants.

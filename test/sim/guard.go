@@ -34,8 +34,16 @@ func newGuard(n *node, id uint64, cp checkpoint) *guard {
 		Node: n.id, Group: id, Confirm: func(op, index uint64) { n.c.confirmed(id, op, index) },
 		Refuse: func() { n.c.refused[id]++ },
 		Log:    n.disk.log, Now: n.c.world.Now, After: n.after, Wake: func() { g.group.Wake() },
-		Applied: func() uint64 { return g.applied },
-		Newest:  func() uint64 { return n.c.check.newest(id) },
+		Applied:   func() uint64 { return g.applied },
+		Committed: func() uint64 { return n.c.check.groups[id].highest },
+		Newest:    func() uint64 { return n.c.check.newest(id) },
+		Cut:       func(to uint64) bool { return n.c.net.Blocked(n.id, to) },
+		Delay:     func() time.Duration { return n.c.world.Between(50*time.Microsecond, 2*time.Millisecond) },
+		Up:        func() bool { return n.up && n.life == g.life },
+		Kill:      func(node uint64) { n.c.kill(n.c.nodes[node-1]) },
+		Chance:    n.c.world.Chance,
+		Count:     n.c.count,
+		Trace:     n.c.world.Logf,
 		Fail: func(format string, args ...any) {
 			n.c.check.failf("group %d: node %d: %s", id, n.id, fmt.Sprintf(format, args...))
 		},

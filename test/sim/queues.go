@@ -11,6 +11,7 @@ import (
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/origin"
 	"github.com/warrenmq/warren/shard/replica"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/state"
@@ -25,6 +26,10 @@ type queues struct {
 	messages map[uint64]*simMessage
 	lives    uint64 // incarnations given out
 	orders   uint64
+
+	live    map[[2]uint64]*shardMachine // by group and node
+	current map[[2]uint64]queue.Incarnation
+	ended   map[uint64]bool // incarnations that the catalog has ended
 }
 
 // A simMessage is one publish, in each of its queues.
@@ -37,16 +42,20 @@ type simMessage struct {
 
 type simCopy struct {
 	delivered bool
-	settling  bool // a client accepted it
-	settled   bool // and was told that this is committed
-	drained   bool // found at the end
+	holder    uint64 // the incarnation whose client has it
+	settling  uint64 // the incarnation whose client accepted it
+	settled   bool   // and was told that this is committed
+	drained   bool   // found at the end
 }
 
 // NewQueues returns a maker of machines that are shards of real queues, with
-// clients at the leader's node that publish, consume and settle. All machines of
-// a run come from one maker.
+// clients at every node that publish, consume and settle. All machines of a run
+// come from one maker.
 func NewQueues() func(Env) Machine {
-	truth := &queues{messages: make(map[uint64]*simMessage)}
+	truth := &queues{
+		messages: make(map[uint64]*simMessage), live: make(map[[2]uint64]*shardMachine),
+		current: make(map[[2]uint64]queue.Incarnation), ended: make(map[uint64]bool),
+	}
 	return func(env Env) Machine {
 		m := &shardMachine{env: env, truth: truth}
 		m.open(state.NewMemory())
@@ -71,6 +80,14 @@ type shardMachine struct {
 	cancelled map[uint64]bool   // queues that a consumer left: what waited for it comes later
 	draining  bool
 	drainEnd  time.Duration
+
+	org      *origin.Origin
+	dead     bool
+	leader   uint64                        // another node that leads
+	out      *stream                       // to it
+	attached uint64                        // the term that out is attached to, else 0
+	inbound  []func()                      // what came over out
+	in       map[queue.Incarnation]*stream // of other nodes, while this one leads
 }
 
 // A simRow is what one consumer gets of one publisher.
@@ -81,16 +98,35 @@ type simRow struct {
 
 type simHeld struct {
 	id, queue uint64
+	c         *shard.Consumer
 	d         shard.Delivery
 }
 
 func (m *shardMachine) open(st *state.Memory) {
+	at := [2]uint64{m.env.Group, m.env.Node}
+	old := m.truth.live[at]
+	if old != nil && old != m {
+		old.dead = true
+	}
+	if m.out != nil {
+		m.out.breaks()
+	}
+	for _, x := range m.streams() {
+		x.breaks()
+	}
+	m.truth.live[at] = m
 	m.truth.lives++
 	m.inc, m.state, m.step = m.truth.lives, st, false
 	m.term, m.consumers, m.held = 0, nil, nil
+	m.out, m.attached, m.inbound, m.in = nil, 0, nil, make(map[queue.Incarnation]*stream)
+	m.cancelled, m.last = make(map[uint64]bool), make(map[simRow]uint64)
+	m.truth.end(m.env.Group, m.truth.current[at])
+	m.truth.current[at] = m.incarnation()
+	m.org = origin.New(m.incarnation())
 	m.loader = replica.NewLoader(m.env.Log, st, m.fatal)
 	s, _, err := replica.Open(replica.Options{
-		Group: m.env.Group, Incarnation: queue.Incarnation{Node: m.env.Node, Number: m.inc}, Catalog: simCatalog{},
+		Group: m.env.Group, Incarnation: m.incarnation(), Catalog: simCatalog{m.truth},
+		Origin: m.org, Elsewhere: elsewhere{m}, Answers: m, OnLead: m.leads, Suspect: m.suspect,
 		State: st, Log: m.env.Log, Loader: m.loader, Budget: 4 << 10, HotPages: 1, Wall: m.wall, Fatal: m.fatal,
 		Ended: func(shard.QueueID) {},
 	})
@@ -100,6 +136,10 @@ func (m *shardMachine) open(st *state.Memory) {
 	}
 	m.shard = s
 	s.Bind(simGroup{m})
+}
+
+func (m *shardMachine) incarnation() queue.Incarnation {
+	return queue.Incarnation{Node: m.env.Node, Number: m.inc}
 }
 
 func (m *shardMachine) fatal(err error) { m.env.Fail("fatal: %v", err) }
@@ -119,7 +159,7 @@ func (g simGroup) AppendConf(dst []byte) []byte { return dst }
 
 // simCatalog knows simQueues queues; one of them is small and refuses, and one
 // has messages that expire long after the run.
-type simCatalog struct{}
+type simCatalog struct{ truth *queues }
 
 func (simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool) {
 	if id == simQueues {
@@ -132,25 +172,32 @@ func (simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revision 
 }
 func (simCatalog) Revision() uint64 { return 1 }
 
+func (c simCatalog) Alive(i queue.Incarnation) bool { return !c.truth.ended[i.Number] }
+
 // Offer implements Machine: a publish, and now and then something that a
 // consumer does.
 func (m *shardMachine) Offer(id uint64, r *rand.Rand) {
-	if m.term == 0 || m.draining {
+	if m.draining {
 		return
 	}
 	m.publish(id, r)
 	for range r.IntN(3) {
 		switch n := r.IntN(8); {
 		case n == 0 && len(m.consumers) > 0:
-			c := m.consumers[r.IntN(len(m.consumers))]
-			m.cancelled[c.Queue] = true
-			m.shard.Cancel(c, true, func(error) { m.forget(c) })
+			m.cancel(m.consumers[r.IntN(len(m.consumers))])
 		case n < 3 && len(m.consumers) < 6:
 			m.consume(1+r.Uint64N(simQueues), uint32(r.IntN(8)))
 		case len(m.held) > 0:
 			m.settle(r.IntN(len(m.held)), r.IntN(4) == 0)
 		}
 	}
+}
+
+func (m *shardMachine) cancel(c *shard.Consumer) {
+	m.shard.Cancel(c, true, func(error) {
+		m.cancelled[c.Queue] = true
+		m.forget(c)
+	})
 }
 
 func (m *shardMachine) publish(id uint64, r *rand.Rand) {
@@ -180,22 +227,32 @@ func (m *shardMachine) consume(q uint64, prefetch uint32) {
 
 func (m *shardMachine) forget(c *shard.Consumer) {
 	m.consumers = slices.DeleteFunc(m.consumers, func(x *shard.Consumer) bool { return x == c })
-	m.held = slices.DeleteFunc(m.held, func(h simHeld) bool { return h.queue == c.Queue })
+	m.held = slices.DeleteFunc(m.held, func(h simHeld) bool {
+		if h.c == c {
+			m.env.Trace("forget %d q%d by inc%d leading=%v", h.id, h.queue, m.inc, m.term)
+			m.copyOf(h).holder = 0
+		}
+		return h.c == c
+	})
 }
 
 func (m *shardMachine) settle(i int, requeue bool) {
 	h := m.held[i]
 	m.held = slices.Delete(m.held, i, i+1)
+	x := m.copyOf(h)
+	x.holder = 0
+	m.env.Trace("settle %d q%d by inc%d requeue=%v leading=%v", h.id, h.queue, m.inc, requeue, m.term)
 	s := shard.Settle{Queue: h.queue, Seq: h.d.Seq, Holding: h.d.Holding, Outcome: shard.Accept}
 	if requeue {
 		s.Outcome = shard.Requeue
 		m.shard.Settle([]shard.Settle{s}, nil)
 		return
 	}
-	x := m.truth.messages[h.id].in[h.queue]
-	x.settling = true
+	x.settling = m.inc
 	m.shard.Settle([]shard.Settle{s}, func(err error) { x.settled = x.settled || err == nil })
 }
+
+func (m *shardMachine) copyOf(h simHeld) *simCopy { return m.truth.messages[h.id].in[h.queue] }
 
 // Confirmed implements shard.Confirms.
 func (m *shardMachine) Confirmed(first uint64, n uint32, refused bool) {
@@ -208,7 +265,7 @@ func (m *shardMachine) Confirmed(first uint64, n uint32, refused bool) {
 			m.env.Refuse()
 		} else {
 			msg.confirmed = true
-			m.env.Confirm(id, m.env.Applied())
+			m.env.Confirm(id, m.env.Committed())
 		}
 	}
 }
@@ -222,44 +279,88 @@ func (m *shardMachine) Wake() {}
 // Cancelled implements shard.Sink.
 func (m *shardMachine) Cancelled(c *shard.Consumer) { m.forget(c) }
 
-// Deliver implements shard.Sink. A leader that was deposed and does not know
-// reaches nobody: its node's sessions are gone.
+// Deliver implements shard.Sink.
 func (m *shardMachine) Deliver(c *shard.Consumer, ds []shard.Delivery) {
-	if m.term < m.env.Newest() {
-		return
+	if m.term != 0 {
+		m.inOrder(c, ds)
 	}
 	for i := range ds {
 		m.deliver(c, ds[i])
 	}
 }
 
-func (m *shardMachine) deliver(c *shard.Consumer, d shard.Delivery) {
-	q := c.Queue
+// parse returns the message of a delivery and what is known of it.
+func (m *shardMachine) parse(q uint64, d *shard.Delivery) (id uint64, msg *simMessage, x *simCopy) {
 	b, err := message.Parse(d.Blob)
 	if err != nil || len(b.Body) < 8 {
 		m.env.Fail("a delivery that is no message: %v", err)
-		return
+		return 0, nil, nil
 	}
-	id := binary.BigEndian.Uint64(b.Body)
-	msg := m.truth.messages[id]
+	id = binary.BigEndian.Uint64(b.Body)
+	msg = m.truth.messages[id]
 	if msg == nil || msg.in[q] == nil {
 		m.env.Fail("message %d was never published to queue %d", id, q)
+		return 0, nil, nil
+	}
+	return id, msg, msg.in[q]
+}
+
+// inOrder looks at what this leader sends to a consumer, wherever that is.
+func (m *shardMachine) inOrder(c *shard.Consumer, ds []shard.Delivery) {
+	for i := range ds {
+		id, msg, x := m.parse(c.Queue, &ds[i])
+		if x == nil || ds[i].Redelivered {
+			continue
+		}
+		row := simRow{c, msg.by}
+		m.env.Trace("send %d q%d to inc%d.%d by=%d order=%d hold=%v", id, c.Queue, c.Incarnation.Number, c.ID, msg.by, msg.order, ds[i].Holding)
+		if msg.order < m.last[row] && !m.cancelled[c.Queue] {
+			m.env.Fail("message %d comes from queue %d behind a later one", id, c.Queue)
+		}
+		m.last[row] = msg.order
+	}
+}
+
+// comesLater notes that messages are given back that nobody has seen: they come
+// behind later ones.
+func (m *shardMachine) comesLater(_ uint64, ss []shard.Settle) {
+	for i := range ss {
+		if ss[i].Outcome == shard.Release {
+			m.cancelled[ss[i].Queue] = true
+		}
+	}
+}
+
+// reset forgets what was sent in which order: what was on its way and did not
+// arrive comes again.
+func (m *shardMachine) reset() {
+	m.env.Trace("rows begin anew")
+	m.last = make(map[simRow]uint64)
+}
+
+func (m *shardMachine) deliver(c *shard.Consumer, d shard.Delivery) {
+	q := c.Queue
+	id, _, x := m.parse(q, &d)
+	if x == nil {
 		return
 	}
-	x, row := msg.in[q], simRow{c, msg.by}
+	if m.env.Trace != nil {
+		m.env.Trace("deliver %d q%d to inc%d term=%d hold=%v re=%v leading=%v", id, q, m.inc, m.org.Term(), d.Holding, d.Redelivered, m.term)
+	}
+	lives := func(inc uint64) bool { return inc != 0 && !m.truth.ended[inc] }
 	switch {
 	case x.settled:
 		m.env.Fail("message %d comes from queue %d again, though its settling was committed", id, q)
 	case x.delivered && !d.Redelivered:
 		m.env.Fail("message %d comes from queue %d again, unflagged", id, q)
-	case !x.delivered && !d.Redelivered && msg.order < m.last[row] && !m.cancelled[q]:
-		m.env.Fail("message %d comes from queue %d behind a later one", id, q)
-	case !x.delivered && !d.Redelivered:
-		m.last[row] = msg.order
+	case lives(x.settling):
+		m.env.Fail("message %d comes from queue %d again, and %d which settled it lives", id, q, x.settling)
+	case lives(x.holder):
+		m.env.Fail("message %d comes from queue %d to %d, and %d which holds it lives", id, q, m.inc, x.holder)
 	}
-	x.delivered = true
-	x.drained = x.drained || m.draining
-	m.held = append(m.held, simHeld{id, q, d})
+	x.delivered, x.holder, x.settling = true, m.inc, 0
+	x.drained = x.drained || m.draining && slices.Contains(m.consumers, c)
+	m.held = append(m.held, simHeld{id, q, c, d})
 }
 
 // Apply implements commitlog.Machine.
@@ -267,7 +368,9 @@ func (m *shardMachine) Apply(ents []commitlog.Entry) { m.shard.Apply(ents) }
 
 // Lead implements commitlog.Machine.
 func (m *shardMachine) Lead(term uint64) {
-	m.term, m.last, m.cancelled = term, make(map[simRow]uint64), make(map[uint64]bool)
+	m.term, m.cancelled = term, make(map[uint64]bool)
+	m.reset()
+	m.org.Unsettled(m.comesLater)
 	m.shard.Lead(term)
 }
 
@@ -275,7 +378,6 @@ func (m *shardMachine) Lead(term uint64) {
 func (m *shardMachine) Follow(term, leader uint64) {
 	m.term = 0
 	m.shard.Follow(term, leader)
-	m.held = nil
 }
 
 // Turn implements commitlog.Machine.
@@ -363,7 +465,7 @@ func (m *shardMachine) Digest() uint64 {
 // each of its queues at the end.
 func (m *shardMachine) Contains(id uint64) bool {
 	for _, x := range m.truth.messages[id].in {
-		if !x.settling && !x.drained {
+		if x.settling == 0 && !x.drained {
 			return false
 		}
 	}
@@ -373,12 +475,19 @@ func (m *shardMachine) Contains(id uint64) bool {
 // Drain implements Drainer: everything goes back, and to one consumer of each
 // queue.
 func (m *shardMachine) Drain() {
-	m.draining, m.drainEnd = true, m.env.Now()+time.Second
-	for _, c := range slices.Clone(m.consumers) {
-		m.cancelled[c.Queue] = true
-		m.shard.Cancel(c, true, func(error) { m.forget(c) })
+	m.drainEnd = m.env.Now() + 3*time.Second
+	for node := uint64(1); node <= maxNodes; node++ {
+		x := m.truth.live[[2]uint64{m.env.Group, node}]
+		if x == nil || !x.lives() {
+			continue
+		}
+		x.draining = true
+		for _, c := range slices.Clone(x.consumers) {
+			x.cancel(c)
+		}
+		x.env.Wake()
 	}
-	m.shard.Run(func() {
+	m.env.After(time.Second, func() {
 		for q := uint64(1); q <= simQueues; q++ {
 			m.consume(q, 0)
 		}

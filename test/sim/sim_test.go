@@ -84,6 +84,7 @@ func shards(seed uint64) sim.Config {
 	c.NewMachine = sim.NewQueues()
 	c.Groups = 2
 	c.Ops = 300
+	c.Anywhere = true
 	return c
 }
 
