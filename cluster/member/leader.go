@@ -4,8 +4,8 @@ import "slices"
 
 // A report is a voter's promise, as the leader to whom it was given keeps it.
 type report struct {
-	from, witness, conf, round uint64
-	off                        bool // called off; kept so that a late copy is not taken for another
+	from, witness, set, round uint64
+	off                       bool // called off; kept so that a late copy is not taken for another
 }
 
 // overtakes reports whether r is newer than msg: of a later life, or of the same
@@ -68,7 +68,7 @@ func (m *Machine) takeReport(from uint64, msg *Message) {
 		i = len(s.reports)
 		s.reports = append(s.reports, report{})
 	}
-	s.reports[i] = report{from: from, witness: msg.Witness, conf: msg.Conf.Index, round: msg.Round}
+	s.reports[i] = report{from: from, witness: msg.Witness, set: msg.Set, round: msg.Round}
 	if msg.Yes && !s.ending {
 		s.reports[i].off = true
 		m.callOff(s.number, &s.reports[i])
@@ -83,7 +83,7 @@ func (m *Machine) takeReport(from uint64, msg *Message) {
 // counts reports whether a report stands for a voter's silence: by a voter of
 // the configuration in force, in a life that is not over.
 func (m *Machine) counts(r *report) bool {
-	return !r.off && r.conf == m.roster.Conf.Index && r.witness != 0 && m.roster.incarnation(r.from) == r.witness
+	return !r.off && r.set == m.set && r.witness != 0 && m.roster.incarnation(r.from) == r.witness
 }
 
 // count decides about a subject, if this node leads: ask for its end, ask again,

@@ -44,6 +44,7 @@ type Machine struct {
 	o      Options
 	lease  Lease
 	roster Roster // as applied here
+	set    uint64 // sum of its voters
 	conf   Conf   // the newest known: the roster's or one from an answer
 	leader Leader // its Node is zero when none is known
 	term   uint64 // the highest of any leader
@@ -154,7 +155,7 @@ func (m *Machine) Drain(now time.Duration, draining bool) {
 func (m *Machine) Roster(now time.Duration, r Roster) {
 	m.enter(now)
 	moved := r.Conf.Index != m.roster.Conf.Index
-	m.roster, m.renamed = r, true
+	m.roster, m.set, m.renamed = r, r.Conf.sum(), true
 	m.learn(r.Conf)
 	m.list()
 	m.meet()

@@ -42,13 +42,14 @@ type Message struct {
 	Kind        Kind
 	Incarnation uint64 // all: whom it is about
 	Seq         uint64 // Beat, Answer: the beat's number
-	Conf        Conf   // Beat: Index only. Answer: the voters too if the beat's sender is behind. Report: Index only
+	Conf        Conf   // Beat: Index only. Answer: the voters too if the beat's sender is behind
 	Over        bool   // Beat: this incarnation serves nothing any more
 	Yes         bool   // Answer: counts for the lease
 	Why         Why    // Report
 	Witness     uint64 // Report: the sender's own incarnation. CallOff: the one that reported
 	Term        uint64 // Report, CallOff: of the leader
 	Round       uint64 // Report, CallOff: which report of the sender
+	Set         uint64 // Report: the sum of the voters under which it was made
 }
 
 const (
@@ -66,7 +67,7 @@ var ErrMessage = errors.New("member: malformed message")
 // Append appends the message's bytes:
 //
 //	version u8 | kind u8 | flags u8 | why u8 | incarnation | seq | conf index |
-//	witness | term | round | with flagConf: voters, outgoing, learners
+//	witness | term | round | set | with flagConf: voters, outgoing, learners
 //
 // Numbers are uvarints, a set is its size and 8 bytes for each id.
 func (m *Message) Append(b []byte) []byte {
@@ -82,7 +83,7 @@ func (m *Message) Append(b []byte) []byte {
 		flags |= flagConf
 	}
 	b = append(b, messageVersion, byte(m.Kind), flags, byte(m.Why))
-	for _, n := range [...]uint64{m.Incarnation, m.Seq, m.Conf.Index, m.Witness, m.Term, m.Round} {
+	for _, n := range [...]uint64{m.Incarnation, m.Seq, m.Conf.Index, m.Witness, m.Term, m.Round, m.Set} {
 		b = binary.AppendUvarint(b, n)
 	}
 	if withConf {
@@ -111,7 +112,7 @@ func Decode(b []byte) (Message, error) {
 	}
 	withConf := b[2]&flagConf != 0
 	b = b[4:]
-	for _, to := range [...]*uint64{&m.Incarnation, &m.Seq, &m.Conf.Index, &m.Witness, &m.Term, &m.Round} {
+	for _, to := range [...]*uint64{&m.Incarnation, &m.Seq, &m.Conf.Index, &m.Witness, &m.Term, &m.Round, &m.Set} {
 		n, size := binary.Uvarint(b)
 		if size <= 0 {
 			return Message{}, fmt.Errorf("%w: cut short or a number too large", ErrMessage)

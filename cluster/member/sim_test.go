@@ -68,6 +68,8 @@ type node struct {
 	process int // counts starts
 
 	applied   int
+	began     uint64 // the configuration it found at its start, and how much later
+	skew      uint64 // than that was made the process begins
 	nonce     uint64
 	asking    bool
 	leader    Leader
@@ -93,7 +95,7 @@ func newWorld(seed uint64, s setup) *world {
 	})
 	w.net.Weather = s.weather
 	first := state{nonce: map[uint64]uint64{}}
-	first.Conf.Index = 1
+	first.Conf.Index = confStep
 	for id := uint64(1); id <= uint64(s.nodes); id++ {
 		n := &node{w: w, id: id}
 		n.rate = 1 + s.drift*(2*w.Rand.Float64()-1)
@@ -346,6 +348,7 @@ func (n *node) start() {
 	n.process++
 	n.base, n.started = time.Duration(n.w.Rand.Int64N(int64(time.Hour))), n.w.Now()
 	n.applied = max(0, n.applied-n.w.Rand.IntN(4))
+	n.began, n.skew = n.w.states[n.applied].Conf.Index, (n.id*7919+uint64(n.process)*104729)%confStep
 	n.w.Logf("node %d starts", n.id)
 	n.step(func() { m.Roster(n.mono(), n.roster()) })
 	n.live(n.process)
@@ -456,7 +459,16 @@ func (n *node) live(process int) {
 	})
 }
 
-func (n *node) roster() Roster { return n.w.states[n.applied].Roster }
+// confStep is how many entries there are from one configuration to the next.
+const confStep = 1000
+
+func (n *node) roster() Roster {
+	r := n.w.states[n.applied].Roster
+	if r.Conf.Index == n.began {
+		r.Conf.Index += n.skew
+	}
+	return r
+}
 
 // catchUp applies what the leader has sent, perhaps not all of it.
 func (n *node) catchUp() {
@@ -474,7 +486,7 @@ func (n *node) catchUpTo(to int) {
 	n.applied = to
 	s := &n.w.states[to]
 	n.step(func() {
-		n.m.Roster(n.mono(), s.Roster)
+		n.m.Roster(n.mono(), n.roster())
 		if n.w.plant == noStart {
 			for _, x := range n.m.subjects {
 				if x.seen == x.since {

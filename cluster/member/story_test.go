@@ -78,6 +78,9 @@ func (s *story) line(t *testing.T, line string) {
 		Incarnation: a.num("of"), Seq: a.num("seq"), Conf: a.conf(), Over: a.has("over"), Yes: a.has("yes") || a.has("again"),
 		Witness: a.num("witness"), Term: a.num("term"), Round: a.num("round"),
 	}
+	if s.m != nil && a.num("conf") == s.m.roster.Conf.Index {
+		m.Set = s.m.set // of those voters
+	}
 	if a.has("gone") {
 		m.Why = Gone
 	}
@@ -167,7 +170,7 @@ func (s *story) tell(at string) {
 		case Answer:
 			say("to %d: answer of %d seq %d yes=%v voters %v", e.To, m.Incarnation, m.Seq, m.Yes, m.Conf.Voters)
 		case Report:
-			say("to %d: report of %d, %v, witness %d term %d round %d conf %d again=%v", e.To, m.Incarnation, m.Why, m.Witness, m.Term, m.Round, m.Conf.Index, m.Yes)
+			say("to %d: report of %d, %v, witness %d term %d round %d conf %d again=%v", e.To, m.Incarnation, m.Why, m.Witness, m.Term, m.Round, s.m.roster.Conf.Index, m.Yes)
 		case CallOff:
 			say("to %d: call off %d, witness %d term %d round %d", e.To, m.Incarnation, m.Witness, m.Term, m.Round)
 		}

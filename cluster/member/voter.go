@@ -148,7 +148,7 @@ func (m *Machine) report(s *subject) {
 	s.resend = m.now + m.o.Beat
 	msg := Message{
 		Kind: Report, Incarnation: s.number, Why: Silent, Witness: m.life.number,
-		Conf: Conf{Index: m.roster.Conf.Index}, Term: m.leader.Term,
+		Set: m.set, Term: m.leader.Term,
 	}
 	switch {
 	case s.gone:
