@@ -19,6 +19,8 @@ func (t *Transport) admit(c *conn, expiry clock.Timer) {
 	defer t.unhold(c)
 	r, err := t.tryAdmit(c, expiry)
 	switch {
+	case errors.Is(err, errProbed):
+		c.linger()
 	case err != nil:
 		t.rejected(c, err)
 		c.reject(err)
@@ -40,9 +42,12 @@ func (t *Transport) tryAdmit(c *conn, expiry clock.Timer) (JoinRequest, error) {
 		return JoinRequest{}, err
 	}
 	c.sock.budget.Store(maxJoinFrame)
-	b, err := readOne(c, typeJoinRequest, maxJoinFrame)
-	if err != nil {
+	typ, b, err := readEither(c, typeJoinRequest, typeProbe, maxJoinFrame)
+	switch {
+	case err != nil:
 		return JoinRequest{}, fmt.Errorf("wait for a request: %w", err)
+	case typ == typeProbe:
+		return JoinRequest{}, t.answerProbe(c)
 	}
 	r, key, err := parseJoinRequest(b, text)
 	if err != nil {
@@ -57,6 +62,23 @@ func (t *Transport) tryAdmit(c *conn, expiry clock.Timer) (JoinRequest, error) {
 		return JoinRequest{}, fmt.Errorf("tell node %016x: %w", r.Node, err)
 	}
 	return r, nil
+}
+
+// errProbed ends an admission that was only a probe.
+var errProbed = errors.New("transport: probed")
+
+func (t *Transport) answerProbe(c *conn) error {
+	if t.opts.Probe == nil {
+		return refuse(RefusedClass, "this node is not probed")
+	}
+	b := t.opts.Probe()
+	if len(b) >= maxHandshake {
+		return fmt.Errorf("transport: a probe is answered with %d bytes, fewer than %d may be", len(b), maxHandshake)
+	}
+	if err := writeOne(c, typeProbed, b); err != nil {
+		return err
+	}
+	return errProbed
 }
 
 // hold and unhold keep an admission under way among what Close ends.
@@ -125,15 +147,18 @@ func (t *Transport) try(c *conn, cluster uint64, proof []byte) (bool, error) {
 		case <-ctx.Done():
 		}
 	})
+	cs := c.ConnectionState()
+	want, err := t.opts.Cookie.prove(cluster, roleJoiner, &cs) // stretched before, so that nobody waits for it
+	if err != nil {
+		return false, err
+	}
 	done, ok := t.tries.enter(ctx, c.RemoteAddr())
 	if !ok {
 		return false, refuse(RefusedBusy, "others are trying, or this address was wrong a moment ago: try again")
 	}
-	cs := c.ConnectionState()
-	want, err := t.opts.Cookie.prove(cluster, roleJoiner, &cs)
-	right := err == nil && hmac.Equal(proof, want)
+	right := hmac.Equal(proof, want)
 	done(right)
-	return right, err
+	return right, nil
 }
 
 // decide asks whether the cluster takes the node, and issues its certificate.

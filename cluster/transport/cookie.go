@@ -20,8 +20,7 @@ type Cookie struct {
 
 	mu struct {
 		sync.Mutex
-		cluster uint64
-		key     []byte // stretched for that cluster
+		keys map[uint64][]byte // stretched, by cluster
 	}
 }
 
@@ -30,6 +29,8 @@ const (
 	// allowed to be shorter. One that RabbitMQ's packages make has 20.
 	shortCookie = 16
 	maxCookie   = 4 << 10
+	// maxStretched is of how many clusters, formed or not, the key is kept.
+	maxStretched = 64
 )
 
 // ErrShortCookie is returned for a cookie that can be guessed.
@@ -67,12 +68,16 @@ const (
 func (c *Cookie) stretched(cluster uint64) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.key == nil || c.mu.cluster != cluster {
-		salt := binary.BigEndian.AppendUint64([]byte("warren cookie 1 "), cluster)
-		c.mu.key = argon2.IDKey([]byte(c.text.Reveal()), salt, 2, 19<<10, 1, sha256.Size)
-		c.mu.cluster = cluster
+	if key := c.mu.keys[cluster]; key != nil {
+		return key
 	}
-	return c.mu.key
+	salt := binary.BigEndian.AppendUint64([]byte("warren cookie 1 "), cluster)
+	key := argon2.IDKey([]byte(c.text.Reveal()), salt, 2, 19<<10, 1, sha256.Size)
+	if c.mu.keys == nil || len(c.mu.keys) >= maxStretched {
+		c.mu.keys = make(map[uint64][]byte)
+	}
+	c.mu.keys[cluster] = key
+	return key
 }
 
 // prove returns what a side shows to prove that it has the cookie, on this

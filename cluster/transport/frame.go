@@ -40,6 +40,8 @@ const (
 	typeJoinAdmission
 	typeRenew
 	typeRenewed
+	typeProbe
+	typeProbed
 
 	// FirstType is the lowest type of a data stream's frames.
 	FirstType byte = 32
@@ -175,25 +177,31 @@ func (f *frameReader) lend() { f.lent = true }
 
 // readOne reads exactly one frame of a handshake.
 func readOne(r io.Reader, want byte, limit int) ([]byte, error) {
+	_, body, err := readEither(r, want, want, limit)
+	return body, err
+}
+
+// readEither reads a frame of one of two types.
+func readEither(r io.Reader, want, or byte, limit int) (typ byte, body []byte, err error) {
 	var head [frameHead]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	n := int(binary.BigEndian.Uint32(head[:]))
 	if n < 1 || n > limit {
-		return nil, fmt.Errorf("%w: length %d, at most %d", errFrame, n, limit)
+		return 0, nil, fmt.Errorf("%w: length %d, at most %d", errFrame, n, limit)
 	}
-	body := make([]byte, n-1)
+	body = make([]byte, n-1)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	switch head[4] {
-	case want:
-		return body, nil
+	case want, or:
+		return head[4], body, nil
 	case typeRefusal:
-		return nil, parseRefusal(body)
+		return 0, nil, parseRefusal(body)
 	}
-	return nil, fmt.Errorf("%w: type %d, want %d", errFrame, head[4], want)
+	return 0, nil, fmt.Errorf("%w: type %d, want %d", errFrame, head[4], want)
 }
 
 // writeOne writes one frame of a handshake.

@@ -27,6 +27,8 @@ import (
 //	joiner: request    key, signature, node, name, addr, attrs
 //	member: admission  certificates, generation, peers, and to a voter the
 //	                   authority's key
+//
+// Or, instead of the last two, a probe and what the node answers it.
 const (
 	joinMagic    = "WRNJ"
 	maxJoinFrame = 512 << 10
@@ -73,17 +75,46 @@ func Join(ctx context.Context, o JoinOptions) (Admission, *Trust, error) {
 	return a, trust, nil
 }
 
-func join(ctx context.Context, o JoinOptions) (Admission, *Trust, error) {
-	if o.Cookie == nil || o.Request.Node == 0 {
-		return Admission{}, nil, errors.New("a cookie and a node's id are needed")
+func join(ctx context.Context, o JoinOptions) (a Admission, trust *Trust, err error) {
+	if o.Request.Node == 0 {
+		return a, nil, errors.New("a node's id is needed")
 	}
 	if err := o.Request.validate(); err != nil {
-		return Admission{}, nil, err
+		return a, nil, err
+	}
+	err = ask(ctx, o, func(j *joiner, expiry clock.Timer) error {
+		a, trust, err = j.join(expiry)
+		return err
+	})
+	return a, trust, err
+}
+
+// Probe asks a node that has the same cookie what its Options.Probe answers, be
+// it of a cluster or not yet. The Request plays no part.
+func Probe(ctx context.Context, o JoinOptions) ([]byte, error) {
+	var answer []byte
+	err := ask(ctx, o, func(j *joiner, _ clock.Timer) (err error) {
+		if err := writeOne(j.c, typeProbe, nil); err != nil {
+			return err
+		}
+		answer, err = readOne(j.c, typeProbed, maxHandshake)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("transport: probe %s: %w", o.Addr, err)
+	}
+	return answer, nil
+}
+
+// ask dials, proves the cookie, and does what is to be done then.
+func ask(ctx context.Context, o JoinOptions, then func(*joiner, clock.Timer) error) error {
+	if o.Cookie == nil {
+		return errors.New("a cookie is needed")
 	}
 	d := Options{Dial: o.Dial, Clock: o.Clock, Rand: o.Rand}.withDefaults()
 	nc, err := d.Dial(ctx, o.Addr)
 	if err != nil {
-		return Admission{}, nil, err
+		return err
 	}
 	s := newSocket(nc, d.Clock)
 	expiry := s.expire(handshakeTime)
@@ -95,16 +126,14 @@ func join(ctx context.Context, o JoinOptions) (Admission, *Trust, error) {
 	cfg.InsecureSkipVerify = true //nolint:gosec // the cookie's proof on this very connection takes its place
 	c := &conn{Conn: tls.Client(s, cfg), sock: s}
 	defer c.fail(errEnded)
-	j := joiner{c: c, o: o, rand: d.Rand}
-	a, trust, err := j.run(ctx, expiry)
-	return a, trust, joinError(c, err)
-}
-
-func joinError(c *conn, err error) error {
-	if err == nil {
-		return nil
+	j := &joiner{c: c, o: o, rand: d.Rand}
+	if err = j.meet(ctx); err == nil {
+		err = then(j, expiry)
 	}
-	return c.err(err)
+	if err != nil {
+		return c.err(err)
+	}
+	return nil
 }
 
 // A joiner is the asking side of one join.
@@ -115,17 +144,19 @@ type joiner struct {
 	cluster uint64
 }
 
-func (j *joiner) run(ctx context.Context, expiry clock.Timer) (Admission, *Trust, error) {
+func (j *joiner) meet(ctx context.Context) error {
 	if err := j.c.HandshakeContext(ctx); err != nil {
-		return Admission{}, nil, fmt.Errorf("tls: %w", err)
+		return fmt.Errorf("tls: %w", err)
 	}
 	cs := j.c.ConnectionState()
 	if cs.NegotiatedProtocol != alpnJoin {
-		return Admission{}, nil, errors.New("it admits no nodes")
+		return errors.New("it admits no nodes")
 	}
-	if err := j.prove(&cs); err != nil {
-		return Admission{}, nil, err
-	}
+	return j.prove(&cs)
+}
+
+func (j *joiner) join(expiry clock.Timer) (Admission, *Trust, error) {
+	cs := j.c.ConnectionState()
 	key, err := newKey(j.rand)
 	if err != nil {
 		return Admission{}, nil, err

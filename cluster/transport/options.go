@@ -71,6 +71,9 @@ type Options struct {
 	// without may not have heard the answer, and is let in again. An error's
 	// text is sent to the node.
 	Admit func(ctx context.Context, r JoinRequest) (Admission, error)
+	// Probe returns what who has the cookie may know of this node before it is
+	// of a cluster, at most 4 KiB; nil: nothing.
+	Probe func() []byte
 	// Forgotten reports that a node was removed for good.
 	Forgotten func(id uint64) bool
 	// Voter reports whether a node holds the authority's key; see Renew. Nil: none.

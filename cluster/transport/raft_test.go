@@ -286,13 +286,21 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// drop closes the connections that the node accepted, as a reset would.
+// drop closes the connections that the node accepted from its one peer, raft
+// and data, as a reset would.
 func (n *node) drop() {
-	n.Transport.mu.Lock()
-	defer n.Transport.mu.Unlock()
-	for c := range n.Transport.mu.accepted {
-		c.fail(io.EOF)
-	}
+	n.t.Helper()
+	eventually(n.t, func() bool {
+		n.Transport.mu.Lock()
+		defer n.Transport.mu.Unlock()
+		if len(n.Transport.mu.accepted) < 2 {
+			return false // welcome, and not yet entered
+		}
+		for c := range n.Transport.mu.accepted {
+			c.fail(io.EOF)
+		}
+		return true
+	})
 }
 
 // drop makes this node close the connections that it dialled.

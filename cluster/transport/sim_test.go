@@ -108,6 +108,7 @@ func TestNothingButWhatIsHandedIn(t *testing.T) {
 	receive(t, b.raft)
 	b.up(ClassRaft)
 	b.up(ClassData)
+	manual.BlockUntil(16) // both ends of four connections, each with a ticker and a watch
 	// Half a minute of nothing to say, but that both ends of four connections
 	// are there.
 	for range 15 {
