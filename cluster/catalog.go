@@ -1,9 +1,10 @@
 // Package cluster holds what a node knows of its cluster. Catalog drives the
-// metadata machine of core/catalog on its Raft group: it proposes commands,
-// answers their callers when they are applied here, and gives out the View.
+// metadata machine of core/catalog on its Raft group: it proposes commands, or
+// sends them to the node that leads, answers their callers when they are applied
+// here, and gives out the View.
 //
-// The subpackages are raftgroup (Raft groups) and, with the cluster, transport,
-// member and placement. This package starts no goroutine.
+// The subpackages are raftgroup (Raft groups), transport, snapshot and, with the
+// cluster, member and placement. This package starts no goroutine.
 package cluster
 
 import (
@@ -27,9 +28,18 @@ import (
 // catalog as their groups; id 1 is always that of the first node.
 const CatalogGroup = 1
 
-// ErrUnknown says that a command was proposed and its outcome can not be
-// learnt: the leader changed.
-var ErrUnknown = errors.New("cluster: outcome of a catalog command is unknown")
+// Errors of commands.
+var (
+	// ErrUnknown says that a command was proposed and its outcome could not be
+	// learnt in time. It may yet have been performed.
+	ErrUnknown = errors.New("cluster: outcome of a catalog command is unknown")
+	// ErrNoLeader says that a command was given up before anybody saw it, for the
+	// catalog has no leader that takes it. It will not be performed.
+	ErrNoLeader = errors.New("cluster: the catalog has no leader")
+	// ErrEnded says that the incarnation in whose name a command was given has
+	// ended. It was not performed.
+	ErrEnded = errors.New("cluster: this incarnation of the node has ended")
+)
 
 // A Group is what the catalog needs of its Raft group.
 type Group interface {
@@ -38,22 +48,28 @@ type Group interface {
 	Compact(index uint64)
 	// AppendConf encodes the group's configuration, inside a turn.
 	AppendConf(dst []byte) []byte
+	// ReadIndex and Alone are as in raftgroup.Group.
+	ReadIndex(done func(index uint64, ok bool))
+	Alone() bool
 }
 
 // CatalogOptions of OpenCatalog.
 type CatalogOptions struct {
 	State storage.State
-	// Slots say where the catalog's state is, and Load runs what reads a snapshot
-	// on a goroutine of its own; nil: it takes none.
+	// Slots say where in State the catalog lies; nil: where it begins.
 	Slots *slot.Slots
-	Load  func(f func() error)
 	// Wall returns the wall clock in milliseconds.
 	Wall   func() int64
 	Logger *slog.Logger
 	Fatal  func(error)
 	// Changed is called in the turn after commands were applied, with the View
-	// they led to; it must not block.
+	// they led to; it must not block. If the View came with a snapshot the results
+	// are those of catalog.Diff.
 	Changed func(v *catalog.View, results []catalog.Result)
+	// Forward sends commands to the node that leads, which hands them to its
+	// Offer. It must not block; what it takes stays in order or is lost with all
+	// behind it, and false says that nothing was taken. Nil: there are no peers.
+	Forward func(leader uint64, data []byte) bool
 }
 
 // A Catalog is the metadata of the cluster on this node.
@@ -61,42 +77,52 @@ type Catalog struct {
 	o     CatalogOptions
 	group Group
 	view  atomic.Pointer[catalog.View]
+	led   atomic.Bool
+	hears atomic.Bool // Offer takes: this node leads, or may be about to
 
 	mu struct {
 		sync.Mutex
-		waits   []call // not proposed yet
+		waits   []*call // of this node, new
+		offers  offers  // of others, new
+		inc     uint64  // as Begin said
+		resend  bool    // as Resend said
 		wantCut func(checkpoint.Cut)
 		saved   []func()
+		readers []reader // new
 	}
 	progress struct{ applied, cut, dirty atomic.Uint64 }
 
 	// Owned by the turn.
 	m       *catalog.Machine
+	slot    uint64
 	applied uint64
-	atTerm  uint64 // of the entry applied last
-	slot    uint64 // where its state is
-	cutting int    // cuts made and not durable yet
-	// installing is a snapshot that takes the place of the state when no cut is
-	// under way any more.
-	installing func()
-	leading    bool
-	failed     bool // Fatal was called: nothing is done any more
-	led        atomic.Bool
-	inflight   []flight // by index
-	results    []catalog.Result
-	barrier    uint64 // index of the last entry that changes policies
-	policies   policyBook
+	term    uint64 // of the last entry applied
+	leading bool
+	failed  bool   // Fatal was called: nothing is done any more
+	leader  uint64 // who leads, if another node does; 0: nobody is known to
+	now     time.Duration
+	results []catalog.Result
+	queue   []*call // to be proposed, while this node leads
+	// proposed is the last index proposed in this leadership, barrier the last
+	// that changes policies.
+	proposed, barrier uint64
+	policies          policyBook
+	own               own
+	reads             barrierReads
+	cutting           int    // cuts made and not durable yet
+	installing        func() // waits for them
 }
 
+// A call is a command on its way into the log.
 type call struct {
-	cmd  catalog.Command
-	done func(catalog.Result, error)
-	seen *catalog.View // that cmd was matched with
-}
-
-type flight struct {
-	index uint64
-	calls []call
+	cmd     catalog.Command
+	done    func(catalog.Result, error) // nil: nobody of this node waits
+	seen    *catalog.View               // that cmd was matched with
+	mark    catalog.Mark
+	foreign bool          // another node's
+	born    time.Duration // since it is in a turn's hands
+	sent    bool          // it is among own.sent
+	bare    []byte        // of one sent without a mark: what it is recognised by
 }
 
 // CatalogAt says where the catalog's durable state stands.
@@ -108,10 +134,7 @@ type CatalogAt struct {
 // OpenCatalog restores the catalog from its last checkpoint. Bind must follow
 // before its group's first turn.
 func OpenCatalog(o CatalogOptions) (*Catalog, CatalogAt, error) {
-	c := &Catalog{o: o, slot: CatalogGroup}
-	if o.Slots != nil {
-		c.slot = o.Slots.Of(CatalogGroup)
-	}
+	c := &Catalog{o: o}
 	at, err := c.restore()
 	if err != nil {
 		return nil, at, fmt.Errorf("open catalog: %w", err)
@@ -145,11 +168,12 @@ func (c *Catalog) Do(ctx context.Context, cmd catalog.Command) (catalog.Result, 
 	}
 }
 
-// Start proposes a command; done is called in a turn once it is applied here, or
-// at once if policies can not be matched.
+// Start proposes a command, here or through whoever leads; done is called in a
+// turn once it is applied here, or at once if policies can not be matched. It is
+// called within 30 s.
 func (c *Catalog) Start(cmd catalog.Command, done func(catalog.Result, error)) {
-	w := call{cmd: cmd, done: done}
-	if err := c.prepare(&w); err != nil {
+	w := &call{cmd: cmd, done: done, born: unborn}
+	if err := c.prepare(w); err != nil {
 		done(catalog.Result{}, err)
 		return
 	}
@@ -159,47 +183,64 @@ func (c *Catalog) Start(cmd catalog.Command, done func(catalog.Result, error)) {
 	c.group.TryTurn()
 }
 
-// Lead implements commitlog.Machine.
+// Lead implements commitlog.Machine. What other leaders proposed is applied by
+// now: what this node sent and has no answer to never reached the log.
 func (c *Catalog) Lead(uint64) {
-	c.leading = true
+	c.leading, c.leader = true, 0
 	c.led.Store(true)
+	c.hears.Store(true)
+	c.queue = append(append(c.queue[:0], c.own.sent...), c.own.line...)
+	c.own.line = nil
 }
 
 // Follow implements commitlog.Machine.
-func (c *Catalog) Follow(uint64, uint64) {
-	c.leading = false
+func (c *Catalog) Follow(_, leader uint64) {
+	c.leading, c.leader = false, leader
 	c.led.Store(false)
-	for _, f := range c.inflight {
-		for _, w := range f.calls {
-			w.done(catalog.Result{}, ErrUnknown)
+	c.hears.Store(leader == 0)
+	for _, w := range c.queue {
+		if !w.foreign && !w.sent {
+			c.own.line = append(c.own.line, w)
 		}
 	}
-	c.inflight = nil
+	c.queue, c.proposed, c.barrier = nil, 0, 0
+	c.own.resend = true
+	c.mu.Lock()
+	c.mu.offers.reset()
+	c.mu.Unlock()
 }
 
-// Turn implements commitlog.Machine: everything that waits becomes one entry.
-func (c *Catalog) Turn(_ time.Duration, p commitlog.Proposer) {
+// Turn implements commitlog.Machine: everything that waits becomes one entry, or
+// goes to whoever leads.
+func (c *Catalog) Turn(now time.Duration, p commitlog.Proposer) {
 	if c.failed {
 		return
 	}
+	c.now = now
 	c.mu.Lock()
 	cut, saved := c.mu.wantCut, c.mu.saved
-	c.mu.saved = nil
-	if c.installing != nil {
-		cut = nil // it waits
-	} else {
-		c.mu.wantCut = nil
-	}
+	c.mu.wantCut, c.mu.saved = nil, nil
 	c.mu.Unlock()
 	for _, f := range saved {
 		f()
 	}
 	if cut != nil {
+		c.cutting++
 		cut(c.cut())
 	}
-	if _, ok := p.Leading(); !ok || !c.leading {
+	c.collect()
+	c.expire()
+	c.read()
+	if !c.leading {
+		c.forward()
 		return
 	}
+	if _, ok := p.Leading(); ok {
+		c.propose(p)
+	}
+}
+
+func (c *Catalog) propose(p commitlog.Proposer) {
 	calls, alone := c.take()
 	if len(calls) == 0 {
 		return
@@ -207,50 +248,57 @@ func (c *Catalog) Turn(_ time.Duration, p commitlog.Proposer) {
 	stamp := max(c.o.Wall(), c.m.View().Stamp())
 	var data []byte
 	for _, w := range calls {
-		data = catalog.AppendCommand(data, stamp, w.cmd)
+		switch {
+		case w.foreign:
+		case !w.sent:
+			c.own.send(w)
+		case w.bare != nil:
+			w.strip() // it may have been matched anew
+		}
+		data = catalog.AppendProposal(data, catalog.Proposal{Mark: w.mark, Stamp: stamp, Command: w.cmd})
 	}
 	index, ok := p.Propose(data)
 	if !ok {
-		c.mu.Lock()
-		c.mu.waits = append(calls, c.mu.waits...)
-		c.mu.Unlock()
+		c.queue = append(calls, c.queue...)
 		return
 	}
+	c.proposed = index
 	if alone {
 		c.barrier = index
 	}
-	c.inflight = append(c.inflight, flight{index, calls})
 }
 
 // take takes what may be proposed now, matched with the policies there are. A
 // change of policies goes alone: it waits until everything before it is applied,
 // and everything behind it until it is. So what is matched here is what the
 // command finds when it is applied.
-func (c *Catalog) take() (calls []call, alone bool) {
-	for {
-		if c.barrier > c.applied && len(c.inflight) > 0 {
+func (c *Catalog) take() (calls []*call, alone bool) {
+	for len(c.queue) > 0 {
+		busy := c.proposed > c.applied
+		if busy && c.barrier > c.applied {
 			return nil, false
 		}
-		c.mu.Lock()
-		n := slices.IndexFunc(c.mu.waits, func(w call) bool { return governs(w.cmd) })
+		n := slices.IndexFunc(c.queue, func(w *call) bool { return governs(w.cmd) })
 		switch alone = n == 0; {
 		case n < 0:
-			n = len(c.mu.waits)
-		case alone && len(c.inflight) == 0:
+			n = len(c.queue)
+		case alone && busy:
+			return nil, false
+		case alone:
 			n = 1
 		}
-		ws := c.mu.waits[:n:n]
-		c.mu.waits = c.mu.waits[n:]
-		c.mu.Unlock()
-		for i := range ws {
-			if c.matched(&ws[i]) {
-				calls = append(calls, ws[i])
+		ws := c.queue[:n:n]
+		c.queue = c.queue[n:]
+		for _, w := range ws {
+			if c.matched(w) {
+				calls = append(calls, w)
 			}
 		}
-		if n == 0 || len(calls) > 0 {
+		if len(calls) > 0 {
 			return calls, alone
 		}
 	}
+	return nil, false
 }
 
 // Apply implements commitlog.Machine.
@@ -261,7 +309,7 @@ func (c *Catalog) Apply(ents []commitlog.Entry) {
 			return
 		}
 		if len(e.Data) == 0 {
-			c.applied, c.atTerm = e.Index, e.Term
+			c.applied, c.term = e.Index, e.Term
 			continue
 		}
 		var err error
@@ -270,24 +318,15 @@ func (c *Catalog) Apply(ents []commitlog.Entry) {
 			c.o.Fatal(fmt.Errorf("apply entry %d of the catalog: %w", e.Index, err))
 			return
 		}
-		c.applied, c.atTerm = e.Index, e.Term
+		c.applied, c.term = e.Index, e.Term
 		c.progress.dirty.Add(uint64(len(e.Data)))
 		v := c.m.View()
 		c.view.Store(v)
 		if c.o.Changed != nil {
 			c.o.Changed(v, c.results)
 		}
-		for len(c.inflight) > 0 && c.inflight[0].index <= e.Index {
-			f := c.inflight[0]
-			c.inflight = c.inflight[1:]
-			for k, w := range f.calls {
-				if f.index == e.Index && k < len(c.results) {
-					w.done(c.results[k], nil)
-				} else {
-					w.done(catalog.Result{}, ErrUnknown)
-				}
-			}
-		}
+		c.answer(e.Data)
 	}
 	c.progress.applied.Store(c.applied)
+	c.passed()
 }

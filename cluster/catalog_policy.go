@@ -151,18 +151,25 @@ func (c *Catalog) prepare(w *call) error {
 
 // matched matches a command inside the turn, if policies have changed since it
 // was prepared or if it changes them. It reports false if that failed and the
-// command's caller was told so.
+// command is not to be proposed. One that has its number already is refused in
+// the log, for those behind it wait for the number: so its node learns of it too.
 func (c *Catalog) matched(w *call) bool {
 	v := c.m.View()
-	if w.seen == v || !governs(w.cmd) && w.seen.PolicyRevision() == v.PolicyRevision() {
+	if w.seen == v || w.seen != nil && !governs(w.cmd) && w.seen.PolicyRevision() == v.PolicyRevision() {
 		return true
 	}
-	if err := c.match(v, w); err != nil {
-		w.done(catalog.Result{}, err)
-		return false
+	err := c.match(v, w)
+	switch {
+	case err == nil:
+		w.seen = v
+		return true
+	case w.mark.Set():
+		w.cmd = refusal(err)
+		return true
 	}
-	w.seen = v
-	return true
+	c.own.drop(w)
+	w.answer(catalog.Result{}, err)
+	return false
 }
 
 // match replaces w's command by one that says what the policies of v mean to it.

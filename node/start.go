@@ -149,6 +149,7 @@ func (n *Node) register(ctx context.Context) error {
 		return err
 	}
 	n.inc = n.catalog.View().Incarnation(r.ID)
+	n.catalog.Begin(r.ID)
 	n.log.Info("node registered", "incarnation", r.ID)
 	return nil
 }

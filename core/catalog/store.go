@@ -333,7 +333,7 @@ func (l *Loader) Put(key, value []byte) error {
 func (l *Loader) Machine() *Machine {
 	m := l.m
 	l.m, m.dirty = nil, map[objectKey]bool{}
-	// What was kept by the revisions of another machine is not true of this one.
+	// What was kept by another machine's revisions must not pass for true.
 	m.v.rights, m.v.governing = m.v.revision, m.v.revision
 	return m
 }

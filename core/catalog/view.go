@@ -11,8 +11,8 @@ import (
 // A View is the catalog at one revision. It never changes.
 type View struct {
 	revision        uint64
-	rights          uint64 // revision that last changed rights, in this life of the machine
-	governing       uint64 // revision that last changed policies, in this life of the machine
+	rights          uint64 // revision that last changed rights, or at which the machine was loaded
+	governing       uint64 // revision that last changed policies, likewise
 	lastID          uint64
 	lastIncarnation uint64
 	stamp           int64
@@ -47,11 +47,11 @@ type View struct {
 func (v *View) Revision() uint64 { return v.revision }
 
 // RightsRevision is the revision that last changed users, permissions or vhosts,
-// or at which this life of the machine began: what decisions may be kept by.
+// or that the machine was loaded at: what decisions may be kept by.
 func (v *View) RightsRevision() uint64 { return v.rights }
 
-// PolicyRevision is the revision that last changed policies, or at which this life
-// of the machine began: what matches may be kept by.
+// PolicyRevision is the revision that last changed policies, or that the machine
+// was loaded at: what matches may be kept by.
 func (v *View) PolicyRevision() uint64 { return v.governing }
 
 // Stamp returns the log time of the last command, in milliseconds.
