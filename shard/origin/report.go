@@ -55,8 +55,22 @@ func (o *Origin) claims() (out []shard.Claim) {
 		}
 	}
 	slices.SortFunc(out, func(a, b shard.Claim) int {
-		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Holding.Term, b.Holding.Term), cmp.Compare(a.Holding.Counter, b.Holding.Counter))
+		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Holding.Epoch, b.Holding.Epoch),
+			cmp.Compare(a.Holding.Term, b.Holding.Term), cmp.Compare(a.Holding.Counter, b.Holding.Counter))
 	})
+	return latest(out)
+}
+
+// latest keeps the last claim of each message. That it was given to this node
+// again proves that what was settled before is done, though nobody has said so: a
+// claim to the earlier holding would keep out the one that counts.
+func latest(cs []shard.Claim) []shard.Claim {
+	out := cs[:0]
+	for i, c := range cs {
+		if i+1 == len(cs) || cs[i+1].Queue != c.Queue || cs[i+1].Seq != c.Seq {
+			out = append(out, c)
+		}
+	}
 	return out
 }
 

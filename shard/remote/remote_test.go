@@ -440,3 +440,41 @@ func TestUnavailableIsAskedAgain(t *testing.T) {
 	r.expect("answers", len(got), 3)
 	r.expect("the last", errors.Is(got[2], shard.ErrUnavailable), true)
 }
+
+// carry carries all there is, while time stands still.
+func (r *rig) carry() {
+	for moved := true; moved; {
+		moved = false
+		for _, p := range r.pipes {
+			moved = p.carry(true, 100) || moved
+			moved = p.carry(false, 100) || moved
+		}
+		if r.l.leader != nil && len(r.l.leader.pending) > 0 {
+			r.l.leader.commit()
+			moved = true
+		}
+	}
+}
+
+// A message that a node gave back and got again is claimed as it is held now,
+// though nobody has said yet that it was given back.
+func TestClaimsAreTheLatest(t *testing.T) {
+	r := newRig(t, 3)
+	r.mesh()
+	r.hosts[1].lead(true)
+	k := r.consumer(0, 0)
+	r.publisher(0, "p").publish(theQueue, 1)
+	r.carry()
+	r.expect("delivered", len(k.held), 1)
+	k.cancel(true)
+	again := r.consumer(0, 0)
+	r.carry()
+	r.expect("delivered again", len(again.held), 1)
+	other := r.consumer(2, 0)
+	r.hosts[2].lead(true)
+	r.still()
+	r.expect("delivered to another", len(other.got), 0)
+	again.settle(0, shard.Accept)
+	r.still()
+	r.expect("left", len(r.l.queues[theQueue]), 0)
+}
