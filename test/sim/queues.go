@@ -12,6 +12,7 @@ import (
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/origin"
+	"github.com/warrenmq/warren/shard/remote"
 	"github.com/warrenmq/warren/shard/replica"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/state"
@@ -81,13 +82,12 @@ type shardMachine struct {
 	draining  bool
 	drainEnd  time.Duration
 
-	org      *origin.Origin
-	dead     bool
-	leader   uint64                        // another node that leads
-	out      *stream                       // to it
-	attached uint64                        // the term that out is attached to, else 0
-	inbound  []func()                      // what came over out
-	in       map[queue.Incarnation]*stream // of other nodes, while this one leads
+	org     *origin.Origin
+	dead    bool
+	hub     *remote.Hub
+	server  *remote.Server
+	client  *remote.Client
+	streams []*stream // that this node opened
 }
 
 // A simRow is what one consumer gets of one publisher.
@@ -108,26 +108,24 @@ func (m *shardMachine) open(st *state.Memory) {
 	if old != nil && old != m {
 		old.dead = true
 	}
-	if m.out != nil {
-		m.out.breaks()
-	}
-	for _, x := range m.streams() {
-		x.breaks()
-	}
+	m.disconnect()
 	m.truth.live[at] = m
 	m.truth.lives++
 	m.inc, m.state, m.step = m.truth.lives, st, false
 	m.term, m.consumers, m.held = 0, nil, nil
-	m.out, m.attached, m.inbound, m.in = nil, 0, nil, make(map[queue.Incarnation]*stream)
+	m.streams = nil
 	m.cancelled, m.last = make(map[uint64]bool), make(map[simRow]uint64)
 	m.truth.end(m.env.Group, m.truth.current[at])
 	m.truth.current[at] = m.incarnation()
 	m.org = origin.New(m.incarnation())
+	m.connect()
 	m.loader = replica.NewLoader(m.env.Log, st, m.fatal)
 	s, _, err := replica.Open(replica.Options{
 		Group: m.env.Group, Incarnation: m.incarnation(), Catalog: simCatalog{m.truth},
-		Origin: m.org, Elsewhere: elsewhere{m}, Answers: m, OnLead: m.leads, Suspect: m.suspect,
-		State: st, Log: m.env.Log, Loader: m.loader, Budget: 4 << 10, HotPages: 1, Wall: m.wall, Fatal: m.fatal,
+		Origin: m.org, Elsewhere: m.client, Answers: m.server, Suspect: m.suspect,
+		OnLead:   func(term uint64) { m.server.Lead(remote.Target(m.env.Group), term) },
+		OnFollow: func() { m.server.Follow(remote.Target(m.env.Group)) },
+		State:    st, Log: m.env.Log, Loader: m.loader, Budget: 4 << 10, HotPages: 1, Wall: m.wall, Fatal: m.fatal,
 		Ended: func(shard.QueueID) {},
 	})
 	if err != nil {
@@ -136,6 +134,7 @@ func (m *shardMachine) open(st *state.Memory) {
 	}
 	m.shard = s
 	s.Bind(simGroup{m})
+	m.client.Bind(s, simGroup{m}.TryTurn)
 }
 
 func (m *shardMachine) incarnation() queue.Incarnation {
@@ -382,6 +381,7 @@ func (m *shardMachine) Follow(term, leader uint64) {
 
 // Turn implements commitlog.Machine.
 func (m *shardMachine) Turn(now time.Duration, p commitlog.Proposer) {
+	m.streaming()
 	m.shard.Turn(now, p)
 	if m.loader.Pending() && !m.step {
 		m.step = true

@@ -1,75 +1,92 @@
 package sim
 
 import (
-	"bytes"
+	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/clock"
 	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/remote"
 )
 
-// What goes between the sessions of one node and the leader on another: a stream
-// that keeps order, takes time and breaks, and at its ends the least that drives
-// an origin and a host. Streams break when the network is cut, when one end dies,
-// and now and then by themselves.
+// What goes between the sessions of one node and the leader on another: the
+// hubs, servers and clients of shard/remote, over streams that keep order, take
+// time and break. Streams break when the network is cut, when one end dies, and
+// now and then by themselves.
 
-// A stream is from a client's node to the leader's.
+var errBroken = errors.New("sim: the stream broke")
+
+// A stream is from one node to another.
 type stream struct {
-	client, server *shardMachine
-	inc            queue.Incarnation // of the client
-	up, down       lane              // to the server, to the client
-	broken         bool
-
-	// The server's.
-	consumers map[uint64]*shard.Consumer
+	from, to *shardMachine
+	up, down *streamEnd
+	broken   bool
 }
 
-// A lane is one direction.
-type lane struct {
-	queue []func()
+// A streamEnd is what one side of a stream sends to the other: a remote.Stream.
+type streamEnd struct {
+	s     *stream
+	peer  uint64
+	owner *shardMachine // who sends
+	other *shardMachine
+	queue [][]remote.Frame
 	at    time.Duration
 }
 
-// send has f run at the other end, behind what was sent before.
-func (s *stream) send(l *lane, from, to *shardMachine, f func()) {
-	if s.broken {
+// Peer implements remote.Stream.
+func (e *streamEnd) Peer() uint64 { return e.peer }
+
+// Queued implements remote.Stream.
+func (e *streamEnd) Queued() int { return 0 }
+
+// Close implements remote.Stream.
+func (e *streamEnd) Close(err error) {
+	if errors.Is(err, remote.ErrFrame) {
+		e.owner.env.Fail("a stream was closed: %v", err)
+	}
+	e.s.breaks()
+}
+
+// Send implements remote.Stream.
+func (e *streamEnd) Send(fs ...remote.Frame) bool {
+	if e.s.broken {
+		return false
+	}
+	sent := make([]remote.Frame, len(fs))
+	for i, f := range fs {
+		sent[i] = remote.Frame{Type: f.Type, Body: slices.Concat(f.Head, f.Body)}
+	}
+	e.queue = append(e.queue, sent)
+	e.at = max(e.at+1, e.owner.env.Now()+e.owner.env.Delay())
+	e.other.env.After(e.at-e.owner.env.Now(), e.arrive)
+	return true
+}
+
+// arrive hands over what was sent first and has not arrived.
+func (e *streamEnd) arrive() {
+	switch {
+	case e.s.broken:
+		return
+	case e.s.dead():
+		e.s.breaks()
 		return
 	}
-	l.queue = append(l.queue, f)
-	l.at = max(l.at+1, from.env.Now()+from.env.Delay())
-	to.env.After(l.at-from.env.Now(), func() {
-		if s.broken || from.env.Cut(to.env.Node) {
-			s.breaks()
-			return
-		}
-		next := l.queue[0]
-		l.queue = l.queue[1:]
-		next()
-	})
-}
-
-func (s *stream) toServer(f func(h shard.Host)) {
-	s.send(&s.up, s.client, s.server, func() { f(s.server.shard.Host()) })
-}
-
-// toClient has f run in a turn of the client's replica.
-func (s *stream) toClient(f func()) {
-	s.send(&s.down, s.server, s.client, func() {
-		c := s.client
-		c.inbound = append(c.inbound, func() {
-			if c.out == s {
-				f()
-			}
-		})
-		c.env.Wake()
-	})
+	fs := e.queue[0]
+	e.queue = e.queue[1:]
+	if e == e.s.up {
+		e.s.to.server.Frames(e.s.down, fs)
+	} else {
+		e.s.from.hub.Frames(e.s.up, fs)
+	}
 }
 
 // dead reports whether an end of the stream is not there any more, or can not
 // be reached.
 func (s *stream) dead() bool {
-	return !s.client.lives() || !s.server.lives() || s.client.env.Cut(s.server.env.Node) || s.server.env.Cut(s.client.env.Node)
+	return !s.from.lives() || !s.to.lives() || s.from.env.Cut(s.to.env.Node) || s.to.env.Cut(s.from.env.Node)
 }
 
 // breaks ends the stream, which both ends learn.
@@ -78,262 +95,167 @@ func (s *stream) breaks() {
 		return
 	}
 	s.broken = true
-	if s.server.lives() {
-		s.server.env.After(s.server.env.Delay(), func() {
-			if s.server.in[s.inc] == s {
-				delete(s.server.in, s.inc)
-				s.server.shard.Host().Detach(s.inc)
+	s.from.env.Trace("stream %d->%d g%d breaks", s.from.env.Node, s.to.env.Node, s.from.env.Group)
+	s.from.streams = slices.DeleteFunc(s.from.streams, func(x *stream) bool { return x == s })
+	server, hub := s.to.server, s.from.hub // of these lives
+	if s.to.lives() {
+		s.to.env.After(s.to.env.Delay(), func() { server.Closed(s.down, errBroken) })
+	}
+	if s.from.lives() {
+		s.from.env.After(s.from.env.Delay(), func() { hub.Closed(s.up, errBroken) })
+	}
+}
+
+// disconnect breaks all streams from and to a machine.
+func (m *shardMachine) disconnect() {
+	for node := uint64(1); node <= maxNodes; node++ {
+		if x := m.truth.live[[2]uint64{m.env.Group, node}]; x != nil {
+			for _, s := range slices.Clone(x.streams) {
+				if s.from == m || s.to == m {
+					s.breaks()
+				}
 			}
-		})
-	}
-	if s.client.lives() {
-		s.client.env.Wake()
-	}
-}
-
-// --- the client's end: shard.Elsewhere ---
-
-// elsewhere drives the origin of a node while another node leads.
-type elsewhere struct{ m *shardMachine }
-
-// Follow implements shard.Elsewhere.
-func (e elsewhere) Follow(leader uint64) { e.m.leader = leader }
-
-// Lead implements shard.Elsewhere.
-func (e elsewhere) Lead() {
-	m := e.m
-	m.inbound, m.leader = nil, 0
-	if m.out != nil {
-		m.out.breaks()
-		m.out = nil
-	}
-}
-
-// Turn implements shard.Elsewhere.
-func (e elsewhere) Turn(now time.Duration) {
-	m := e.m
-	for len(m.inbound) > 0 {
-		f := m.inbound[0]
-		m.inbound = m.inbound[1:]
-		f()
-	}
-	if s := m.out; s != nil && (s.broken || s.dead() || s.server.env.Node != m.leader || m.env.Chance(0.001)) {
-		s.breaks()
-		m.out, m.attached = nil, 0
-	}
-	if m.out == nil {
-		m.dial()
-	}
-	rs, ss := m.org.In.TakeRequests(nil, nil)
-	if n, live := m.org.Settle(ss); n > 0 {
-		m.sendSettles(n, live)
-	}
-	for i := range rs {
-		m.ask(now, rs[i])
-	}
-	if m.attached == 0 {
-		m.org.Unpark(now)
-		m.org.Expire(now)
-		return
-	}
-	m.org.Led()
-	m.sendBatches()
-}
-
-// dial opens a stream to the leader, if it is known and there.
-func (m *shardMachine) dial() {
-	to := m.truth.live[[2]uint64{m.env.Group, m.leader}]
-	if m.leader == 0 || to == nil || to == m || !to.lives() {
-		return
-	}
-	s := &stream{client: m, server: to, inc: m.incarnation(), consumers: map[uint64]*shard.Consumer{}}
-	if s.dead() {
-		return
-	}
-	m.out, m.attached = s, 0
-	s.toServer(func(h shard.Host) {
-		if old := to.in[s.inc]; old != nil {
-			old.broken = true
-			h.Detach(s.inc)
 		}
-		to.in[s.inc] = s
-		if term, ok := h.Serving(); ok {
-			s.toClient(func() { m.attach(term) })
+	}
+}
+
+// connect makes a node's end of all streams.
+func (m *shardMachine) connect() {
+	inc := m.incarnation()
+	view := func() uint64 { return 1 }
+	log := slog.New(slog.DiscardHandler)
+	m.server = remote.NewServer(remote.ServerOptions{
+		Incarnation: inc, View: view, Clock: simClock{m}, Logger: log,
+		Host: func(t remote.Target) shard.Host {
+			if uint64(t) != m.env.Group {
+				return nil
+			}
+			return simHost{m.shard.Host(), m}
+		},
+	})
+	m.hub = remote.NewHub(remote.HubOptions{Incarnation: inc, View: view, Clock: simClock{m}, Logger: log})
+	m.client = m.hub.Shard(m.env.Group, m.org)
+}
+
+// streaming opens streams to all that can be reached, and has some break.
+func (m *shardMachine) streaming() {
+	for _, s := range slices.Clone(m.streams) {
+		if s.dead() || m.env.Chance(0.001) {
+			s.breaks()
 		}
+	}
+	for node := uint64(1); node <= maxNodes; node++ {
+		to := m.truth.live[[2]uint64{m.env.Group, node}]
+		if to == nil || to == m || slices.ContainsFunc(m.streams, func(s *stream) bool { return s.to == to }) {
+			continue
+		}
+		s := &stream{from: m, to: to}
+		s.up = &streamEnd{s: s, peer: node, owner: m, other: to}
+		s.down = &streamEnd{s: s, peer: m.env.Node, owner: to, other: m}
+		if s.dead() {
+			continue
+		}
+		m.streams = append(m.streams, s)
+		m.env.Trace("stream %d->%d g%d", m.env.Node, node, m.env.Group)
+		to.server.Opened(s.down)
+		m.hub.Opened(s.up)
+	}
+}
+
+// A simHost is a replica's host that notes what the checks have to know.
+type simHost struct {
+	shard.Host
+	m *shardMachine
+}
+
+// Attach implements shard.Host.
+func (h simHost) Attach(a shard.Attachment, done func(shard.Attached, error)) {
+	for _, c := range a.Consumers {
+		h.watch(c)
+	}
+	h.Host.Attach(a, func(out shard.Attached, err error) {
+		h.m.env.Trace("attach inc%d end=%v consumers=%d claims=%d refused=%d/%d: %v", a.From.Number, a.End, len(a.Consumers), len(a.Claims), len(out.Consumers), len(out.Refused), err)
+		if err == nil {
+			h.m.env.Count("attached")
+			h.m.reset()
+		}
+		done(out, err)
 	})
 }
 
-// attach reports to the leader of a term, and sends again what has no answer.
-func (m *shardMachine) attach(term uint64) {
-	if term < m.org.Term() {
-		return
-	}
-	m.env.Count("attached")
-	m.attached = term
-	s := m.out
-	for _, a := range m.org.Report(term) {
-		a := a
-		s.toServer(func(h shard.Host) {
-			for i, c := range a.Consumers {
-				a.Consumers[i] = s.guest(c)
-			}
-			h.Attach(a, func(out shard.Attached, err error) {
-				if err != nil {
-					return
-				}
-				s.server.reset()
-				s.toClient(func() { m.org.Attached(&out, a.End) })
-			})
-		})
-	}
-	m.org.Unsettled(m.sendSettles)
-	m.org.Asked(m.sendAsked)
-	m.org.Rewind()
-	m.sendBatches()
+// Consume implements shard.Host.
+func (h simHost) Consume(c *shard.Consumer, done func(error)) {
+	h.watch(c)
+	h.Host.Consume(c, done)
 }
 
-// guest is a consumer as the server knows it.
-func (s *stream) guest(c *shard.Consumer) *shard.Consumer {
-	g := *c
-	g.Sink, g.Incarnation, g.User = sink{s}, s.inc, nil
-	s.consumers[c.ID] = &g
-	return &g
+func (h simHost) watch(c *shard.Consumer) { c.Sink = watched{c.Sink, h.m} }
+
+// A watched sink is one whose order is looked at where it is sent.
+type watched struct {
+	shard.Sink
+	m *shardMachine
 }
-
-func (m *shardMachine) sendBatches() {
-	for b := m.org.Next(1); b != nil; b = m.org.Next(1) {
-		data := bytes.Clone(b.Bytes())
-		m.env.Trace("offer %d by inc%d", b.ID.Number, m.inc)
-		m.out.toServer(func(h shard.Host) { h.Offer(data) })
-		m.org.Sent()
-	}
-}
-
-func (m *shardMachine) sendSettles(n uint64, ss []shard.Settle) {
-	if m.attached == 0 {
-		return
-	}
-	s, ss := m.out, slices.Clone(ss)
-	s.toServer(func(h shard.Host) {
-		s.server.comesLater(n, ss)
-		h.Settle(ss, func(err error) {
-			if err == nil {
-				s.toClient(func() { m.org.Settled(n) })
-			}
-		})
-	})
-}
-
-// ask takes what a session asked for.
-func (m *shardMachine) ask(now time.Duration, r shard.Request) {
-	switch r.Kind {
-	case shard.ReqSettle:
-		m.org.Committed(r.Done)
-	case shard.ReqCancel:
-		id, n, ss := m.org.Cancel(now, r)
-		if n > 0 {
-			m.sendSettles(n, ss)
-		}
-		if id > 0 {
-			m.sendAsked(id, &r)
-		}
-	case shard.ReqRun:
-		r.Run()
-	case shard.ReqKick:
-	default:
-		m.sendAsked(m.org.Ask(now, r), &r)
-	}
-}
-
-func (m *shardMachine) sendAsked(id uint64, r *shard.Request) {
-	if m.attached == 0 {
-		return
-	}
-	s, x := m.out, *r
-	s.toServer(func(h shard.Host) {
-		switch x.Kind {
-		case shard.ReqConsume:
-			h.Consume(s.guest(x.Consumer), func(err error) {
-				if err == shard.ErrUnavailable {
-					return
-				}
-				s.toClient(func() {
-					if !m.org.Consumed(id, err) {
-						s.toServer(func(h shard.Host) { h.Cancel(s.consumers[x.Consumer.ID], false, func(error) {}) })
-					}
-				})
-			})
-		case shard.ReqCancel:
-			s.server.cancelled[x.Consumer.Queue] = true
-			if c := s.consumers[x.Consumer.ID]; c != nil {
-				h.Cancel(c, false, func(err error) { s.toClient(func() { m.org.Told(id, err) }) })
-			}
-		case shard.ReqGet:
-			h.GetFor(x.Queue, queue.SessionID{Incarnation: s.inc, Number: x.Session}, func(g shard.GetResult, err error) {
-				if err == shard.ErrUnavailable {
-					return
-				}
-				term, _ := h.Serving()
-				s.toClient(func() { m.org.Taken(id, term, g, err) })
-			})
-		}
-	})
-}
-
-// --- the server's end ---
-
-// A sink sends what a consumer of another node gets.
-type sink struct{ s *stream }
 
 // Deliver implements shard.Sink.
-func (k sink) Deliver(c *shard.Consumer, ds []shard.Delivery) {
-	s := k.s
-	s.server.inOrder(c, ds)
-	term, _ := s.server.shard.Host().Serving()
-	id, q, ds := c.ID, c.Queue, slices.Clone(ds)
-	s.toClient(func() {
-		m := s.client
-		if own := m.org.Consumer(id); own != nil {
-			m.org.Deliver(own, term, ds)
-		} else if term >= m.org.Term() {
-			m.sendSettles(m.org.Stray(q, ds))
+func (w watched) Deliver(c *shard.Consumer, ds []shard.Delivery) {
+	w.m.inOrder(c, ds)
+	w.Sink.Deliver(c, ds)
+}
+
+// Settle implements shard.Host.
+func (h simHost) Settle(ss []shard.Settle, done func(error)) {
+	h.m.comesLater(0, ss)
+	h.Host.Settle(ss, done)
+}
+
+// Cancel implements shard.Host.
+func (h simHost) Cancel(c *shard.Consumer, end bool, done func(error)) {
+	h.m.cancelled[c.Queue] = true
+	h.Host.Cancel(c, end, done)
+}
+
+// A simClock is the clock of a machine's node.
+type simClock struct{ m *shardMachine }
+
+// Now implements clock.Clock.
+func (c simClock) Now() time.Time { return time.UnixMilli(c.m.wall()) }
+
+// Mono implements clock.Clock.
+func (c simClock) Mono() time.Duration { return c.m.env.Now() }
+
+// NewTimer implements clock.Clock. Nobody here waits.
+func (c simClock) NewTimer(time.Duration) clock.Timer { panic("sim: nobody waits") }
+
+// NewTicker implements clock.Clock.
+func (c simClock) NewTicker(time.Duration) clock.Timer { panic("sim: nobody waits") }
+
+// AfterFunc implements clock.Clock.
+func (c simClock) AfterFunc(d time.Duration, f func()) clock.Timer {
+	t := &simTimer{}
+	c.m.env.After(max(d, 1), func() {
+		if !t.stopped && c.m.lives() {
+			t.stopped = true
+			f()
 		}
 	})
+	return t
 }
 
-// Cancelled implements shard.Sink.
-func (k sink) Cancelled(c *shard.Consumer) {
-	id := c.ID
-	k.s.toClient(func() { k.s.client.org.Cancelled(id) })
-}
+// A simTimer is one that fires once.
+type simTimer struct{ stopped bool }
 
-// Wake implements shard.Sink.
-func (k sink) Wake() {}
+// C implements clock.Timer.
+func (t *simTimer) C() <-chan time.Time { return nil }
 
-// Answer implements shard.Answers.
-func (m *shardMachine) Answer(a shard.Answer) {
-	s := m.in[a.To]
-	m.env.Trace("answer %d to inc%d what=%d", a.Number, a.To.Number, a.What)
-	if s == nil {
-		return
-	}
-	a.Refused = slices.Clone(a.Refused)
-	s.toClient(func() { s.client.org.Answer(a.Number, a.Refused, a.What) })
-}
+// Reset implements clock.Timer.
+func (t *simTimer) Reset(time.Duration) bool { panic("sim: nobody resets") }
 
-// leads tells the streams of other nodes that this one leads.
-func (m *shardMachine) leads(term uint64) {
-	for _, s := range m.streams() {
-		s.toClient(func() { s.client.attach(term) })
-	}
-}
-
-func (m *shardMachine) streams() (out []*stream) {
-	for _, s := range m.in {
-		out = append(out, s)
-	}
-	slices.SortFunc(out, func(a, b *stream) int { return int(a.inc.Number) - int(b.inc.Number) })
-	return out
+// Stop implements clock.Timer.
+func (t *simTimer) Stop() bool {
+	ran := !t.stopped
+	t.stopped = true
+	return ran
 }
 
 // lives reports whether this is still the machine of a node that is up.
@@ -362,7 +284,10 @@ func (q *queues) end(group uint64, i queue.Incarnation) {
 	q.ended[i.Number] = true
 	for node := uint64(1); node <= maxNodes; node++ {
 		if m := q.live[[2]uint64{group, node}]; m != nil && m.lives() {
-			m.env.After(m.env.Delay(), func() { m.shard.EndIncarnation(i) })
+			m.env.After(m.env.Delay(), func() {
+				m.shard.EndIncarnation(i)
+				m.server.Ended(i)
+			})
 		}
 	}
 }
