@@ -31,6 +31,9 @@ type Catalog interface {
 	// done, in the catalog's turn, instead of waiting.
 	Do(ctx context.Context, cmd catalog.Command) (catalog.Result, error)
 	Start(cmd catalog.Command, done func(catalog.Result, error))
+	// Barrier returns when the View holds all that anybody in the cluster was
+	// told before the call; at once on a node that is alone.
+	Barrier(ctx context.Context) error
 }
 
 // Auth decides who may do what.

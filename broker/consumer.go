@@ -80,6 +80,9 @@ func (s *Session) Consume(ctx context.Context, o ConsumeOptions, started func(*C
 		return nil, err
 	}
 	q, err := s.queue(o.Queue)
+	if KindOf(err) == NotFound {
+		q, err = s.queueNow(ctx, o.Queue)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -241,6 +244,9 @@ func (s *Session) Get(ctx context.Context, name string) (Got, error) {
 		return Got{}, err
 	}
 	q, err := s.queue(name)
+	if KindOf(err) == NotFound {
+		q, err = s.queueNow(ctx, name)
+	}
 	if err != nil {
 		return Got{}, err
 	}

@@ -29,9 +29,18 @@ type fakeCatalog struct {
 	before func(catalog.Command)
 	// instead answers for the catalog if it returns true.
 	instead func(catalog.Command) (catalog.Result, error, bool)
+	barrier func() error
 }
 
 func (c *fakeCatalog) View() *catalog.View { return c.view.Load() }
+
+// Barrier lets a test show what another node has answered before.
+func (c *fakeCatalog) Barrier(context.Context) error {
+	if c.barrier != nil {
+		return c.barrier()
+	}
+	return nil
+}
 
 func (c *fakeCatalog) Do(_ context.Context, cmd catalog.Command) (catalog.Result, error) {
 	if c.before != nil {

@@ -237,6 +237,23 @@ func (s *Session) queue(name string) (*catalog.Queue, error) {
 	return q, nil
 }
 
+// current makes sure that what is answered from the View is not behind what
+// another node has answered: that an object is there, or is not, or differs.
+func (s *Session) current(ctx context.Context, r Resource, name string) error {
+	if err := s.b.o.Catalog.Barrier(ctx); err != nil {
+		return &Error{Kind: Unavailable, Resource: r, Name: name, VHost: s.vhost, Err: err}
+	}
+	return nil
+}
+
+// queueNow is queue behind a barrier: what it does not find is not there.
+func (s *Session) queueNow(ctx context.Context, name string) (*catalog.Queue, error) {
+	if err := s.current(ctx, QueueResource, name); err != nil {
+		return nil, err
+	}
+	return s.queue(name)
+}
+
 // do performs a command of the catalog.
 func (s *Session) do(ctx context.Context, cmd catalog.Command, r Resource, name string) (catalog.Result, error) {
 	res, err := s.b.o.Catalog.Do(ctx, cmd)

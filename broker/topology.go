@@ -33,6 +33,12 @@ func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error 
 		return e
 	}
 	have := s.b.View().Exchange(s.vhost, o.Name)
+	if o.Passive || have != nil { // it is answered from the View
+		if err := s.current(ctx, ExchangeResource, o.Name); err != nil {
+			return err
+		}
+		have = s.b.View().Exchange(s.vhost, o.Name)
+	}
 	if o.Passive {
 		if err := s.checkAny(ExchangeResource, o.Name); err != nil {
 			return err
@@ -103,6 +109,9 @@ func (s *Session) DeleteExchange(ctx context.Context, name string, ifUnused bool
 	if err := s.check(opConfigure, ExchangeResource, name); err != nil {
 		return err
 	}
+	if err := s.current(ctx, ExchangeResource, name); err != nil {
+		return err
+	}
 	have := s.b.View().Exchange(s.vhost, name)
 	if have == nil {
 		return nil
@@ -145,6 +154,12 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 	}
 	e := &Error{Resource: QueueResource, Name: o.Name, VHost: s.vhost, User: s.ident.User}
 	have := s.b.View().Queue(s.vhost, o.Name)
+	if o.Passive || have != nil { // it is answered from the View
+		if err := s.current(ctx, QueueResource, o.Name); err != nil {
+			return QueueInfo{}, err
+		}
+		have = s.b.View().Queue(s.vhost, o.Name)
+	}
 	if o.Passive {
 		if err := s.checkAny(QueueResource, o.Name); err != nil {
 			return QueueInfo{}, err
@@ -259,7 +274,7 @@ func (s *Session) DeleteQueue(ctx context.Context, name string, o DeleteOptions)
 	if err := s.check(opConfigure, QueueResource, name); err != nil {
 		return 0, err
 	}
-	q, err := s.queue(name)
+	q, err := s.queueNow(ctx, name)
 	if KindOf(err) == NotFound {
 		return 0, nil
 	}
@@ -274,7 +289,7 @@ func (s *Session) Purge(ctx context.Context, name string) (n uint64, err error) 
 	if err := s.check(opRead, QueueResource, name); err != nil {
 		return 0, err
 	}
-	q, err := s.queue(name)
+	q, err := s.queueNow(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -305,7 +320,7 @@ type Binding struct {
 
 // Bind makes a binding; one that is there is no error.
 func (s *Session) Bind(ctx context.Context, b Binding) error {
-	if err := s.mayBind(&b, true); err != nil {
+	if err := s.mayBindNow(ctx, &b, true); err != nil {
 		return err
 	}
 	_, err := s.do(ctx, &catalog.Bind{Link: s.link(&b)}, ExchangeResource, b.Source)
@@ -314,7 +329,7 @@ func (s *Session) Bind(ctx context.Context, b Binding) error {
 
 // Unbind removes a binding; one that is not there is no error.
 func (s *Session) Unbind(ctx context.Context, b Binding) error {
-	if err := s.mayBind(&b, false); err != nil {
+	if err := s.mayBindNow(ctx, &b, false); err != nil {
 		if KindOf(err) == NotFound {
 			return nil
 		}
@@ -329,6 +344,18 @@ func (s *Session) Unbind(ctx context.Context, b Binding) error {
 
 func (s *Session) link(b *Binding) catalog.Link {
 	return catalog.Link{VHost: s.vhost, Source: b.Source, Kind: b.To, Destination: b.Destination, Key: b.Key, Args: b.Args}
+}
+
+// mayBindNow is mayBind; what it says is not there is not there now.
+func (s *Session) mayBindNow(ctx context.Context, b *Binding, making bool) error {
+	err := s.mayBind(b, making)
+	if KindOf(err) != NotFound {
+		return err
+	}
+	if err := s.current(ctx, ExchangeResource, b.Source); err != nil {
+		return err
+	}
+	return s.mayBind(b, making)
 }
 
 // mayBind checks names, rights and arguments of a binding.
