@@ -99,7 +99,6 @@ func connect(wg *sync.WaitGroup, hub *Hub, server *Server, from, to uint64) *asy
 type asyncSink struct {
 	ch   chan shard.Delivery
 	seen sync.Map
-	n    atomic.Int64
 }
 
 func (k *asyncSink) Deliver(_ *shard.Consumer, ds []shard.Delivery) {

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -12,7 +11,7 @@ import (
 	"github.com/warrenmq/warren/shard"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // A ledger is the naive replicated state of one shard: what is committed. All
 // nodes see the same.

@@ -18,14 +18,14 @@ type history struct {
 }
 
 type fate struct {
-	published             bool
-	confirmed, unknown    int
-	refused               bool
-	holder                *consumer // nil: nobody
-	seen                  bool      // somebody may have seen it and gave it back
-	accepted              *consumer // who accepted it; may be nil again if he died
-	consumed              bool      // it was accepted once
-	delivered, redelivers int
+	published          bool
+	confirmed, unknown int
+	refused            bool
+	holder             *consumer // nil: nobody
+	seen               bool      // somebody may have seen it and gave it back
+	accepted           *consumer // who accepted it; may be nil again if he died
+	consumed           bool      // it was accepted once
+	delivered          int
 }
 
 func newHistory(t testing.TB) *history {
