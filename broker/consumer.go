@@ -131,6 +131,14 @@ func (c *Consumer) Take() bool {
 // Backlogged implements shard.Backlog, in the shard's turn.
 func (c *Consumer) Backlogged() bool { return c.backlogged }
 
+// Ungrant implements shard.Ungranter: what was granted is given to others.
+func (c *Consumer) Ungrant(n int) {
+	c.pending -= n
+	if c.limit != nil {
+		c.limit.used.Add(-int64(n))
+	}
+}
+
 // Delivered says that the sink got deliveries. It must be called by
 // Sink.Deliver.
 func (c *Consumer) Delivered(ds []shard.Delivery) {

@@ -256,6 +256,18 @@ func (b *Builder) Add(p *Publish) {
 	b.pubs++
 }
 
+// Copy appends the i-th item of another builder as a publish of its own, without
+// its origin.
+func (b *Builder) Copy(from *Builder, i int) {
+	it := from.Item(i)
+	off := uint32(len(b.data))
+	b.data = append(b.data, from.data[it.Off:it.Off+it.Len]...)
+	it.Off, it.Origin = off, 0
+	it.Flags &^= ItemSame
+	b.index = appendItem(b.index, it)
+	b.pubs++
+}
+
 // Item returns the i-th item added.
 func (b *Builder) Item(i int) Item {
 	e := Entry{items: b.index}

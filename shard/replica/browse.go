@@ -24,6 +24,14 @@ type browse struct {
 
 // Browse implements shard.Browser.
 func (s *Shard) Browse(b *shard.Browse, done func(shard.BrowsePart)) {
+	if x, ok := s.o.Elsewhere.(shard.Browser); ok && s.guests.term.Load() == 0 {
+		x.Browse(b, done)
+		return
+	}
+	s.browseHere(b, done)
+}
+
+func (s *Shard) browseHere(b *shard.Browse, done func(shard.BrowsePart)) {
 	x := &browse{Browse: b, s: s, done: done}
 	s.Run(x.turn)
 }

@@ -175,7 +175,7 @@ func (g *guests) Inspect(ids []shard.QueueID, consumers bool, done func([]shard.
 }
 
 // Browse implements shard.Browser.
-func (g *guests) Browse(b *shard.Browse, done func(shard.BrowsePart)) { g.s.Browse(b, done) }
+func (g *guests) Browse(b *shard.Browse, done func(shard.BrowsePart)) { g.s.browseHere(b, done) }
 
 // take takes what was offered and asked since the last turn.
 func (g *guests) take() {
@@ -213,7 +213,7 @@ func (s *Shard) offered(data []byte) {
 		return
 	}
 	inc := queue.Incarnation{Node: b.ID.Node, Number: b.ID.Incarnation}
-	st := s.stream(inc.Node)
+	st := s.known(inc.Node)
 	if !s.o.Catalog.Alive(inc) || inc.Number <= st.ended || inc.Number < st.inc {
 		s.tell(&b.ID, nil, shard.BatchEnded)
 		return
@@ -236,6 +236,15 @@ func (s *Shard) offered(data []byte) {
 	}
 }
 
+// known returns the stream of a node, an empty one if there is none: what is
+// not logged does not make one.
+func (s *Shard) known(node uint64) *stream {
+	if st := s.streams[node]; st != nil {
+		return st
+	}
+	return &stream{}
+}
+
 // lastOf is the number applied last of an incarnation's batches.
 func (st *stream) lastOf(i queue.Incarnation) uint64 {
 	if st.inc != i.Number {
@@ -247,7 +256,7 @@ func (st *stream) lastOf(i queue.Incarnation) uint64 {
 func (s *Shard) visitor(i queue.Incarnation) *visitor {
 	v := s.visits.streams[i]
 	if v == nil {
-		v = &visitor{next: s.stream(i.Node).lastOf(i) + 1}
+		v = &visitor{next: s.known(i.Node).lastOf(i) + 1}
 		if s.visits.streams == nil {
 			s.visits.streams = map[queue.Incarnation]*visitor{}
 		}

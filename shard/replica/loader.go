@@ -30,6 +30,7 @@ type Loader struct {
 	// Owned by Step: the entries read last. One read of the log serves every
 	// body that lies in the entry.
 	recent []recentEntry
+	last   uint64 // the index of the last body of the job
 	bytes  int
 	ents   []storage.Entry
 }
@@ -120,6 +121,10 @@ func (l *Loader) Step() bool {
 	blobs := make([][]byte, len(j.bodies))
 	stored := storedBodies{state: l.state, slot: j.slot}
 	defer stored.close()
+	l.last = 0
+	for _, b := range j.bodies {
+		l.last = max(l.last, b.Index)
+	}
 	for i, b := range j.bodies {
 		blob, err := l.body(j.group, b, &stored)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
@@ -203,8 +208,9 @@ func (l *Loader) entry(group, index uint64) ([]byte, error) {
 	if !ok || index < gs.First {
 		return nil, storage.ErrCompacted
 	}
-	// The log may be compacted between the two calls; it says so.
-	ents, err := l.log.Entries(l.ents[:0], group, index, min(index+readEntries, gs.Last+1), readAhead)
+	// The log may be compacted between the two calls; it says so. What is behind
+	// the last that is asked for may not be committed, and be replaced yet.
+	ents, err := l.log.Entries(l.ents[:0], group, index, min(index+readEntries, gs.Last+1, l.last+1), readAhead)
 	if err != nil {
 		return nil, err
 	}

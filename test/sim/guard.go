@@ -43,7 +43,11 @@ func newGuard(n *node, id uint64, cp checkpoint) *guard {
 		Kill:      func(node uint64) { n.c.kill(n.c.nodes[node-1]) },
 		Chance:    n.c.world.Chance,
 		Count:     n.c.count,
-		Trace:     n.c.world.Logf,
+		Trace: func(format string, args ...any) {
+			if n.c.world.Logging() {
+				n.c.world.Logf("%d: g%d %s", n.id, id, fmt.Sprintf(format, args...))
+			}
+		},
 		Fail: func(format string, args ...any) {
 			n.c.check.failf("group %d: node %d: %s", id, n.id, fmt.Sprintf(format, args...))
 		},
