@@ -22,10 +22,11 @@ type guest struct {
 	mu struct {
 		sync.Mutex
 		out
-		left      bool // nothing is sent any more
-		delivers  bool // the piece begun last is a deliver frame and open
-		answers   bool // the same, of answers
-		listed    bool // it is in Server.answers
+		left      bool   // nothing is sent any more
+		delivers  bool   // the piece begun last is a deliver frame and open
+		revision  uint64 // that it says
+		answers   bool   // the same, of answers
+		listed    bool   // it is in Server.answers
 		consumers map[uint64]*proxy
 		settled   uint64 // number of the last settles given to the host
 		asked     bool   // it was, or will be, asked when they are committed

@@ -105,10 +105,10 @@ func (p *proxy) Deliver(_ *shard.Consumer, ds []shard.Delivery) {
 	g.mu.Lock()
 	for len(ds) > 0 {
 		from := len(g.mu.buf)
-		if !g.mu.delivers {
+		if !g.mu.delivers || g.mu.revision < revision {
 			g.begin(typeDeliver)
 			g.mu.buf = appendDeliverHead(g.mu.buf, g.target, revision)
-			g.mu.delivers = true
+			g.mu.delivers, g.mu.revision = true, revision
 		}
 		n, tail := p.run(ds)
 		bytes += len(g.mu.buf) - from + len(tail)
