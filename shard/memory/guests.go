@@ -143,6 +143,10 @@ func (h *Host) Settle(ss []shard.Settle, done func(error)) {
 
 // Consume implements shard.Host.
 func (h *Host) Consume(c *shard.Consumer, done func(error)) {
+	if !h.o.Alive(c.Incarnation) {
+		done(shard.ErrUnavailable)
+		return
+	}
 	if m := h.o.Queue(c.Queue); m != nil {
 		m.guest(shard.Request{Kind: shard.ReqConsume, Queue: c.Queue, Consumer: c, From: c.Incarnation, Done: done})
 		return
@@ -168,6 +172,10 @@ func (h *Host) Kick(c *shard.Consumer) {
 
 // GetFor implements shard.Host.
 func (h *Host) GetFor(q shard.QueueID, s queue.SessionID, done func(shard.GetResult, error)) {
+	if !h.o.Alive(s.Incarnation) {
+		done(shard.GetResult{}, shard.ErrUnavailable)
+		return
+	}
 	if m := h.o.Queue(q); m != nil {
 		m.GetFor(q, s, done)
 		return

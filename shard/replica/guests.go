@@ -194,6 +194,13 @@ func (s *Shard) visitors() {
 		s.offered(data)
 		v.taken[i] = nil
 	}
+	for i := range v.reqs {
+		// What a session asked for whose incarnation has ended since comes late.
+		if from := v.reqs[i].From; from != (queue.Incarnation{}) && !s.o.Catalog.Alive(from) {
+			s.e.Refuse(v.reqs[i : i+1])
+			v.reqs[i] = shard.Request{Kind: shard.ReqKick}
+		}
+	}
 	s.e.Requests(v.reqs)
 }
 
