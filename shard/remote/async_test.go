@@ -118,28 +118,37 @@ func (c *asyncConfirms) Wake()                                {}
 // Many goroutines use a shard of another node while the stream to it breaks
 // again and again: everything is confirmed and delivered, once.
 func TestGoroutines(t *testing.T) {
-	real := clock.NewReal()
 	one := func() uint64 { return 1 }
-	l := newLedger()
-	server := &node{w: &world{t: t}, id: 2}
-	host := &fakeHost{n: server, t: theShard, l: l}
-	server.server = NewServer(ServerOptions{
-		Incarnation: queue.Incarnation{Node: 2, Number: 2}, View: one, Clock: real, Logger: quiet(),
-		Host: func(Target) shard.Host { return host },
-	})
 	inc := queue.Incarnation{Node: 1, Number: 1}
+	real := clock.NewReal()
+	far := &node{w: &world{t: t}, id: 2, view: 1, inc: queue.Incarnation{Node: 2, Number: 2}, hosts: map[Target]shard.Host{}}
+	far.server = NewServer(ServerOptions{
+		Incarnation: far.inc, View: one, Clock: real, Logger: quiet(), Host: func(t Target) shard.Host { return far.hosts[t] },
+	})
 	hub := NewHub(HubOptions{Incarnation: inc, View: one, Clock: real, Logger: quiet()})
-	host.lead(true)
-	c := hub.Shard(uint64(theShard), origin.New(inc))
+	t.Run("shard", func(t *testing.T) {
+		host := &fakeHost{n: far, t: theShard, l: newLedger()}
+		far.hosts[theShard] = host
+		host.lead(true)
+		goroutines(t, hub, far.server, hub.Shard(uint64(theShard), origin.New(inc)), host.commit)
+	})
+	t.Run("memory", func(t *testing.T) {
+		r := &rig{world: far.w}
+		r.memories(far, theQueue, otherQueue)
+		goroutines(t, hub, far.server, hub.Memory(far.inc), func() {})
+	})
+}
+
+func goroutines(t *testing.T, hub *Hub, server *Server, c *Client, commit func()) {
 	each, publishers := racing.Less(400), 4
 
 	ctx, stop := context.WithCancel(context.Background())
 	var wg, streams sync.WaitGroup
 	wg.Go(func() { // commits, and breaks the stream
 		for i := 0; ctx.Err() == nil; i++ {
-			st := connect(&streams, hub, server.server, 1, 2)
+			st := connect(&streams, hub, server, 1, 2)
 			for range 20 {
-				host.commit()
+				commit()
 				wait(ctx, time.Millisecond)
 			}
 			if ctx.Err() == nil {
@@ -152,7 +161,8 @@ func TestGoroutines(t *testing.T) {
 	sinks := []*asyncSink{{ch: make(chan shard.Delivery, 4*each)}, {ch: make(chan shard.Delivery, 4*each)}}
 	var total atomic.Int64
 	for i, k := range sinks {
-		c.Consume(&shard.Consumer{Queue: theQueue, Sink: k, Session: uint64(i)}, func(err error) {
+		q := theQueue + uint64(i)
+		c.Consume(&shard.Consumer{Queue: q, Sink: k, Session: uint64(i)}, func(err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -165,7 +175,7 @@ func TestGoroutines(t *testing.T) {
 						t.Errorf("message %d comes twice", d.Seq)
 					}
 					total.Add(1)
-					c.Settle([]shard.Settle{{Queue: theQueue, Seq: d.Seq, Holding: d.Holding}}, nil)
+					c.Settle([]shard.Settle{{Queue: q, Seq: d.Seq, Holding: d.Holding}}, nil)
 				case <-ctx.Done():
 					return
 				}
@@ -177,7 +187,7 @@ func TestGoroutines(t *testing.T) {
 	for range publishers {
 		publishing.Go(func() {
 			for i := range each {
-				c.Publish([]shard.Publish{{Message: &message.Message{Body: []byte("m")}, Queues: []uint64{theQueue}, To: confirms, Tag: uint64(i)}})
+				c.Publish([]shard.Publish{{Message: &message.Message{Body: []byte("m")}, Queues: []uint64{theQueue + uint64(i%2)}, To: confirms, Tag: uint64(i)}})
 			}
 		})
 	}

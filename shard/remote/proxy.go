@@ -18,7 +18,7 @@ type proxy struct {
 	waits bool   // for the byte window; guarded by flow.mu
 	sent  uint32 // guarded by g.mu
 
-	// Owned by the shard's turn.
+	// Owned by the turn of its queue.
 	pending  int // given and not delivered
 	reserved int // bytes of the window for them
 	typical  int // size of a message, lately
