@@ -288,7 +288,7 @@ func (h *Hub) Closed(st Stream, _ error) {
 }
 
 // Shard returns the client of a shard, made at the first call. o is this node's
-// origin of the shard.
+// origin of the shard; nil: one is made, see Client.Origin.
 func (h *Hub) Shard(id uint64, o *origin.Origin) *Client {
 	return h.client(clientKey{target: Target(id)}, o)
 }
