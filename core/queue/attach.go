@@ -79,13 +79,21 @@ func (d *Dispatcher) Attach(from Incarnation, consumers []ConsumerSpec, claims [
 }
 
 // claim keeps a holding that a node reports. A node that was not waited for has
-// none but those this dispatcher knows.
+// none but those this dispatcher knows. Of two claims of one message the later
+// holding stands, whoever came first: the message was given out again, so the
+// earlier one had ended, and its node has not heard of that. So no claim may be
+// settled while somebody is waited for.
 func (d *Dispatcher) claim(c Claim, waited bool) bool {
 	ln, p, at := d.l.at(c.Seq)
 	if p == nil {
 		return false
 	}
 	s := p.slot(at)
+	if waited && s != nil && s.state() == held && s.counter&claimed != 0 && c.Holding.after(d.claims[c.Seq]) {
+		d.release(p, at, s)
+		d.keep(c, p, at)
+		return true
+	}
 	if s != nil && s.state() == held {
 		if d.number(c.Seq, s) != c.Holding || d.holders[s.owner&ownerMask].spec.Session != c.Session {
 			return false
@@ -96,6 +104,12 @@ func (d *Dispatcher) claim(c Claim, waited bool) bool {
 	if !waited || s != nil && s.state() != requeued || s == nil && ln.passed(c.Seq) {
 		return false // on its way out, or back
 	}
+	d.keep(c, p, at)
+	return true
+}
+
+// keep has the claimant hold what nobody else holds.
+func (d *Dispatcher) keep(c Claim, p *page, at int) {
 	h := d.byID[c.Consumer]
 	if h == nil || h.spec.Session != c.Session {
 		h = d.getter(c.Session)
@@ -107,7 +121,6 @@ func (d *Dispatcher) claim(c Claim, waited bool) bool {
 	d.hold(h, p, at, c.Size, claimed)
 	p.slot(at).owner |= confirmed
 	d.refresh(h)
-	return true
 }
 
 // attached ends a node's report.

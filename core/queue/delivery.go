@@ -1,8 +1,15 @@
 package queue
 
+import "cmp"
+
 // A Holding names one delivery of one message. It stays valid when the holder
 // attaches to a later dispatcher.
 type Holding struct{ Epoch, Term, Counter uint64 }
+
+// after reports whether a holding of a message is later than another one of it.
+func (h Holding) after(x Holding) bool {
+	return cmp.Or(cmp.Compare(h.Epoch, x.Epoch), cmp.Compare(h.Term, x.Term), cmp.Compare(h.Counter, x.Counter)) > 0
+}
 
 // A Delivery hands a message to a consumer or a getter.
 type Delivery struct {

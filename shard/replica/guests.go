@@ -200,6 +200,9 @@ func (s *Shard) visitors() {
 			s.e.Refuse(v.reqs[i : i+1])
 			v.reqs[i] = shard.Request{Kind: shard.ReqKick}
 		}
+		if s.awaiting() {
+			s.postponeGuest(&v.reqs[i])
+		}
 	}
 	s.e.Requests(v.reqs)
 }

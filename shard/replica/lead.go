@@ -30,6 +30,7 @@ func (s *Shard) Lead(term uint64) {
 	s.lastIdx = 0
 	s.inflight.Store(0)
 	s.visits = visits{taken: s.visits.taken[:0], reqs: s.visits.reqs[:0]}
+	s.early = early{}
 	s.serving = serving{waits: s.servedList(), at: s.mono}
 	for _, q := range s.e.Queues() {
 		q.Fresh = false
@@ -57,11 +58,11 @@ func (s *Shard) attachOwn() {
 		s.org.Attached(&out, rs[i].End)
 	}
 	h := s.org.Yield(s.term)
-	s.settleOwn(h.Settles)
+	s.early.settles = h.Settles
 	for _, f := range h.Done {
-		s.fns = append(s.fns, committed{f, true})
+		s.early.requests = append(s.early.requests, shard.Request{Kind: shard.ReqSettle, Done: f})
 	}
-	s.parked = append(s.parked, h.Requests...)
+	s.early.requests = append(s.early.requests, h.Requests...)
 }
 
 // settleOwn ends holdings of this node's sessions, and keeps what was settled
@@ -158,8 +159,17 @@ func (s *Shard) unlead() {
 	for i := range s.behind {
 		h.Requests = append(h.Requests, s.behind[i].r)
 	}
-	h.Requests = s.ours(append(h.Requests, s.parked...))
-	s.waiting, s.fns, s.behind, s.flights, s.open, s.parked = nil, nil, nil, nil, flight{}, nil
+	h.Settles = append(h.Settles, s.early.settles...)
+	for _, r := range s.early.requests {
+		if r.Kind == shard.ReqSettle {
+			h.Done = append(h.Done, r.Done)
+		} else {
+			h.Requests = append(h.Requests, r)
+		}
+	}
+	s.e.Refuse(s.early.guests)
+	h.Requests = s.ours(h.Requests)
+	s.waiting, s.fns, s.behind, s.flights, s.open, s.early = nil, nil, nil, nil, flight{}, early{}
 	s.org.Hold(s.mono, h)
 	for _, q := range s.e.Queues() {
 		if !q.Logged {

@@ -128,6 +128,7 @@ type Shard struct {
 	streams map[uint64]*stream // by node
 	served  map[queue.Incarnation]bool
 	serving serving
+	early   early
 	visits  visits
 	section shard.Section  // what is decided and not proposed
 	into    *shard.Section // what a transaction decides, while it is admitted
@@ -147,8 +148,7 @@ type Shard struct {
 
 	requests []shard.Request
 	settles  []shard.Settle
-	parked   []shard.Request // what came with the lead
-	quiet    func()          // dispatch is stopped; called when nothing is under way
+	quiet    func() // dispatch is stopped; called when nothing is under way
 	quieted  bool
 
 	dirty   []*engine.Queue

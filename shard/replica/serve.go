@@ -122,6 +122,9 @@ func (s *Shard) endIncarnation(i queue.Incarnation) {
 	if !s.served[i] && (st == nil || st.inc != i.Number) && !s.e.Busy(i) {
 		return
 	}
+	if s.postponeEnd(i) {
+		return
+	}
 	s.section.Add(shard.Command{Kind: shard.CmdEnd, Queue: i.Node, Seq: i.Number})
 	s.e.EndIncarnation(i)
 	for _, q := range s.e.Queues() {

@@ -45,17 +45,22 @@ func (s *Shard) lead(p commitlog.Proposer) {
 	s.org.Led()
 	if s.quiet == nil {
 		s.requests, s.settles = s.org.In.TakeRequests(s.requests[:0], s.settles[:0])
-		s.settleOwn(s.settles)
-		s.e.Requests(s.parked)
-		s.parked = s.parked[:0]
-		s.e.Requests(s.caughtUp())
-		s.e.Requests(s.requests)
+		s.resume()
+		if s.awaiting() {
+			s.postpone()
+			s.e.Requests(s.caughtUp())
+		} else {
+			s.settleOwn(s.settles)
+			s.e.Requests(s.caughtUp())
+			s.e.Requests(s.requests)
+		}
 		s.visitors()
 		if s.mono-s.ticked >= tickEvery {
 			s.ticked = s.mono
 			s.e.Tick()
 			s.watch()
 		}
+		s.resume() // whoever was waited for may have come
 		s.e.Dispatch()
 	} else {
 		s.e.Flush()

@@ -113,6 +113,16 @@ func TestShards(t *testing.T) {
 	}
 }
 
+// TestShardsFound runs the seeds that found something before; see the track
+// record in docs/reliability.md.
+func TestShardsFound(t *testing.T) {
+	for _, seed := range []uint64{653, 1296, 5077} {
+		if r := sim.Run(shards(seed)); r.Err != nil {
+			t.Errorf("seed %d: %v", seed, r.Err)
+		}
+	}
+}
+
 // TestShardsReplay: the same seed gives the same trace, bit for bit.
 func TestShardsReplay(t *testing.T) {
 	n := uint64(10)
