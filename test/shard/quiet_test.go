@@ -9,14 +9,16 @@ import (
 func (c *client) quiet(qs []*wqueue) {
 	for _, q := range qs {
 		asked := false
-		c.r.Shards[q.shard].Counts(q.id, func(n shard.Counts, err error) {
-			asked = true
-			if err == nil {
-				c.counted(q, n)
-			}
-		})
-		if c.r.Settle(); !asked {
+		var counts shard.Counts
+		var err error
+		c.r.Shards[q.shard].Counts(q.id, func(n shard.Counts, e error) { asked, counts, err = true, n, e })
+		switch c.r.Settle(); {
+		case c.dead || c.r.Dead():
+			return // it ended, perhaps before it was asked
+		case !asked:
 			c.failf("queue %s: counts are not answered", q.name)
+		case err == nil:
+			c.counted(q, counts)
 		}
 	}
 }

@@ -110,6 +110,9 @@ func NewRig(o Options) (*Rig, error) {
 	return r, nil
 }
 
+// Dead reports whether the node has ended for something that it must not survive.
+func (r *Rig) Dead() bool { return r.dead }
+
 func (r *Rig) fatal(err error) {
 	r.dead = true
 	r.o.Fatal(err)
