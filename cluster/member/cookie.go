@@ -79,7 +79,7 @@ func checkCookie(c secret.String, from string, short bool) error {
 	case n > MaxCookie:
 		return fmt.Errorf("member: the cookie of %s has %d bytes, at most %d are allowed", from, n, MaxCookie)
 	case n < MinCookie && !short:
-		return fmt.Errorf("member: the cookie of %s has %d bytes, fewer than %d can be guessed: make a longer one, or allow it with --allow-short-cookie", from, n, MinCookie)
+		return fmt.Errorf("member: the cookie of %s has %d bytes, fewer than %d can be guessed: make a longer one, or allow it with cluster.short_cookie: allowed", from, n, MinCookie)
 	}
 	return nil
 }

@@ -44,8 +44,9 @@ var errGone = errors.New("snapshot: it is not held any more")
 type SenderOptions struct {
 	State storage.State
 	Slots *slot.Slots
-	// Mark says where the state in a slot stands; ok is false if there is none.
-	Mark func(r storage.Reader, in uint64) (m slot.Mark, ok bool, err error)
+	// Mark says where the state of a group stands that is in a slot; ok is false if
+	// there is none.
+	Mark func(r storage.Reader, group, in uint64) (m slot.Mark, ok bool, err error)
 	// Want asks for a round of checkpoints; it must not wait.
 	Want func()
 	// Sent is told how a transfer ended; see raftgroup.Group.ReportSnapshot.
@@ -125,7 +126,7 @@ func (s *Sender) hold(group, atLeast uint64) (*session, error) {
 	}
 	in := s.o.Slots.Of(group)
 	snap := s.o.State.Snapshot()
-	mark, ok, err := s.o.Mark(snap, in)
+	mark, ok, err := s.o.Mark(snap, group, in)
 	if err != nil || !ok || mark.Index < atLeast {
 		return nil, errors.Join(err, snap.Close())
 	}

@@ -26,7 +26,7 @@ import (
 const group = 5
 
 // markOf reads a mark that a test wrote under the key "mark".
-func markOf(r storage.Reader, in uint64) (slot.Mark, bool, error) {
+func markOf(r storage.Reader, _, in uint64) (slot.Mark, bool, error) {
 	v, err := r.Get(nil, append(slot.Prefix(nil, in), "mark"...))
 	if errors.Is(err, storage.ErrNotFound) {
 		return slot.Mark{}, false, nil
@@ -133,7 +133,7 @@ func (p *pair) open(_ context.Context, _ uint64, head []byte) (io.ReadWriteClose
 	p.mu.Unlock()
 	a, b := net.Pipe()
 	p.serving.Go(func() {
-		var rw net.Conn = b
+		rw := b
 		if p.limit > 0 {
 			rw = &breaking{b, p.limit}
 		}

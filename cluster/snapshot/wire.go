@@ -60,8 +60,10 @@ type writer struct {
 }
 
 func (w *writer) uvarint(v uint64) error {
-	_, err := w.w.Write(binary.AppendUvarint(w.buf[:0], v))
-	return err
+	if _, err := w.w.Write(binary.AppendUvarint(w.buf[:0], v)); err != nil {
+		return fmt.Errorf("snapshot: write: %w", err)
+	}
+	return nil
 }
 
 func (w *writer) put(key, value []byte) error {
@@ -71,7 +73,7 @@ func (w *writer) put(key, value []byte) error {
 			return err
 		}
 		if _, err := w.w.Write(b); err != nil {
-			return err
+			return fmt.Errorf("snapshot: write: %w", err)
 		}
 	}
 	return nil
@@ -84,7 +86,10 @@ func (w *writer) end() error {
 	if err := w.uvarint(w.n); err != nil {
 		return err
 	}
-	return w.w.Flush()
+	if err := w.w.Flush(); err != nil {
+		return fmt.Errorf("snapshot: write: %w", err)
+	}
+	return nil
 }
 
 // A reader reads records; what it returns is valid until the next.

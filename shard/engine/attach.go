@@ -312,9 +312,7 @@ func (e *Engine) surrender(q *Queue, h *origin.Holdings) {
 		h.Requests = append(h.Requests, *c.asked)
 		c.get = nil
 	}
-	for i := range q.waits {
-		h.Requests = append(h.Requests, q.waits[i])
-	}
+	h.Requests = append(h.Requests, q.waits...)
 	q.consumers, q.free, q.fetching, q.waits = nil, nil, nil, nil
 	if q.Disp != nil {
 		q.Disp.Holdings(e.Incarnation, func(x queue.Claim) {

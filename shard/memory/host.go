@@ -89,7 +89,7 @@ func (h *Host) Offer(data []byte) {
 	}
 	h.mu.Unlock()
 	if known && what != under {
-		h.answer(&id, refused, shard.BatchOutcome(what))
+		h.answer(&id, refused, what)
 	}
 	h.Revised()
 }

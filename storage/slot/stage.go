@@ -98,8 +98,6 @@ func (st *Stage) Abort() error {
 		return nil
 	}
 	st.done = true
-	st.s.mu.Lock()
-	st.s.mu.Unlock()
 	b := st.s.state.NewBatch()
 	b.DeleteRange(bounds(st.slot))
 	if err := b.Commit(); err != nil {
