@@ -36,6 +36,13 @@ type Setting struct {
 	Origin string `json:"origin"`
 }
 
+// A Member is a node of the cluster as another sees it.
+type Member struct {
+	Name string `json:"name"`
+	// Running says that the cluster has not noted the end of its life.
+	Running bool `json:"running"`
+}
+
 // Overview describes a node and its process.
 type Overview struct {
 	Status
@@ -51,6 +58,8 @@ type Overview struct {
 	Files       Files        `json:"files"`
 	Breakdown   []MemoryPart `json:"breakdown"`
 	HalfOpen    HalfOpen     `json:"half_open"`
+	// Members are the nodes of the cluster by name.
+	Members []Member `json:"members"`
 	// Alarms are memory and disk, as far as they are up.
 	Alarms []string `json:"alarms"`
 	// VHostsDown are those with a queue that is not served.

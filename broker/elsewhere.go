@@ -9,6 +9,7 @@ import (
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/memory"
 )
 
 // memoryOf returns the memory of another node, where a queue is; nil if there is
@@ -22,6 +23,31 @@ func (b *Broker) memoryOf(q *catalog.Queue) shard.Shard {
 		return nil // it ended: the queue ends with it
 	}
 	return b.o.Memory(queue.Incarnation{Node: inc.Node, Number: inc.Number})
+}
+
+// MemoryQueue returns a queue in the memory of this node, nil if there is none.
+func (b *Broker) MemoryQueue(id shard.QueueID) *memory.Queue {
+	b.mu.RLock()
+	m := b.mu.queues[id]
+	b.mu.RUnlock()
+	if m != nil {
+		return m
+	}
+	if q := b.View().QueueByID(id); q != nil && q.Shard == 0 && q.Incarnation == b.o.Incarnation {
+		return b.begin(q) // the view is ahead of Changed
+	}
+	return nil
+}
+
+// MemoryQueues lists the queues in the memory of this node, in no order.
+func (b *Broker) MemoryQueues() []*memory.Queue {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	all := make([]*memory.Queue, 0, len(b.mu.queues))
+	for _, m := range b.mu.queues {
+		all = append(all, m)
+	}
+	return all
 }
 
 // --- replies to addresses of other nodes ---

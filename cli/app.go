@@ -137,7 +137,7 @@ func (a *App) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &coded{exitUsage, err} })
 	root.AddCommand(a.ctlCmds()...)
-	root.AddCommand(a.serveCmd(), a.demoCmd(), a.producerCmd(), a.consumerCmd(), a.perfCmd(), a.statusCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.versionCmd())
+	root.AddCommand(a.serveCmd(), a.demoCmd(), a.clusterCmd(), a.producerCmd(), a.consumerCmd(), a.perfCmd(), a.statusCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.versionCmd())
 	return root
 }
 

@@ -246,7 +246,6 @@ func TestUsage(t *testing.T) {
 		{"nonsense"},
 		{"serve", "extra"},
 		{"serve", "--nonsense"},
-		{"serve", "--join", "h:1"},
 		{"serve", "--listen", "amqp"},
 		{"producer", "--count", "x"},
 		{"producer", "--count", "-1"},

@@ -15,11 +15,14 @@ const portsFile = "ports.json"
 
 // writePorts puts the addresses into dir, whole or not at all.
 func writePorts(dir string, addrs map[string]string) error {
+	return writeAddrs(filepath.Join(dir, portsFile), addrs)
+}
+
+func writeAddrs(path string, addrs map[string]string) error {
 	text, err := json.Marshal(addrs)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, portsFile)
 	if err := os.WriteFile(path+".tmp", append(text, '\n'), 0o600); err != nil {
 		return &coded{exitIO, fmt.Errorf("write the addresses: %w", err)}
 	}
@@ -39,12 +42,16 @@ func removePorts(dir string) error {
 
 // readPorts returns the addresses of the node that uses dir.
 func readPorts(dir string) (addrs map[string]string, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, portsFile))
+	return readAddrs(filepath.Join(dir, portsFile))
+}
+
+func readAddrs(path string) (addrs map[string]string, err error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, &addrs); err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, portsFile), err)
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return addrs, nil
 }

@@ -53,8 +53,19 @@ func (a *App) serveCmd() *cobra.Command {
 	return c
 }
 
-// serve runs a node until ctx ends.
+// serve runs a node until ctx ends. One that lost the majority of its cluster
+// starts again, and serves when it has found it.
 func (a *App) serve(ctx context.Context, cfg *config.Config) error {
+	for {
+		err := a.serveLife(ctx, cfg)
+		if !errors.Is(err, node.ErrMinority) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// serveLife runs one life of a node.
+func (a *App) serveLife(ctx context.Context, cfg *config.Config) error {
 	log := a.logger(cfg).With("node", cfg.Node.Name)
 	for _, proto := range cfg.NotServed {
 		log.Warn("listener is not opened, this version does not serve it yet", "proto", proto)

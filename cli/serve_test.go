@@ -70,10 +70,13 @@ func TestServe(t *testing.T) {
 	if err != nil || string(text) != `{"amqp":"127.0.0.1:4711"}`+"\n" {
 		t.Errorf("ports.json: %q, %v", text, err)
 	}
-	for _, proto := range []string{"cluster", "http", "mqtt"} {
+	for _, proto := range []string{"http", "mqtt"} {
 		if n := strings.Count(w.errs.String(), "this version does not serve it yet\" node=rabbit@node-01 proto="+proto+"\n"); n != 1 {
 			t.Errorf("%d warnings for %s", n, proto)
 		}
+	}
+	if c := w.nodeOptions.Cluster; c.Addr != "127.0.0.1:0" || c.CookieFile != "c" {
+		t.Errorf("cluster %+v", c)
 	}
 	if w.nodeOptions.Limits.MaxHalfOpen != 77 || w.nodeOptions.Version != "test" {
 		t.Errorf("options %+v", w.nodeOptions)

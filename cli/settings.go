@@ -28,14 +28,11 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringArrayVar(&s.listen, "listen", nil, "open `PROTO=ADDR`, or PROTO=off; port 0 takes a free one; repeatable")
 	f.StringArrayVar(&s.set, "set", nil, "override `KEY=VALUE` of the configuration; repeatable")
 	f.StringVar(&s.cookie, "cookie-file", "", "`FILE` with the secret that admits nodes to a cluster")
-	f.StringArrayVar(&s.join, "join", nil, "`ADDR` of a node whose cluster to join; comes in a later release")
+	f.StringArrayVar(&s.join, "join", nil, "`ADDR` of a node whose cluster to join, as node-01:25672; repeatable")
 }
 
 // load makes the configuration that the flags ask for.
 func (s *settings) load(a *App, c *cobra.Command) (*config.Config, error) {
-	if len(s.join) > 0 {
-		return nil, usagef("--join: this version runs single nodes; clusters come in a later release")
-	}
 	in := config.Input{Env: config.Environment(a.Getenv), Sets: s.set}
 	if s.config != "" {
 		text, err := os.ReadFile(s.config)
@@ -49,6 +46,9 @@ func (s *settings) load(a *App, c *cobra.Command) (*config.Config, error) {
 		if c.Flags().Changed(flag) {
 			in.Flags = append(in.Flags, config.Setting{Key: key, Value: given[flag], Origin: "--" + flag})
 		}
+	}
+	if len(s.join) > 0 {
+		in.Flags = append(in.Flags, config.Setting{Key: "cluster.join", Value: strings.Join(s.join, ","), Origin: "--join"})
 	}
 	for _, l := range s.listen {
 		proto, addr, ok := strings.Cut(l, "=")
@@ -69,5 +69,6 @@ func (s *settings) load(a *App, c *cobra.Command) (*config.Config, error) {
 		return nil, &coded{exitConfig, err}
 	}
 	cfg.Node.Version = a.Version
+	cfg.Node.Cluster.Home = a.Getenv("HOME")
 	return cfg, nil
 }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/node"
 )
 
@@ -33,10 +32,9 @@ type Config struct {
 	Listen map[string]string
 	// LogLevel is debug, info, warn or error; LogFormat text or json.
 	LogLevel, LogFormat string
-	// CookieFile holds the secret that admits nodes to a cluster, unless Cookie
-	// is that secret.
-	CookieFile string
-	Cookie     secret.String
+
+	// ShortCookie is whether a cluster's secret may be guessed: refused or allowed.
+	ShortCookie string
 
 	// NotServed are the listeners that were asked for and come in a later version:
 	// to be said once at start.
@@ -93,6 +91,7 @@ func Load(in Input) (*Config, error) {
 	}
 	c.fill(table)
 	c.derive()
+	c.Node.Cluster.ShortCookie = c.ShortCookie == "allowed"
 	if err := errors.Join(c.resolve(), c.Node.Validate()); err != nil {
 		return nil, err
 	}
@@ -139,7 +138,7 @@ func (c *Config) resolve() error {
 		value := c.Listen[p.Name]
 		explicit := value != "" && value != "off"
 		switch {
-		case value == "off" || !explicit && !p.ByDefault:
+		case value == "off" || !explicit && !p.ByDefault && !(p.Name == protoCluster && c.clustered()):
 			c.Listen[p.Name] = "off"
 			continue
 		case !p.Serves && tolerated(p.Name):
@@ -152,16 +151,29 @@ func (c *Config) resolve() error {
 			continue
 		}
 		c.Listen[p.Name] = listenText(l)
+		if p.Name == protoCluster {
+			c.Node.Cluster.Addr = l.Addr
+			continue
+		}
 		c.Node.Listen = append(c.Node.Listen, l)
 	}
 	return errors.Join(faults...)
+}
+
+// protoCluster is the port for other nodes, which no client speaks to.
+const protoCluster = "cluster"
+
+// clustered tells whether anything says that the node has to do with others.
+func (c *Config) clustered() bool {
+	x := &c.Node.Cluster
+	return len(x.Join) > 0 || x.CookieFile != "" || !x.Cookie.Empty() || x.Advertise != ""
 }
 
 // tolerated names the protocols that scripts written for later versions open:
 // the node starts without them.
 func tolerated(protocol string) bool {
 	switch protocol {
-	case "cluster", "http", "mqtt", "stomp":
+	case "http", "mqtt", "stomp":
 		return true
 	}
 	return false

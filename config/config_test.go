@@ -120,7 +120,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	if strings.Contains(shown+fmt.Sprintf("%+v %#v", c, *c), canary) || strings.Count(shown, "***") != 2 {
 		t.Errorf("shown: %s", shown)
 	}
-	if c.Node.FirstUser.Password.Reveal() != canary || c.Cookie.Reveal() != canary {
+	if c.Node.FirstUser.Password.Reveal() != canary || c.Node.Cluster.Cookie.Reveal() != canary {
 		t.Error("not set")
 	}
 	if _, err := Load(Input{File: "shown", Text: []byte(shown)}); err == nil || !strings.Contains(err.Error(), "stands for a secret") {

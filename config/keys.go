@@ -40,6 +40,7 @@ const (
 	kindAddress  = "address"
 	kindSecret   = "secret"
 	kindNetworks = "networks"
+	kindList     = "list"
 )
 
 // keys is the table of everything that can be configured, in the order of the
@@ -83,8 +84,11 @@ func keys() []Key {
 		text("default_user.name", "guest", "", "User that a fresh node begins with, an administrator. `guest` logs in from this machine only.", func(c *Config) *string { return &c.Node.FirstUser.Name }),
 		hidden("default_user.password", "`guest` for `guest`, a random one for others, which the first start prints", "Password of that user.", func(c *Config) *secret.String { return &c.Node.FirstUser.Password }),
 		text("default_user.vhost", "/", "", "The vhost that a fresh node begins with.", func(c *Config) *string { return &c.Node.FirstUser.VHost }),
-		text("cluster.cookie_file", "", "", "File with the secret that admits nodes to a cluster.", func(c *Config) *string { return &c.CookieFile }),
-		hidden("cluster.cookie", "", "That secret itself. Used by a later release.", func(c *Config) *secret.String { return &c.Cookie }),
+		list("cluster.join", "Addresses of members of a cluster, as `10.0.0.1:25672`. A node whose data directory holds nothing becomes a member through one of them.", func(c *Config) *[]string { return &c.Node.Cluster.Join }),
+		text("cluster.advertise", "", "`listen.cluster`, with the machine's name for all addresses", "Address at which other nodes are told to find this one.", func(c *Config) *string { return &c.Node.Cluster.Advertise }),
+		text("cluster.cookie_file", "", "`.erlang.cookie` in the home directory, or one that the first node of a cluster makes in `cluster/cookie` of its data directory", "File with the secret that lets nodes into a cluster; nobody but its owner may read it.", func(c *Config) *string { return &c.Node.Cluster.CookieFile }),
+		hidden("cluster.cookie", "", "That secret itself.", func(c *Config) *secret.String { return &c.Node.Cluster.Cookie }),
+		choice("cluster.short_cookie", "Whether the secret may be so short that it can be guessed.", func(c *Config) *string { return &c.ShortCookie }, "refused", "allowed"),
 	)
 }
 
@@ -103,6 +107,23 @@ func limitKeys() []Key {
 		number("limits.max_queues", "0", "", "Queues of the cluster; 0 is no limit.", func(c *Config) *int { return &limits(c).MaxQueues }),
 		consumerTimeout("limits.consumer_timeout", "Time a consumer may hold a message without settling it; then its channel is closed. `0s` is for ever. Queues (`x-consumer-timeout`, policy `consumer-timeout`) and consumers may say otherwise.", func(c *Config) *time.Duration { return &limits(c).ConsumerTimeout }),
 		duration("limits.heartbeat", node.DefaultHeartbeat, "Heartbeat suggested to clients. Keep it below half of what a load balancer allows an idle connection.", func(c *Config) *time.Duration { return &limits(c).Heartbeat }),
+	}
+}
+
+// list takes several texts, with commas between them.
+func list(name, doc string, at func(*Config) *[]string) Key {
+	return Key{
+		Name: name, Kind: kindList, Doc: doc,
+		set: func(c *Config, v string) error {
+			*at(c) = nil
+			for _, one := range strings.Split(v, ",") {
+				if one = strings.TrimSpace(one); one != "" {
+					*at(c) = append(*at(c), one)
+				}
+			}
+			return nil
+		},
+		get: func(c *Config) string { return strings.Join(*at(c), ",") },
 	}
 }
 

@@ -15,7 +15,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -23,14 +25,20 @@ import (
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/cluster/member"
 	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/cluster/snapshot"
+	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/internal/clock"
 	"github.com/warrenmq/warren/listener"
+	"github.com/warrenmq/warren/shard/memory"
+	"github.com/warrenmq/warren/shard/remote"
 	"github.com/warrenmq/warren/shard/replica"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/checkpoint"
 	"github.com/warrenmq/warren/storage/seglog"
+	"github.com/warrenmq/warren/storage/slot"
 	"github.com/warrenmq/warren/storage/state"
 	"github.com/warrenmq/warren/transfer"
 )
@@ -50,6 +58,27 @@ type Node struct {
 	loader *replica.Loader
 	rounds *checkpoint.Rounds
 	watch  *watch
+	// In a cluster: what others know this node by and reach it through, where
+	// groups' states lie, and who gives and takes snapshots of them.
+	trust     *transport.Trust
+	transport *transport.Transport
+	slots     *slot.Slots
+	sender    *snapshot.Sender
+	receiver  *snapshot.Receiver
+	keeper    *keeper
+	memory    *memory.Host // for sessions of other nodes
+	work      *crew        // runs groups
+	handing   sync.Map     // groups that are being handed over
+	opened    atomic.Bool  // the shards that were there at the start are open
+	// clusterPort is where other nodes reach this one.
+	clusterPort net.Listener
+	// fenced says that the node stopped because its life is over.
+	fenced atomic.Bool
+	// Set once there is an incarnation, which others may know before.
+	incarnation atomic.Uint64
+	member      atomic.Pointer[member.Driver]
+	remote      atomic.Pointer[remote.Handler]
+
 	// transfer moves dead letters; shards and the broker are handed it.
 	transfer *transfer.Transfer
 
@@ -89,19 +118,40 @@ func New(o Options) (*Node, error) {
 	n.shards.Store(new(shardTable))
 	n.start = o.Wall()
 	n.watch = newWatch(n)
-	if err := n.open(); err != nil {
+	n.keeper = newKeeper(n)
+	err := n.openDir()
+	if err == nil && !n.joins() {
+		err = n.openStores()
+	}
+	if err != nil {
 		n.closeStores()
 		return nil, err
 	}
 	return n, nil
 }
 
-func (n *Node) open() (err error) {
+func (n *Node) openDir() (err error) {
 	if n.dir, err = storage.OpenDir(n.o.FS, n.o.DataDir, storage.DirOptions{Rand: rand.Reader, PID: os.Getpid()}); err != nil {
 		if errors.Is(err, storage.ErrInUse) {
 			return fmt.Errorf("%w: %w", ErrLocked, err)
 		}
 		return fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	if n.dir.Node().Began == storage.Joined && !n.clustered() {
+		return fmt.Errorf("%w: this node is a member of a cluster: give the address at which the others reach it (listen.cluster)", ErrCluster)
+	}
+	return nil
+}
+
+// openStores opens what is in the directory, for a node that knows its cluster.
+func (n *Node) openStores() (err error) {
+	if n.clustered() && n.trust == nil {
+		if err := n.openTrust(); err != nil {
+			return err
+		}
+	}
+	if err := n.began(); err != nil {
+		return fmt.Errorf("%w: %w", ErrIO, err)
 	}
 	id := n.dir.Node()
 	var clusterID [16]byte
@@ -120,10 +170,20 @@ func (n *Node) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIO, err)
 	}
-	n.host, err = raftgroup.NewHost(raftgroup.Options{
+	if n.slots, err = slot.Open(n.store()); err != nil {
+		return fmt.Errorf("%w: %w", ErrIO, err)
+	}
+	ho := raftgroup.Options{
 		NodeID: uint64(id.Node), Log: n.seglog, Now: n.clock.Mono, Logger: n.log,
 		MaxApplyingBytes: n.shares.applying, MaxUncommittedBytes: n.shares.uncommitted, CacheBytes: n.shares.groupCache,
-	})
+	}
+	if n.clustered() {
+		if err := n.newTransport(); err != nil {
+			return err
+		}
+		ho.Transport = n.transport
+	}
+	n.host, err = raftgroup.NewHost(ho)
 	if err != nil {
 		return err
 	}
@@ -131,7 +191,30 @@ func (n *Node) open() (err error) {
 	n.rounds = checkpoint.New(checkpoint.Options{
 		Log: n.seglog, State: n.store(), Logger: n.log, Fatal: n.fatal, DirtyBytes: n.shares.dirty, LogBytes: uint64(n.o.roundBytes()),
 	})
+	n.sender = snapshot.NewSender(snapshot.SenderOptions{
+		State: n.store(), Slots: n.slots, Mark: markOf, Want: func() { n.rounds.Force(nil) },
+		Sent: func(group, to uint64, ok bool) {
+			if g := n.host.Group(group); g != nil {
+				g.ReportSnapshot(to, ok)
+			}
+		},
+		Now: n.clock.Mono, Logger: n.log,
+	})
+	n.receiver = snapshot.NewReceiver(snapshot.ReceiverOptions{
+		Slots: n.slots, After: time.After, Logger: n.log,
+		Open: func(ctx context.Context, from uint64, head []byte) (io.ReadWriteCloser, error) {
+			return n.transport.Bulk(ctx, from, append([]byte{bulkSnapshot}, head...))
+		},
+	})
 	return nil
+}
+
+// markOf says where a group's state stands.
+func markOf(r storage.Reader, group, in uint64) (slot.Mark, bool, error) {
+	if group == cluster.CatalogGroup {
+		return cluster.CatalogMark(r, in)
+	}
+	return replica.MarkOf(r, in)
 }
 
 func (n *Node) store() storage.State { return stoppable{n.state, &n.stopping} }
@@ -146,6 +229,9 @@ func (n *Node) Addrs() map[string]string {
 	addrs := map[string]string{}
 	for _, l := range n.mu.listeners {
 		addrs[l.Name()] = l.Addr().String()
+	}
+	if n.clusterPort != nil {
+		addrs["cluster"] = n.clusterPort.Addr().String()
 	}
 	return addrs
 }

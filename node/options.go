@@ -40,6 +40,8 @@ type Options struct {
 	CertUser listener.CertUser
 	// Proxy says whose headers of the PROXY protocol are believed.
 	Proxy listener.Proxy
+	// Cluster is how the node meets others; the zero value: not at all.
+	Cluster Cluster
 	// Shards is how many shards the node's durable queues are spread over.
 	// Default: 2.
 	Shards int
@@ -67,7 +69,8 @@ type Options struct {
 	// Logger takes the node's log lines. Default: none are written.
 	Logger *slog.Logger
 	// FS is where the data directory lies. Default: the machine's.
-	FS vfs.FS
+	FS    vfs.FS
+	modes bool // its files have modes
 	// Network opens listening sockets. Default: TCP of the machine.
 	Network listener.Network
 	// Clock is what the listeners wait by. Default: the machine's.
@@ -179,7 +182,7 @@ func Protocols() []Protocol {
 		{Name: "http", Port: 15672},
 		{Name: "https", Port: 15671, TLS: true},
 		{Name: "metrics", Port: 15692},
-		{Name: "cluster", Port: 25672},
+		{Name: "cluster", Port: 25672, Serves: true},
 		{Name: "auto", Serves: true},
 	}
 }
@@ -214,7 +217,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.FS == nil {
-		o.FS = storage.PrivateFS()
+		o.FS, o.modes = storage.PrivateFS(), true
 	}
 	if o.Network == nil {
 		o.Network = &net.ListenConfig{}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"os"
@@ -28,6 +29,10 @@ func (o operations) Overview(ctx context.Context) (admin.Overview, error) {
 		Goroutines: runtime.NumGoroutine(), Compatible: amqp091.CompatVersion, ConfigFiles: o.o.ConfigFiles,
 		LogFiles: []string{"<stderr>"}, Files: openFiles(), Breakdown: o.breakdown(&st), Alarms: []string{},
 	}
+	for m := range o.catalog.View().Nodes() {
+		x.Members = append(x.Members, admin.Member{Name: m.Name, Running: m.Incarnation != 0})
+	}
+	slices.SortFunc(x.Members, func(a, b admin.Member) int { return cmp.Compare(a.Name, b.Name) })
 	if g := o.gate.Load(); g != nil {
 		gs := g.Stats()
 		x.HalfOpen = admin.HalfOpen{Now: gs.HalfOpen, Most: gs.MaxHalfOpen, Evicted: gs.Evicted}

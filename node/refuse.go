@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/cluster"
@@ -19,13 +18,6 @@ import (
 type shardTable struct {
 	open    map[uint64]*replica.Shard
 	refused map[uint64]error // those that lost acknowledged data, and what
-	ids     []uint64         // of the open ones, ascending
-}
-
-// place returns the open shard for a hash. There is always one when clients are
-// served.
-func (t *shardTable) place(hash uint32) uint64 {
-	return t.ids[hash%uint32(len(t.ids))]
 }
 
 // changeShards publishes a changed copy of the table.
@@ -35,7 +27,6 @@ func (n *Node) changeShards(change func(*shardTable)) {
 	maps.Copy(t.open, old.open)
 	maps.Copy(t.refused, old.refused)
 	change(t)
-	t.ids = slices.Sorted(maps.Keys(t.open))
 	n.shards.Store(t)
 }
 

@@ -70,7 +70,12 @@ func (n *Node) Run(ctx context.Context) error {
 	watch.run(func(done context.Context) { n.watchStop(ctx, done) })
 	defer watch.stop()
 
+	if err := n.enter(ctx); err != nil {
+		n.closeStores()
+		return err
+	}
 	writer, work, rounds := newCrew(), newCrew(), newCrew()
+	n.work = work
 	writer.run(func(ctx context.Context) { n.seglog.Run(ctx.Done()) })
 	work.run(n.ticks)
 	work.run(func(ctx context.Context) { n.loader.Run(ctx.Done()) })
@@ -80,6 +85,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil // told to stop while it started
 	}
+	if n.fenced.Load() {
+		err = errors.Join(ErrMinority, err)
+	}
 
 	n.stopping.Store(true)
 	cancel()
@@ -87,8 +95,10 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, g := range n.host.Groups() {
 		g.Close()
 	}
+	n.leaveNetwork()
 	work.stop()
 	n.stopRounds(rounds)
+	n.sender.Close()
 	writer.stop()
 	n.closeStores()
 	return err
@@ -220,6 +230,7 @@ func (n *Node) serve(ctx context.Context, work *crew) error {
 		return err
 	}
 	b := n.startBroker()
+	n.startRemote()
 	work.run(func(ctx context.Context) { b.Run(ctx) })
 	work.run(n.watch.run)
 	work.run(n.transfer.Run)

@@ -1,12 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"time"
 
@@ -18,7 +18,9 @@ import (
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/protocol/amqp091"
 	"github.com/warrenmq/warren/shard"
+	"github.com/warrenmq/warren/shard/remote"
 	"github.com/warrenmq/warren/shard/replica"
+	"github.com/warrenmq/warren/storage"
 )
 
 // A lateMachine keeps a group's first turn waiting until its machine knows the
@@ -42,7 +44,6 @@ func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind
 	if o.ConfState, err = raftgroup.ParseConf(conf); err != nil {
 		return nil, err
 	}
-	o.Voters = []uint64{uint64(n.dir.Node().Node)}
 	// The first turn may only come when the machine knows its group.
 	bound := make(chan struct{})
 	o.Machine = lateMachine{o.Machine, bound}
@@ -58,13 +59,12 @@ func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind
 
 // startCatalog brings the catalog up and registers this life of the process.
 func (n *Node) startCatalog(ctx context.Context, work *crew) error {
+	if err := n.resume(cluster.CatalogGroup); err != nil {
+		return catalogError(err)
+	}
 	c, at, err := cluster.OpenCatalog(cluster.CatalogOptions{
-		State: n.store(), Wall: n.wall, Logger: n.log, Fatal: n.fatal,
-		Changed: func(v *catalog.View, rs []catalog.Result) {
-			if b := n.broker.Load(); b != nil {
-				b.Changed(v, rs)
-			}
-		},
+		State: n.store(), Slots: n.slots, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
+		Changed: n.changed, Forward: n.forward,
 	})
 	if err != nil {
 		return catalogError(err)
@@ -74,7 +74,12 @@ func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 		return catalogError(err)
 	}
 	n.catalog = c
-	o := raftgroup.GroupOptions{ID: cluster.CatalogGroup, Machine: c, Applied: at.Applied}
+	o := raftgroup.GroupOptions{
+		ID: cluster.CatalogGroup, Machine: c, Applied: at.Applied, Snapshots: n.sender.Of(cluster.CatalogGroup), Installer: c,
+	}
+	if n.dir.Node().Began == storage.Founded {
+		o.Voters = []uint64{uint64(n.dir.Node().Node)}
+	}
 	if _, err := n.openGroup(work, o, at.Conf, func(g *raftgroup.Group) { c.Bind(g) }); err != nil {
 		return catalogError(err)
 	}
@@ -82,16 +87,37 @@ func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 	if n.auth, err = n.newAuth(); err != nil {
 		return err
 	}
-	if err := await(ctx, "wait for the catalog", c.Leading); err != nil {
+	if err := n.meet(ctx, work); err != nil {
 		return err
 	}
-	if err := n.bootstrap(ctx); err != nil {
-		return fmt.Errorf("first start of the cluster: %w", err)
+	if c.Leading() {
+		if err := n.bootstrap(ctx); err != nil {
+			return fmt.Errorf("first start of the cluster: %w", err)
+		}
 	}
-	if err := n.makeRemoteUser(ctx); err != nil {
-		return err
+	if n.dir.Node().Began == storage.Founded {
+		if err := n.makeRemoteUser(ctx); err != nil {
+			return err
+		}
 	}
 	return n.register(ctx)
+}
+
+// meet waits until the catalog can be asked, together with the other nodes if
+// there are any.
+func (n *Node) meet(ctx context.Context, work *crew) error {
+	if n.clustered() {
+		if err := n.startMember(work); err != nil { //nolint:contextcheck // connections outlive what opens them
+			return err
+		}
+	}
+	g := n.host.Group(cluster.CatalogGroup)
+	return n.awaitSaying(ctx, "wait for the catalog", func() bool {
+		if n.catalog.Leading() {
+			return true
+		}
+		return n.catalog.View().Cluster().ID != "" && n.node() != nil && g.Status().Leader != 0
+	})
 }
 
 // do performs a command that has to succeed.
@@ -114,7 +140,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		return nil
 	}
 	if n.node() == nil {
-		if _, err := n.do(ctx, &catalog.AddNode{ID: uint64(n.dir.Node().Node), Name: n.o.Name}); err != nil {
+		if _, err := n.do(ctx, &catalog.AddNode{ID: uint64(n.dir.Node().Node), Name: n.o.Name, Attrs: n.attrs()}); err != nil {
 			return err
 		}
 	}
@@ -136,9 +162,11 @@ func (n *Node) register(ctx context.Context) error {
 	if me == nil {
 		return errors.New("the catalog does not know this node")
 	}
-	if me.Name != n.o.Name {
-		n.log.Info("node has a new name", "text", "it was "+me.Name)
-		if _, err := n.do(ctx, &catalog.AddNode{ID: me.ID, Name: n.o.Name, Attrs: me.Attrs}); err != nil {
+	if me.Name != n.o.Name || !bytes.Equal(me.Attrs, n.attrs()) {
+		if me.Name != n.o.Name {
+			n.log.Info("node has a new name", "text", "it was "+me.Name)
+		}
+		if _, err := n.do(ctx, &catalog.AddNode{ID: me.ID, Name: n.o.Name, Attrs: n.attrs()}); err != nil {
 			return err
 		}
 	}
@@ -150,6 +178,10 @@ func (n *Node) register(ctx context.Context) error {
 	}
 	n.inc = n.catalog.View().Incarnation(r.ID)
 	n.catalog.Begin(r.ID)
+	n.incarnation.Store(r.ID)
+	if d := n.member.Load(); d != nil {
+		d.Begin(r.ID)
+	}
 	n.log.Info("node registered", "incarnation", r.ID)
 	return nil
 }
@@ -159,26 +191,11 @@ func (n *Node) startBroker() *broker.Broker {
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
 		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.shares.queueMemory,
 		Limits: broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
-		Mail:   n.transfer, Describe: amqp091.Describe, Now: n.wall, Logger: n.log,
+		Memory: n.memoryOf, Post: n.post,
+		Mail: n.transfer, Describe: amqp091.Describe, Now: n.wall, Logger: n.log,
 	})
 	n.broker.Store(b)
 	return b
-}
-
-func (n *Node) shard(id uint64) shard.Shard {
-	if s := n.shards.Load().open[id]; s != nil {
-		return s
-	}
-	return nil
-}
-
-// place spreads durable queues over the open shards by their names.
-func (n *Node) place(vhost, name string) uint64 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(vhost)) // a hash takes everything
-	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(name))
-	return n.shards.Load().place(h.Sum32())
 }
 
 // shardCatalog answers shards about their queues.
@@ -211,22 +228,59 @@ func (c shardCatalog) Alive(i queue.Incarnation) bool {
 func (n *Node) startShards(ctx context.Context, work *crew) error {
 	before := slices.Collect(n.catalog.View().Shards())
 	n.shares = n.o.Memory.shares(max(len(before), n.o.Shards))
-	for _, s := range before {
-		if err := n.startShard(work, s, true); err != nil {
+	if err := n.openShards(work, true); err != nil {
+		return err
+	}
+	if n.catalog.Leading() {
+		if err := n.plan(ctx, n.catalog.View()); err != nil {
+			return err
+		}
+		if err := n.openShards(work, false); err != nil {
 			return err
 		}
 	}
-	for count := len(before); count < n.o.Shards || len(n.shards.Load().open) == 0; count++ {
-		r, err := n.do(ctx, &catalog.AddShard{Replicas: []uint64{n.inc.Node}})
-		if err != nil {
+	if len(before) > 0 && len(n.shards.Load().open) == 0 && len(n.shards.Load().refused) > 0 {
+		if _, err := n.do(ctx, &catalog.AddShard{Replicas: []uint64{n.inc.Node}}); err != nil {
 			return err
 		}
-		if err := n.startShard(work, n.catalog.View().Shard(r.ID), false); err != nil {
+		if err := n.openShards(work, false); err != nil {
 			return err
 		}
 	}
+	n.opened.Store(true)
+	return n.awaitShards(ctx)
+}
+
+// openShards opens the shards that are to have a replica here and have none; old
+// says that they may hold data.
+func (n *Node) openShards(work *crew, old bool) error {
+	t := n.shards.Load()
+	for s := range n.catalog.View().Shards() {
+		if !slices.Contains(s.Replicas, n.inc.Node) || t.open[s.ID] != nil || t.refused[s.ID] != nil {
+			continue
+		}
+		if err := n.startShard(work, s, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shardsTime is how long clients wait for shards whose other replicas may not be
+// there yet: a shard without a majority stops its own queues only.
+const shardsTime = 5 * time.Second
+
+// awaitShards waits until all shards are led: until then nothing would be
+// answered.
+func (n *Node) awaitShards(ctx context.Context) error {
 	open := n.shards.Load().open
-	return await(ctx, "wait for the shards", func() bool {
+	wait := ctx
+	if nodes(n.catalog.View()) > 1 {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithTimeout(ctx, shardsTime)
+		defer cancel()
+	}
+	err := await(wait, "wait for the shards", func() bool {
 		for id := range open {
 			if st := n.host.Group(id).Status(); st.Leader == 0 || st.Applied < st.Commit {
 				return false
@@ -234,13 +288,18 @@ func (n *Node) startShards(ctx context.Context, work *crew) error {
 		}
 		return true
 	})
+	if err != nil && ctx.Err() == nil {
+		n.log.Warn("some shards have no leader: their queues wait", "err", err)
+		return nil
+	}
+	return err
 }
 
 // startShard opens a shard, or refuses it; old says that it may hold data.
 func (n *Node) startShard(work *crew, s *catalog.Shard, old bool) error {
 	err := n.lossOf(s.ID, old)
 	if err == nil {
-		err = n.openShard(work, s.ID)
+		err = n.openShard(work, s)
 	}
 	switch {
 	case err == nil:
@@ -254,20 +313,56 @@ func (n *Node) startShard(work *crew, s *catalog.Shard, old bool) error {
 	return nil
 }
 
-func (n *Node) openShard(work *crew, id uint64) error {
-	r, at, err := replica.Open(replica.Options{
-		Group: id, Incarnation: queue.Incarnation{Node: n.inc.Node, Number: n.inc.Number},
-		Catalog: shardCatalog{n}, State: n.store(), Log: n.seglog, Loader: n.loader,
+// An installer takes snapshots of a shard.
+type installer struct{ of *replica.Shard }
+
+// Install implements raftgroup.SnapshotInstaller.
+func (i installer) Install(s raftgroup.Snapshot, done func()) { i.of.Install(s.Index, done) }
+
+// resume makes a snapshot the state of a group whose log begins behind it, if the
+// node ended before it had done so.
+func (n *Node) resume(group uint64) error {
+	gs, known := n.seglog.Bounds(group)
+	if !known {
+		return nil
+	}
+	return n.slots.Resume(group, gs.First-1)
+}
+
+func (n *Node) openShard(work *crew, s *catalog.Shard) error {
+	id := s.ID
+	if err := n.resume(id); err != nil {
+		return err
+	}
+	o := replica.Options{
+		Group: id, Incarnation: n.life(),
+		Catalog: shardCatalog{n}, State: n.store(), Log: n.seglog, Loader: n.loader, Slots: n.slots,
 		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
 		Ended: n.broker.Load().Ended, Mail: n.transfer,
 		After: func(d time.Duration, f func()) { n.clock.AfterFunc(d, f) },
-	})
+	}
+	var client *remote.Client
+	if h := n.remote.Load(); h != nil {
+		client = h.Hub.Shard(id, nil)
+		t := remote.Target(id)
+		o.Origin, o.Elsewhere, o.Answers, o.Suspect = client.Origin(), client, h.Server, n.suspect
+		o.OnLead, o.OnFollow = func(term uint64) { h.Server.Lead(t, term) }, func() { h.Server.Follow(t) }
+	}
+	r, at, err := replica.Open(o)
 	if err != nil {
 		return err
 	}
-	o := raftgroup.GroupOptions{ID: id, Machine: r, Applied: at.Applied}
-	_, err = n.openGroup(work, o, at.Conf, func(g *raftgroup.Group) {
+	og := raftgroup.GroupOptions{
+		ID: id, Machine: r, Applied: at.Applied, Snapshots: n.sender.Of(id), Installer: installer{r},
+	}
+	if self := uint64(n.dir.Node().Node); slices.Contains(s.Founders, self) {
+		og.Voters = s.Founders
+	}
+	_, err = n.openGroup(work, og, at.Conf, func(g *raftgroup.Group) {
 		r.Bind(g)
+		if client != nil {
+			client.Bind(r, g.TryTurn)
+		}
 		// Before its first turn: what that starts in the catalog comes back here.
 		n.changeShards(func(t *shardTable) { t.open[id] = r })
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/metrics"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/warrenmq/warren/admin"
@@ -88,15 +89,30 @@ func (n *Node) totals(t *shardTable) map[uint64]replica.Totals {
 }
 
 func (n *Node) groupStatus(id uint64, kind string) admin.Shard {
-	s := admin.Shard{ID: id, Kind: kind, Replicas: []string{n.o.Name}, LogBytes: n.seglog.GroupBytes(id)}
+	s := admin.Shard{ID: id, Kind: kind, LogBytes: n.seglog.GroupBytes(id)}
+	v := n.catalog.View()
+	if x := v.Shard(id); x != nil {
+		s.Replicas = namesOf(v, x.Replicas)
+	}
 	if g := n.host.Group(id); g != nil {
 		gs := g.Status()
 		s.Term, s.Commit, s.Applied = gs.Term, gs.Commit, gs.Applied
-		if gs.Leader != 0 {
-			s.Leader = n.o.Name
+		s.Leader = strings.Join(namesOf(v, []uint64{gs.Leader}), "")
+		if id == cluster.CatalogGroup {
+			s.Replicas = namesOf(v, slices.Concat(gs.ConfState.GetVoters(), gs.ConfState.GetLearners()))
 		}
 	}
 	return s
+}
+
+// namesOf returns the names of nodes, as far as they are members.
+func namesOf(v *catalog.View, ids []uint64) (names []string) {
+	for _, id := range ids {
+		if m := v.Node(id); m != nil {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // addLimiting says what holds clients back, the most pressing first.

@@ -55,7 +55,18 @@ type Node struct {
 	Generation uint64 `json:"generation"`
 	// Epoch is which of the epoch directories is in use.
 	Epoch uint64 `json:"epoch"`
+	// Began is how it came to its cluster; empty: it has none yet.
+	Began Began `json:"began,omitempty"`
 }
+
+// Began says how a node came to its cluster.
+type Began string
+
+// The ways.
+const (
+	Founded Began = "founded" // it is the first of its nodes
+	Joined  Began = "joined"  // others let it in
+)
 
 // DirOptions of OpenDir.
 type DirOptions struct {
@@ -98,6 +109,16 @@ func OpenDir(fs vfs.FS, path string, o DirOptions) (*Dir, error) {
 		return nil, errors.Join(err, d.lock.Close())
 	}
 	return d, nil
+}
+
+// Unused reports whether log and state hold nothing.
+func (d *Dir) Unused() bool {
+	for _, p := range []string{d.LogPath(), d.StatePath()} {
+		if names, err := d.fs.List(p); err != nil || len(names) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Node returns what node.json says.

@@ -110,10 +110,10 @@ func (c *call) clusterStatus() error {
 // erlangCluster prints what scripts of old look for: the first three terms as
 // RabbitMQ had them when there were no others, each on a line.
 func (c *call) erlangCluster(x client.Overview) {
-	me := terms{atom(x.Node)}
+	all, running := members(x)
 	lines := []string{
-		"{nodes,[{disc," + erlang(me) + "}]}",
-		"{running_nodes," + erlang(me) + "}",
+		"{nodes,[{disc," + erlang(atoms(all)) + "}]}",
+		"{running_nodes," + erlang(atoms(running)) + "}",
 		"{partitions,[]}",
 		"{cluster_name," + erlang(x.Node) + "}",
 		"{alarms,[{" + erlang(atom(x.Node)) + "," + erlang(atoms(x.Alarms)) + "}]}",
@@ -126,10 +126,11 @@ func (c *call) printCluster(x client.Overview) {
 	s := sheet{c.w.Stdout}
 	s.section("Basics")
 	s.line("Cluster name: %s\n", x.Node)
+	all, running := members(x)
 	s.section("Disk Nodes")
-	s.line("%s\n", x.Node)
+	s.line("%s\n", strings.Join(all, "\n"))
 	s.section("Running Nodes")
-	s.line("%s\n", x.Node)
+	s.line("%s\n", strings.Join(running, "\n"))
 	s.section("Versions")
 	s.line("%s: RabbitMQ %s on %s, Warren %s\n", x.Node, x.Compatible, x.Runtime, x.Version)
 	s.section("Maintenance status")
@@ -155,6 +156,17 @@ func (c *call) printCluster(x client.Overview) {
 }
 
 // clusterTerm is the cluster under the names that RabbitMQ's JSON has.
+// members returns the names of the cluster's nodes, and of those that run.
+func members(x client.Overview) (all, running []string) {
+	for _, m := range x.Members {
+		all = append(all, m.Name)
+		if m.Running {
+			running = append(running, m.Name)
+		}
+	}
+	return all, running
+}
+
 func clusterTerm(x client.Overview) pairs {
 	var open, all terms
 	for _, l := range listeners(x) {
@@ -167,13 +179,13 @@ func clusterTerm(x client.Overview) pairs {
 		}
 		all = append(all, pairs{{"name", f.name}, {"state", state}, {"desc", f.text}, {"stability", "stable"}})
 	}
-	me := texts([]string{x.Node})
+	disk, running := members(x)
 	version := pairs{{"rabbitmq_name", "Warren"}, {"rabbitmq_version", x.Compatible}, {"product_version", x.Version}}
 	return pairs{
 		{"cluster_name", x.Node},
-		{"disk_nodes", me},
+		{"disk_nodes", texts(disk)},
 		{"ram_nodes", terms{}},
-		{"running_nodes", me},
+		{"running_nodes", texts(running)},
 		{"partitions", pairs{}},
 		{"alarms", texts(x.Alarms)},
 		{"listeners", pairs{{x.Node, open}}},
