@@ -160,17 +160,12 @@ func (s *Shard) unlead() {
 		h.Requests = append(h.Requests, s.behind[i].r)
 	}
 	h.Settles = append(h.Settles, s.early.settles...)
-	for _, r := range s.early.requests {
-		if r.Kind == shard.ReqSettle {
-			h.Done = append(h.Done, r.Done)
-		} else {
-			h.Requests = append(h.Requests, r)
-		}
-	}
+	asked := s.early.requests
 	s.e.Refuse(s.early.guests)
 	h.Requests = s.ours(h.Requests)
 	s.waiting, s.fns, s.behind, s.flights, s.open, s.early = nil, nil, nil, nil, flight{}, early{}
 	s.org.Hold(s.mono, h)
+	s.org.Park(s.mono, asked) // as if it had come now
 	for _, q := range s.e.Queues() {
 		if !q.Logged {
 			s.e.Remove(q)
