@@ -226,7 +226,13 @@ func (c *Cluster) finalOps(failed func() bool) {
 // drain has the leaders show what they hold, if their machines can.
 func (c *Cluster) drain(failed func() bool) {
 	for id := uint64(1); id <= uint64(c.conf.Groups) && !failed(); id++ {
+		// A node may have gone meanwhile that another had suspected.
+		c.world.Run(c.world.Now()+10*time.Second, func() bool { return failed() || c.leader(id) != nil })
 		l := c.leader(id)
+		if l == nil {
+			c.check.failf("group %d: nobody leads at the end: %s", id, c.describe())
+			return
+		}
 		d, ok := l.machine.(Drainer)
 		if !ok {
 			return

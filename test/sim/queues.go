@@ -77,8 +77,9 @@ type shardMachine struct {
 	term      uint64 // led, 0 if none
 	consumers []*shard.Consumer
 	held      []simHeld
-	last      map[simRow]uint64 // what was first delivered last
-	cancelled map[uint64]bool   // queues that a consumer left: what waited for it comes later
+	leaving   map[*shard.Consumer]bool // asked to end with all they hold
+	last      map[simRow]uint64        // what was first delivered last
+	cancelled map[uint64]bool          // queues that a consumer left: what waited for it comes later
 	draining  bool
 	drainEnd  time.Duration
 
@@ -114,6 +115,7 @@ func (m *shardMachine) open(st *state.Memory) {
 	m.inc, m.state, m.step = m.truth.lives, st, false
 	m.term, m.consumers, m.held = 0, nil, nil
 	m.streams = nil
+	m.leaving = make(map[*shard.Consumer]bool)
 	m.cancelled, m.last = make(map[uint64]bool), make(map[simRow]uint64)
 	m.truth.end(m.env.Group, m.truth.current[at])
 	m.truth.current[at] = m.incarnation()
@@ -193,6 +195,7 @@ func (m *shardMachine) Offer(id uint64, r *rand.Rand) {
 }
 
 func (m *shardMachine) cancel(c *shard.Consumer) {
+	m.leaving[c] = true
 	m.shard.Cancel(c, true, func(error) {
 		m.cancelled[c.Queue] = true
 		m.forget(c)
@@ -237,6 +240,9 @@ func (m *shardMachine) forget(c *shard.Consumer) {
 
 func (m *shardMachine) settle(i int, requeue bool) {
 	h := m.held[i]
+	if m.leaving[h.c] {
+		return // what it held goes back: a settle behind that changes nothing
+	}
 	m.held = slices.Delete(m.held, i, i+1)
 	x := m.copyOf(h)
 	x.holder = 0
@@ -471,28 +477,3 @@ func (m *shardMachine) Contains(id uint64) bool {
 	}
 	return true
 }
-
-// Drain implements Drainer: everything goes back, and to one consumer of each
-// queue.
-func (m *shardMachine) Drain() {
-	m.drainEnd = m.env.Now() + 3*time.Second
-	for node := uint64(1); node <= maxNodes; node++ {
-		x := m.truth.live[[2]uint64{m.env.Group, node}]
-		if x == nil || !x.lives() {
-			continue
-		}
-		x.draining = true
-		for _, c := range slices.Clone(x.consumers) {
-			x.cancel(c)
-		}
-		x.env.Wake()
-	}
-	m.env.After(time.Second, func() {
-		for q := uint64(1); q <= simQueues; q++ {
-			m.consume(q, 0)
-		}
-	})
-}
-
-// Drained implements Drainer.
-func (m *shardMachine) Drained() bool { return m.draining && m.env.Now() >= m.drainEnd }

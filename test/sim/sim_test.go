@@ -116,7 +116,7 @@ func TestShards(t *testing.T) {
 // TestShardsFound runs the seeds that found something before; see the track
 // record in docs/reliability.md.
 func TestShardsFound(t *testing.T) {
-	for _, seed := range []uint64{653, 1296, 1393, 5077, 5363} {
+	for _, seed := range []uint64{653, 1296, 1393, 5077, 5363, 5953, 6181} {
 		if r := sim.Run(shards(seed)); r.Err != nil {
 			t.Errorf("seed %d: %v", seed, r.Err)
 		}

@@ -1,0 +1,31 @@
+package sim
+
+import (
+	"slices"
+	"time"
+)
+
+// Drain implements Drainer: everything goes back, and to one consumer of each
+// queue.
+func (m *shardMachine) Drain() {
+	m.drainEnd = m.env.Now() + 3*time.Second
+	for node := uint64(1); node <= maxNodes; node++ {
+		x := m.truth.live[[2]uint64{m.env.Group, node}]
+		if x == nil || !x.lives() {
+			continue
+		}
+		x.draining = true
+		for _, c := range slices.Clone(x.consumers) {
+			x.cancel(c)
+		}
+		x.env.Wake()
+	}
+	m.env.After(time.Second, func() {
+		for q := uint64(1); q <= simQueues; q++ {
+			m.consume(q, 0)
+		}
+	})
+}
+
+// Drained implements Drainer.
+func (m *shardMachine) Drained() bool { return m.draining && m.env.Now() >= m.drainEnd }
