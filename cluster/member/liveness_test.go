@@ -5,13 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/internal/sim"
 )
 
 // A cluster whose network loses a message in fifty and is slow now and then ends
 // nobody, and nobody loses its lease.
 func TestHealthyClusterEndsNobody(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(racing.Less(40)) {
 		n := []int{1, 2, 3, 5, 7}[seed%5]
 		w := newWorld(seed, setup{nodes: n, voters: min(n, 5), drift: 0.01, weather: sim.Weather{
 			MinDelay: time.Millisecond, MaxDelay: 100 * time.Millisecond, Drop: 0.02, Double: 0.01, Straggle: 0.001,
@@ -39,7 +40,7 @@ func TestHealthyClusterEndsNobody(t *testing.T) {
 // reports, of a proposal. One whose death is proved is ended at once.
 func TestDeadNodesAreEndedInTime(t *testing.T) {
 	var slowest time.Duration
-	for seed := range uint64(200) {
+	for seed := range uint64(racing.Less(200)) {
 		nodes := 3 + int(seed%3)
 		w := newWorld(seed, setup{nodes: nodes, voters: nodes, drift: 0.01, weather: sim.Weather{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}})
 		w.Run(10*time.Second, nil)
@@ -83,7 +84,7 @@ func TestReplay(t *testing.T) {
 		w := storm(seed, "")
 		return fmt.Sprint(w.Hash(), w.Steps(), len(w.states), w.counts)
 	}
-	for seed := range uint64(20) {
+	for seed := range uint64(racing.Less(20)) {
 		if a, b := hash(seed), hash(seed); a != b {
 			t.Fatalf("seed %d: %s and %s", seed, a, b)
 		}

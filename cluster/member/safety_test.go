@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/internal/sim"
 )
 
@@ -190,7 +191,7 @@ func (w *world) flap() {
 
 func TestNobodyIsEndedWhileItMayServe(t *testing.T) {
 	var silent, gone, over, calls, confs int
-	for seed := range uint64(seeds) {
+	for seed := range uint64(racing.Less(seeds)) {
 		w := storm(seed, "")
 		if w.bad != "" {
 			t.Fatalf("seed %d: %s", seed, w.bad)
