@@ -94,6 +94,7 @@ func (a *App) serveLife(ctx context.Context, cfg *config.Config) error {
 		return err
 	case <-n.Ready():
 	}
+	pin(cfg, n.Addrs())
 	if err := writePorts(o.DataDir, n.Addrs()); err != nil {
 		cancel()
 		return errors.Join(err, <-ended)
@@ -107,6 +108,19 @@ func (a *App) serveLife(ctx context.Context, cfg *config.Config) error {
 		log.Info("node stopped")
 	}
 	return err
+}
+
+// pin keeps the ports that a node was given for its next life: its clients and
+// the other nodes know them.
+func pin(cfg *config.Config, addrs map[string]string) {
+	for i := range cfg.Node.Listen {
+		if a, ok := addrs[cfg.Node.Listen[i].Protocol]; ok && strings.HasSuffix(cfg.Node.Listen[i].Addr, ":0") {
+			cfg.Node.Listen[i].Addr = a
+		}
+	}
+	if a, ok := addrs["cluster"]; ok {
+		cfg.Node.Cluster.Addr = a
+	}
 }
 
 // announce tells the password of a user made just now. It is said nowhere else:

@@ -50,13 +50,16 @@ var ErrMinority = errors.New("the node has lost the majority of its cluster")
 
 // Where in the data directory a node's part in its cluster is kept.
 const (
-	clusterDir   = "cluster"
-	trustFile    = "trust.pem"
-	clusterKey   = "cluster.key"
-	cookieFile   = "cookie"
-	joinTry      = 30 * time.Second
-	joinPause    = time.Second
-	joinRefusals = 3 // in a row, that may pass
+	clusterDir = "cluster"
+	trustFile  = "trust.pem"
+	clusterKey = "cluster.key"
+	cookieFile = "cookie"
+)
+
+const (
+	joinTry      = 30 * time.Second // that one member may take
+	joinPause    = time.Second      // until all are asked again
+	joinRefusals = 3                // refusals after which it is given up
 )
 
 // joins reports whether the node has to be let into a cluster before anything

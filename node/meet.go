@@ -75,6 +75,9 @@ func (n *Node) leaveNetwork() {
 	if n.transport != nil {
 		n.transport.Close()
 	}
+	if n.clusterPort != nil {
+		_ = n.clusterPort.Close() // if it was served the transport has closed it
+	}
 }
 
 // endIncarnation has the catalog end an incarnation. It does not wait.

@@ -15,7 +15,6 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/warrenmq/warren/cluster"
-	"github.com/warrenmq/warren/cluster/raftgroup"
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/message"
@@ -78,11 +77,25 @@ func (n *Node) raftCame(from, group uint64, msgs []*raftpb.Message) {
 				rest = append(rest, m)
 				continue
 			}
-			n.receiver.Take(from, group, m, func() { n.host.Deliver(group, []*raftpb.Message{m}) })
+			n.receiver.Take(from, group, m, func() { n.deliverSnapshot(group, m) })
 		}
 		msgs = rest
 	}
 	n.host.Deliver(group, msgs)
+}
+
+// groupTime is how long a snapshot waits for its group to be opened: its leader
+// may know of this replica before this node does.
+const groupTime = 20 * time.Second
+
+// deliverSnapshot hands a group the message whose data is here.
+func (n *Node) deliverSnapshot(group uint64, m *raftpb.Message) {
+	ctx, cancel := context.WithTimeout(n.work.ctx, groupTime)
+	defer cancel()
+	if err := await(ctx, "wait for a group", func() bool { return n.host.Group(group) != nil }); err != nil {
+		return // the node stops, or the replica is not to be here any more
+	}
+	n.host.Deliver(group, []*raftpb.Message{m})
 }
 
 func isSnapshot(m *raftpb.Message) bool { return m.GetType() == raftpb.MsgSnap }
@@ -171,6 +184,9 @@ func ranked(voters []uint64, gone, group uint64) []uint64 {
 func (n *Node) unreachable(peer uint64) {
 	for _, g := range n.host.Groups() {
 		g.ReportUnreachable(peer)
+		if !n.sender.Serves(g.ID()) {
+			g.ReportSnapshot(peer, false) // should one have been on its way, it is offered again
+		}
 	}
 }
 
@@ -281,5 +297,3 @@ func (n *Node) loadPeers() (ps []transport.Peer, err error) {
 	}
 	return ps, nil
 }
-
-var _ raftgroup.Transport = (*transport.Transport)(nil)

@@ -72,6 +72,9 @@ func (n *Node) Run(ctx context.Context) error {
 
 	if err := n.enter(ctx); err != nil {
 		n.closeStores()
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err = nil // told to stop while it waited for others
+		}
 		return err
 	}
 	writer, work, rounds := newCrew(), newCrew(), newCrew()

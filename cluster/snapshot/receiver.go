@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +25,7 @@ type ReceiverOptions struct {
 	Open func(ctx context.Context, from uint64, head []byte) (io.ReadWriteCloser, error)
 	// After returns a channel that is sent to after a while.
 	After func(d time.Duration) <-chan time.Time
-	// Most transfers run at once; what is beyond is not taken, and offered again.
-	// Default 2.
+	// Most transfers run at once; others wait for their turn. Default 2.
 	Most   int
 	Logger *slog.Logger
 }
@@ -46,12 +46,14 @@ type Receiver struct {
 
 	mu      sync.Mutex
 	running map[uint64]*transfer // by group
+	waiting []*transfer          // one a group at most
 }
 
 // A transfer is on its way.
 type transfer struct {
 	from, group, session uint64
 	mark                 slot.Mark
+	deliver              func()
 	stage                *slot.Stage
 	records, bytes       uint64
 }
@@ -71,13 +73,16 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 
 // Close gives up what is on its way and waits for it.
 func (r *Receiver) Close() {
+	r.mu.Lock() // nothing begins behind it
 	r.end()
+	r.mu.Unlock()
 	r.wg.Wait()
 }
 
 // Take gets the state that a message with a snapshot speaks of, and calls
-// deliver when Raft may see the message. It does not wait. A message for a group
-// of which a transfer is under way is dropped: Raft sends it again.
+// deliver, on a goroutine of its own, when Raft may see the message. It does not
+// wait. A message for a group of which a transfer is under way is dropped: Raft
+// sends it again. One that waits gives way to a newer.
 func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
 	meta := m.GetSnapshot().GetMetadata()
 	id := m.GetSnapshot().GetData()
@@ -87,26 +92,40 @@ func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
 	}
 	t := &transfer{
 		from: from, group: group, session: binary.BigEndian.Uint64(id),
-		mark: slot.Mark{Index: meta.GetIndex(), Term: meta.GetTerm(), Conf: raftgroup.AppendConf(nil, meta.GetConfState())},
+		mark:    slot.Mark{Index: meta.GetIndex(), Term: meta.GetTerm(), Conf: raftgroup.AppendConf(nil, meta.GetConfState())},
+		deliver: deliver,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ctx.Err() != nil || r.running[group] != nil || len(r.running) >= r.o.Most {
+	if r.running[group] != nil {
 		return
 	}
-	r.running[group] = t
-	r.wg.Go(func() {
-		err := r.run(t)
-		r.mu.Lock()
-		delete(r.running, group)
-		r.mu.Unlock()
-		if err != nil {
-			r.o.Logger.Warn("a snapshot did not arrive", "group", group, "peer", from, "err", err)
-			return
-		}
-		r.o.Logger.Info("a snapshot arrived", "group", group, "peer", from, "bytes", t.bytes)
-		deliver()
-	})
+	r.waiting = append(slices.DeleteFunc(r.waiting, func(w *transfer) bool { return w.group == group }), t)
+	r.begin()
+}
+
+// begin begins transfers that wait, as many as may run. r.mu is held.
+func (r *Receiver) begin() {
+	for len(r.waiting) > 0 && len(r.running) < r.o.Most && r.ctx.Err() == nil {
+		t := r.waiting[0]
+		r.waiting = slices.Delete(r.waiting, 0, 1)
+		r.running[t.group] = t
+		r.wg.Go(func() { r.transfer(t) })
+	}
+}
+
+func (r *Receiver) transfer(t *transfer) {
+	err := r.run(t)
+	r.mu.Lock()
+	delete(r.running, t.group)
+	r.begin()
+	r.mu.Unlock()
+	if err != nil {
+		r.o.Logger.Warn("a snapshot did not arrive", "group", t.group, "peer", t.from, "err", err)
+		return
+	}
+	r.o.Logger.Info("a snapshot arrived", "group", t.group, "peer", t.from, "bytes", t.bytes)
+	t.deliver()
 }
 
 func (r *Receiver) run(t *transfer) (err error) {

@@ -177,6 +177,18 @@ func (s *Sender) Serve(to uint64, asked []byte, rw io.ReadWriter) error {
 	return nil
 }
 
+// Serves reports whether somebody reads the state of a group.
+func (s *Sender) Serves(group uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.sessions {
+		if x.group == group && x.readers > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *Sender) join(h head) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
