@@ -31,6 +31,7 @@ type queues struct {
 	live    map[[2]uint64]*shardMachine // by group and node
 	current map[[2]uint64]queue.Incarnation
 	ended   map[uint64]bool // incarnations that the catalog has ended
+	patient bool            // clients settle nothing of a consumer that they end
 }
 
 // A simMessage is one publish, in each of its queues.
@@ -52,10 +53,11 @@ type simCopy struct {
 // NewQueues returns a maker of machines that are shards of real queues, with
 // clients at every node that publish, consume and settle. All machines of a run
 // come from one maker.
-func NewQueues() func(Env) Machine {
+func NewQueues(patient bool) func(Env) Machine {
 	truth := &queues{
 		messages: make(map[uint64]*simMessage), live: make(map[[2]uint64]*shardMachine),
 		current: make(map[[2]uint64]queue.Incarnation), ended: make(map[uint64]bool),
+		patient: patient,
 	}
 	return func(env Env) Machine {
 		m := &shardMachine{env: env, truth: truth}
@@ -240,7 +242,7 @@ func (m *shardMachine) forget(c *shard.Consumer) {
 
 func (m *shardMachine) settle(i int, requeue bool) {
 	h := m.held[i]
-	if m.leaving[h.c] {
+	if m.truth.patient && m.leaving[h.c] {
 		return // what it held goes back: a settle behind that changes nothing
 	}
 	m.held = slices.Delete(m.held, i, i+1)
