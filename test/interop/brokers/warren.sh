@@ -49,7 +49,7 @@ start)
 	exit 1
 	;;
 kill)
-	alive && kill -KILL "$(cat "$dir/pid")"
+	! alive || kill -KILL "$(cat "$dir/pid")" || ! alive # it may be gone between the two
 	gone 10
 	;;
 stop)
