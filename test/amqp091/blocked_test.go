@@ -221,7 +221,19 @@ func TestGoneWhileBlocked(t *testing.T) {
 	f.taker.consume(1, wire.BasicConsume{Queue: "m", ConsumerTag: "c", NoAck: true})
 	f.n = taken
 	f.all(f.taker, 1, 0)
-	f.taker.idle(1)
+	// What waits is the last. It may get in before the broker knows that its
+	// client has gone.
+	f.taker.send(1, &wire.ChannelFlow{Active: true})
+	ch, m := f.taker.next()
+	if _, ok := m.(*wire.BasicDeliver); ok {
+		if _, body := f.taker.content(ch); strings.TrimSpace(body) != fmt.Sprint(taken) {
+			t.Fatalf("after %d messages: %.10q", taken, body)
+		}
+		_, m = f.taker.next()
+	}
+	if _, ok := m.(*wire.ChannelFlowOK); !ok {
+		t.Fatalf("%T %+v", m, m)
+	}
 }
 
 // A broker that has stopped reading does not take the silence for the client's
