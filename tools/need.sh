@@ -19,6 +19,8 @@ package() {
 	node) echo nodejs ;;
 	rabbitmq-server) echo rabbitmq-server ;;
 	unshare | setpriv | nsenter) echo util-linux ;;
+	ip | tc) echo iproute2 ;;
+	nft) echo nftables ;;
 	*) echo "$1" ;;
 	esac
 }
