@@ -42,6 +42,7 @@ var floors = []floor{
 	{7, "node", []string{"below"}},
 	{7, "config", []string{"node", "below"}}, // the file's shape embeds the packages' Options, node's too
 	{6, "listener", []string{"protocol"}},
+	{6, "health", []string{"protocol"}},
 	{6, "link", []string{"broker", "core", "protocol/*/client"}},
 	{5, "protocol", []string{"broker", "core"}},
 	{5, "admin", []string{"broker", "auth", "core/catalog"}},

@@ -62,15 +62,15 @@ func TestServe(t *testing.T) {
 			"--listen", "cluster=127.0.0.1:0", "--listen", "http=127.0.0.1:0", "--listen", "mqtt=:0", "--listen", "stomp=off", "--set", "limits.max_half_open=77")
 	}()
 	eventually(t, "ready line", func() bool { return strings.Contains(w.out.String(), "\n") })
-	want := fmt.Sprintf("warren: rabbit@node-01 is ready: amqp 127.0.0.1:4711 (this machine only; open it with --bind), data in %s\n", dir)
+	want := fmt.Sprintf("warren: rabbit@node-01 is ready: amqp 127.0.0.1:4711, http 127.0.0.1:4711 (this machine only; open it with --bind), data in %s\n", dir)
 	if got := w.out.String(); got != want {
 		t.Errorf("printed %q, want %q", got, want)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, portsFile))
-	if err != nil || string(text) != `{"amqp":"127.0.0.1:4711"}`+"\n" {
+	if err != nil || string(text) != `{"amqp":"127.0.0.1:4711","http":"127.0.0.1:4711"}`+"\n" {
 		t.Errorf("ports.json: %q, %v", text, err)
 	}
-	for _, proto := range []string{"http", "mqtt"} {
+	for _, proto := range []string{"mqtt"} {
 		if n := strings.Count(w.errs.String(), "this version does not serve it yet\" node=rabbit@node-01 proto="+proto+"\n"); n != 1 {
 			t.Errorf("%d warnings for %s", n, proto)
 		}

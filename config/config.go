@@ -173,7 +173,7 @@ func (c *Config) clustered() bool {
 // the node starts without them.
 func tolerated(protocol string) bool {
 	switch protocol {
-	case "http", "mqtt", "stomp":
+	case "mqtt", "stomp":
 		return true
 	}
 	return false

@@ -312,6 +312,9 @@ func listenKey(p node.Protocol) Key {
 	if p.ByDefault {
 		k.Default = "on"
 	}
+	if p.Health {
+		k.Doc += " So far it answers health checks only, below `/health`."
+	}
 	if !p.Serves {
 		k.Doc += " Comes in a later release."
 	}

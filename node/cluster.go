@@ -190,6 +190,7 @@ func (n *Node) join(ctx context.Context) error {
 			}
 			if err.Error() != said {
 				said = err.Error()
+				n.waitsFor(fmt.Sprintf("waiting to be let into a cluster by %s: %v", addr, err))
 				n.log.Info("waiting to be let into a cluster", "peer", addr, "err", err)
 			}
 		}

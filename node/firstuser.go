@@ -121,9 +121,12 @@ func (n *Node) makeAdministrator(ctx context.Context, name string, password secr
 	return err
 }
 
-// beyond tells whether a listener can be reached from another machine.
+// beyond tells whether a listener of clients can be reached from another machine.
 func (o Options) beyond() bool {
 	for _, l := range o.Listen {
+		if p, _ := LookupProtocol(l.Protocol); p.Health {
+			continue
+		}
 		if a, err := SplitAddr(l.Addr); err == nil && !a.Loopback() {
 			return true
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/auth"
@@ -36,7 +37,7 @@ func (o Options) listenerOptions(l Listen) (listener.Options, error) {
 // addListeners says who is connected where and who was not let in, and why.
 func (n *Node) addListeners(st *admin.Status) {
 	n.mu.Lock()
-	open := n.mu.listeners
+	open := slices.Concat(n.mu.listeners, n.mu.health)
 	n.mu.Unlock()
 	for _, l := range open {
 		s := l.Stats()

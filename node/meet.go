@@ -115,6 +115,7 @@ func (n *Node) awaitSaying(ctx context.Context, what string, ok func() bool) err
 			return true
 		}
 		if d, now := n.member.Load(), n.clock.Mono(); d != nil && now-last >= sayEvery {
+			n.waitsFor(what)
 			if last != 0 {
 				n.log.Info("waiting for the cluster", "text", fmt.Sprintf("%s: %s", what, d.Status().Text))
 			}

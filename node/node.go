@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,8 +98,11 @@ type Node struct {
 
 	mu struct {
 		sync.Mutex
-		listeners []*listener.Listener
+		listeners, health []*listener.Listener
 	}
+	waiting  atomic.Pointer[string] // what a node that boots waits for
+	leaving  atomic.Bool            // it was told to stop
+	done     atomic.Bool            // it has stopped
 	ready    chan struct{}
 	stopping atomic.Bool
 }
@@ -227,7 +231,7 @@ func (n *Node) Addrs() map[string]string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	addrs := map[string]string{}
-	for _, l := range n.mu.listeners {
+	for _, l := range slices.Concat(n.mu.listeners, n.mu.health) {
 		addrs[l.Name()] = l.Addr().String()
 	}
 	if n.clusterPort != nil {

@@ -164,6 +164,8 @@ type Protocol struct {
 	Serves bool
 	// ByDefault says that it is open unless told otherwise.
 	ByDefault bool
+	// Health says that it tells how the node is, and serves no clients.
+	Health bool
 }
 
 // Protocols returns every name a listener may have, in a fixed order.
@@ -179,8 +181,8 @@ func Protocols() []Protocol {
 		{Name: "openwires", Port: 61617, TLS: true},
 		{Name: "ws", Port: 15675},
 		{Name: "wss", Port: 15676, TLS: true},
-		{Name: "http", Port: 15672},
-		{Name: "https", Port: 15671, TLS: true},
+		{Name: "http", Port: 15672, Serves: true, Health: true},
+		{Name: "https", Port: 15671, TLS: true, Serves: true, Health: true},
 		{Name: "metrics", Port: 15692},
 		{Name: "cluster", Port: 25672, Serves: true},
 		{Name: "auto", Serves: true},

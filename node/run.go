@@ -69,6 +69,14 @@ func (n *Node) Run(ctx context.Context) error {
 	watch := newCrew()
 	watch.run(func(done context.Context) { n.watchStop(ctx, done) })
 	defer watch.stop()
+	defer context.AfterFunc(ctx, func() { n.leaving.Store(true) })()
+	stopHealth, err := n.startHealth() //nolint:contextcheck // it is asked until the end
+	if err != nil {
+		n.closeStores()
+		return err
+	}
+	defer stopHealth()
+	defer n.done.Store(true)
 
 	if err := n.enter(ctx); err != nil {
 		n.closeStores()
@@ -84,7 +92,7 @@ func (n *Node) Run(ctx context.Context) error {
 	work.run(func(ctx context.Context) { n.loader.Run(ctx.Done()) })
 	rounds.run(func(ctx context.Context) { n.rounds.Run(ctx.Done(), n.clock.Mono) })
 
-	err := n.serve(ctx, work)
+	err = n.serve(ctx, work)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil // told to stop while it started
 	}

@@ -44,6 +44,9 @@ func (n *Node) listen(ctx context.Context) error {
 	}
 	for _, want := range n.o.Listen {
 		p, _ := LookupProtocol(want.Protocol)
+		if p.Health {
+			continue // has been open for long
+		}
 		o, err := n.o.listenerOptions(want)
 		if err != nil {
 			closeAll()
