@@ -38,6 +38,17 @@ type Cluster struct {
 	ShortCookie bool
 	// Dial connects to other nodes. Default: TCP of the machine.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Beat, Lease and Silence are the times of member.Options, which has their
+	// defaults and what holds between them. They are the same on all nodes: a
+	// voter whose silence is shorter than another's lease ends that node while it
+	// serves.
+	Beat, Lease, Silence time.Duration
+}
+
+// memberOptions are those by which the node beats and is judged.
+func (o *Options) memberOptions(self uint64) member.Options {
+	c := &o.Cluster
+	return member.Options{Self: self, Beat: c.Beat, Lease: c.Lease, Silence: c.Silence}
 }
 
 // ErrCluster is wrapped by the errors of a node that can not be a member of its

@@ -41,7 +41,7 @@ func (n *Node) enter(ctx context.Context) error {
 func (n *Node) startMember(work *crew) error {
 	self := uint64(n.dir.Node().Node)
 	d, err := member.NewDriver(member.DriverOptions{
-		Options: member.Options{Self: self}, Clock: n.clock, Logger: n.log,
+		Options: n.o.memberOptions(self), Clock: n.clock, Logger: n.log,
 		Send: n.transport.Beat, End: n.endIncarnation, Over: n.over,
 	})
 	if err != nil {

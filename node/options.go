@@ -269,6 +269,9 @@ func (o Options) Validate() error {
 	fault(o.Memory.HighWatermark < 0 || o.Memory.Machine < 0, "memory is %+v, must not be negative", o.Memory)
 	fault(o.DiskFreeLimit < 0, "the free disk limit is %d bytes, must not be negative", o.DiskFreeLimit)
 	fault(o.Grace < 0, "grace is %s, must not be negative", o.Grace)
+	if err := o.memberOptions(1).Validate(); err != nil { // whatever its id
+		faults = append(faults, err)
+	}
 	faults = append(faults, o.Limits.faults()...)
 	faults = append(faults, o.FirstUser.faults()...)
 	faults = append(faults, o.listenFaults()...)

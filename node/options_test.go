@@ -3,6 +3,7 @@ package node
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func good() Options {
@@ -38,6 +39,8 @@ func TestValidate(t *testing.T) {
 		{"twice", func(o *Options) { o.Listen = append(o.Listen, o.Listen[0]) }, "given twice"},
 		{"address", func(o *Options) { o.Listen[0].Addr = "5672" }, "must be HOST:PORT"},
 		{"port", func(o *Options) { o.Listen[0].Addr = ":99999" }, "must be a number"},
+		{"lease", func(o *Options) { o.Cluster.Lease = time.Second / 2 }, "shorter than four beats"},
+		{"silence", func(o *Options) { o.Cluster.Lease = 3 * time.Second }, "does not outlast a lease"},
 		{"tls", func(o *Options) { o.Listen[0].Protocol = "amqps" }, "needs a certificate"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
