@@ -80,8 +80,13 @@ func (n *Node) leaveNetwork() {
 	}
 }
 
-// endIncarnation has the catalog end an incarnation. It does not wait.
+// endIncarnation has the catalog end an incarnation. It does not wait, and does
+// no turn of the catalog on its caller's goroutine, which is that of the beats.
 func (n *Node) endIncarnation(e member.End) {
+	n.clock.AfterFunc(0, func() { n.doEnd(e) })
+}
+
+func (n *Node) doEnd(e member.End) {
 	cmd := &catalog.EndIncarnation{Number: e.Number, Witnesses: e.Witnesses, Term: e.Term}
 	n.catalog.Start(cmd, func(r catalog.Result, err error) {
 		switch {

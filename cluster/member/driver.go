@@ -34,7 +34,8 @@ type DriverOptions struct {
 }
 
 // A Driver runs a Machine: one goroutine (Run) that touches no disk and waits
-// for nobody. Its other methods may be called by any goroutine and never block.
+// for nobody, and one that writes its log lines, since whoever reads those may be
+// slow. Its other methods may be called by any goroutine and never block.
 type Driver struct {
 	o     DriverOptions
 	m     *Machine // owned by Run; its Lease is anybody's
@@ -42,6 +43,7 @@ type Driver struct {
 	wake  chan struct{} // holds one
 
 	status atomic.Pointer[Status]
+	lines  chan func() // what is to be logged; beyond its bound lines are lost
 
 	mu struct {
 		sync.Mutex
@@ -64,6 +66,9 @@ type heard struct {
 	msg  Message
 }
 
+// maxLines bounds the log lines that wait to be written.
+const maxLines = 256
+
 // maxHeard bounds the messages that wait for Run: some for each member of a
 // large cluster. What comes beyond is dropped, as networks do.
 const maxHeard = 4096
@@ -80,7 +85,7 @@ func NewDriver(o DriverOptions) (*Driver, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Driver{o: o, m: m, lease: m.Lease(), wake: make(chan struct{}, 1)}
+	d := &Driver{o: o, m: m, lease: m.Lease(), wake: make(chan struct{}, 1), lines: make(chan func(), maxLines)}
 	d.status.Store(&Status{Text: m.text(&Status{})})
 	return d, nil
 }
@@ -164,6 +169,10 @@ func (d *Driver) poke() {
 // Run steps the machine until ctx ends. The node's life is given up then, and
 // the others are told.
 func (d *Driver) Run(ctx context.Context) error {
+	var told sync.WaitGroup
+	told.Go(d.write)
+	defer told.Wait()
+	defer close(d.lines)
 	timer := d.o.Clock.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -195,7 +204,7 @@ func (d *Driver) turn() {
 	d.mu.heard, d.mu.steps, d.mu.roster, d.mu.dropped = nil, nil, nil, 0
 	d.mu.Unlock()
 	if dropped > 0 {
-		d.o.Logger.Warn("beats dropped because too many waited", "count", dropped)
+		d.say(func() { d.o.Logger.Warn("beats dropped because too many waited", "count", dropped) })
 	}
 	for i := range msgs {
 		d.m.Receive(d.o.Clock.Mono(), msgs[i].from, &msgs[i].msg)
@@ -228,13 +237,18 @@ func (d *Driver) perform() {
 		d.o.Send(d.fx.Sends[i].To, d.buf)
 	}
 	for _, e := range d.fx.Ends {
-		d.o.Logger.Info("asking for the end of an incarnation", "incarnation", e.Number, "reason", e.Why.String())
+		d.say(func() {
+			d.o.Logger.Info("asking for the end of an incarnation", "incarnation", e.Number, "reason", e.Why.String())
+		})
 		d.o.End(e)
 	}
 	if d.fx.Changed {
 		s := d.m.Status()
 		d.status.Store(&s)
-		d.tell(&s)
+		d.say(func() { d.tell(&s) })
+		if d.o.Changed != nil {
+			d.o.Changed(s)
+		}
 	}
 	if d.fx.Over && d.o.Over != nil {
 		d.o.Over(d.m.life.number)
@@ -249,7 +263,19 @@ func (d *Driver) tell(s *Status) {
 	} else {
 		d.o.Logger.Info("membership", "kind", s.State.String(), "text", s.Text, "incarnation", s.Incarnation)
 	}
-	if d.o.Changed != nil {
-		d.o.Changed(*s)
+}
+
+// say has a line written by the goroutine that may wait.
+func (d *Driver) say(line func()) {
+	select {
+	case d.lines <- line:
+	default:
+	}
+}
+
+// write writes log lines until there are no more to come.
+func (d *Driver) write() {
+	for line := range d.lines {
+		line()
 	}
 }

@@ -3,6 +3,8 @@ package member
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -238,4 +240,59 @@ func BenchmarkServing(b *testing.B) {
 			}
 		}
 	})
+}
+
+// stuck is whoever reads the log and does not.
+type stuck struct {
+	slog.Handler
+	met  chan struct{} // gets a value when a line is written
+	free chan struct{}
+}
+
+func (s stuck) Handle(context.Context, slog.Record) error {
+	select {
+	case s.met <- struct{}{}:
+	default:
+	}
+	<-s.free
+	return nil
+}
+
+func (s stuck) WithAttrs([]slog.Attr) slog.Handler { return s }
+
+// Beats go on when nobody takes the log lines.
+func TestLogDoesNotHoldBeats(t *testing.T) {
+	log := stuck{slog.NewTextHandler(io.Discard, nil), make(chan struct{}, 1), make(chan struct{})}
+	beats := make(chan struct{}, 1)
+	d, err := NewDriver(DriverOptions{
+		Options: Options{Self: 1, Beat: 5 * time.Millisecond, Lease: 50 * time.Millisecond, Silence: 80 * time.Millisecond},
+		Clock:   clock.NewReal(), Logger: slog.New(log), End: func(End) {},
+		Send: func(uint64, []byte) {
+			select {
+			case beats <- struct{}{}:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	d.setRoster(func() Roster { return Roster{Conf: Conf{Index: 1, Voters: []uint64{1, 2, 3}}} })
+	<-log.met
+	<-beats // it may be from before
+	for range 50 {
+		select {
+		case <-beats:
+		case <-time.After(10 * time.Second):
+			t.Fatal("no beats while the log is stuck")
+		}
+	}
+	close(log.free)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
 }
