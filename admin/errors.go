@@ -44,6 +44,7 @@ const (
 	ConnectionThing Thing = "connection"
 	PolicyThing     Thing = "policy"
 	ParameterThing  Thing = "parameter"
+	NodeThing       Thing = "node"
 )
 
 // An Error is what an operation fails with.

@@ -21,7 +21,7 @@ import (
 const (
 	// keepEvery is how often the keeper looks without being told to.
 	keepEvery = 200 * time.Millisecond
-	// planTime bounds a change that the keeper makes in the catalog.
+	// planTime bounds what the planner does in the catalog at a time.
 	planTime = 10 * time.Second
 	// caughtUp is how many entries a follower may lack that becomes a voter.
 	caughtUp = 64
@@ -67,11 +67,11 @@ func (k *keeper) run(ctx context.Context) {
 		case <-t.C:
 		case <-k.wake:
 		}
-		k.look(ctx)
+		k.look()
 	}
 }
 
-func (k *keeper) look(ctx context.Context) {
+func (k *keeper) look() {
 	n := k.n
 	v := n.catalog.View()
 	fresh := v != k.seen
@@ -102,8 +102,8 @@ func (k *keeper) look(ctx context.Context) {
 	for _, g := range n.host.Groups() {
 		k.steer(v, g)
 	}
-	if n.catalog.Leading() && n.opened.Load() {
-		k.plan(ctx, v)
+	if fresh {
+		n.planner.poke()
 	}
 }
 
@@ -242,14 +242,6 @@ func wantCatalog(v *catalog.View, voters []uint64) (w steer.Want) {
 const attrWish = "replicas"
 
 // plan makes the shards that are missing, and says who should hold the others.
-func (k *keeper) plan(ctx context.Context, v *catalog.View) {
-	ctx, cancel := context.WithTimeout(ctx, planTime)
-	defer cancel()
-	if err := k.n.plan(ctx, v); err != nil {
-		k.n.log.Warn("who holds which shard could not be changed", "err", err)
-	}
-}
-
 func (n *Node) plan(ctx context.Context, v *catalog.View) error {
 	var ns []placement.Node
 	for m := range v.Nodes() {

@@ -64,6 +64,7 @@ func (n *Node) startMember(work *crew) error {
 		}
 	})
 	work.run(n.keeper.run)
+	work.run(n.planner.run)
 	return nil
 }
 

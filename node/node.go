@@ -67,6 +67,7 @@ type Node struct {
 	sender    *snapshot.Sender
 	receiver  *snapshot.Receiver
 	keeper    *keeper
+	planner   *planner
 	memory    *memory.Host // for sessions of other nodes
 	work      *crew        // runs groups
 	handing   sync.Map     // groups that are being handed over
@@ -122,7 +123,7 @@ func New(o Options) (*Node, error) {
 	n.shards.Store(new(shardTable))
 	n.start = o.Wall()
 	n.watch = newWatch(n)
-	n.keeper = newKeeper(n)
+	n.keeper, n.planner = newKeeper(n), newPlanner(n)
 	err := n.openDir()
 	if err == nil && !n.joins() {
 		err = n.openStores()
