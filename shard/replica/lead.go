@@ -159,12 +159,12 @@ func (s *Shard) unlead() {
 	for i := range s.behind {
 		h.Requests = append(h.Requests, s.behind[i].r)
 	}
-	h.Settles = append(h.Settles, s.early.settles...)
-	asked := s.early.requests
+	settles, asked := s.early.settles, s.early.requests
 	s.e.Refuse(s.early.guests)
 	h.Requests = s.ours(h.Requests)
 	s.waiting, s.fns, s.behind, s.flights, s.open, s.early = nil, nil, nil, nil, flight{}, early{}
 	s.org.Hold(s.mono, h)
+	s.org.Settle(settles) // as if it had come now: what it settles is held yet, and is among the claims
 	s.org.Park(s.mono, asked) // as if it had come now
 	for _, q := range s.e.Queues() {
 		if !q.Logged {

@@ -352,7 +352,7 @@ func (m *shardMachine) deliver(c *shard.Consumer, d shard.Delivery) {
 		return
 	}
 	if m.env.Trace != nil {
-		m.env.Trace("deliver %d q%d to inc%d term=%d hold=%v re=%v leading=%v", id, q, m.inc, m.org.Term(), d.Holding, d.Redelivered, m.term)
+		m.env.Trace("deliver %d q%d seq=%d to inc%d.%d term=%d hold=%v re=%v leading=%v", id, q, d.Seq, m.inc, c.ID, m.org.Term(), d.Holding, d.Redelivered, m.term)
 	}
 	lives := func(inc uint64) bool { return inc != 0 && !m.truth.ended[inc] }
 	switch {
