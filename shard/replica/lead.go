@@ -164,7 +164,7 @@ func (s *Shard) unlead() {
 	h.Requests = s.ours(h.Requests)
 	s.waiting, s.fns, s.behind, s.flights, s.open, s.early = nil, nil, nil, nil, flight{}, early{}
 	s.org.Hold(s.mono, h)
-	s.org.Settle(settles) // as if it had come now: what it settles is held yet, and is among the claims
+	s.org.Settle(settles)     // as if it had come now: what it settles is held yet, and is among the claims
 	s.org.Park(s.mono, asked) // as if it had come now
 	for _, q := range s.e.Queues() {
 		if !q.Logged {
