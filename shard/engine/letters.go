@@ -6,15 +6,17 @@ import (
 )
 
 // What dies in a queue with a rule for letters goes to its outbox, as long as
-// there is room. What has no room waits here: it is neither ready nor held, its
-// consumer has its credit back, and nobody was told that it is settled.
+// there is room. What its queue's rules end (it expired, or is too many) and has
+// no room waits here, neither ready nor held: nothing of that is logged, and
+// another leader finds it again. What a consumer ended does not wait, for it is
+// going to be told that this is committed: it goes in beyond the room.
 
 const (
 	// outboxRoom bounds an outbox, but for the last run that goes in: what the
 	// window of an origin can tell apart.
 	outboxRoom = queue.OriginWindow
-	// lateRoom is how many dead messages may wait before the queue refuses what
-	// is published.
+	// lateRoom is how many dead messages may wait, here or in an outbox beyond its
+	// room, before the queue refuses what is published.
 	lateRoom = 1 << 16
 )
 
@@ -35,6 +37,10 @@ type late struct {
 
 // die takes dead messages out of a queue, or has them wait behind others.
 func (e *Engine) die(q *Queue, r queue.Run, why queue.Reason) {
+	if consumed := why == queue.Rejected || why == queue.Spent; consumed && q.Settings.Letters == shard.AtLeastOnce && e.Mail != nil {
+		e.post(q, r, why)
+		return
+	}
 	if len(q.mail.late) > 0 || !e.takeOut(q, r, why) {
 		q.mail.late = append(q.mail.late, late{r, why})
 		q.mail.lateN += uint64(r.N)
@@ -47,8 +53,7 @@ func (e *Engine) takeOut(q *Queue, r queue.Run, why queue.Reason) bool {
 	case q.Settings.Letters == shard.NoLetters || e.Mail == nil:
 		e.Log.Remove(q, r, why)
 	case e.room(q):
-		q.mail.posting += uint64(r.N)
-		e.Log.Post(q, r, why)
+		e.post(q, r, why)
 	case q.Settings.Letters == shard.AtMostOnce:
 		e.Mail.Dropped(q.ID, uint64(r.N))
 		e.Log.Remove(q, r, why)
@@ -56,6 +61,17 @@ func (e *Engine) takeOut(q *Queue, r queue.Run, why queue.Reason) bool {
 		return false
 	}
 	return true
+}
+
+func (e *Engine) post(q *Queue, r queue.Run, why queue.Reason) {
+	q.mail.posting += uint64(r.N)
+	e.Log.Post(q, r, why)
+}
+
+// clogged reports whether too much that died can not leave.
+func (q *Queue) clogged() bool {
+	out := q.Ledger.Outbox().Messages + q.mail.posting
+	return q.mail.lateN+out-min(out, outboxRoom) >= lateRoom
 }
 
 func (e *Engine) room(q *Queue) bool { return e.roomIn(q) > 0 }
@@ -94,7 +110,7 @@ func (e *Engine) Admit(q *Queue, it *shard.Item, origin *queue.Origin) Admission
 		q.Disp.Expect(it.Priority, it.Size)
 		return Enter
 	}
-	if q.mail.lateN < lateRoom && q.Disp.Admit(it.Priority, it.Size) {
+	if !q.clogged() && q.Disp.Admit(it.Priority, it.Size) {
 		return Enter
 	}
 	if q.Settings.Overflow != queue.PostPublish || q.Settings.Letters == shard.NoLetters || e.Mail == nil {

@@ -22,7 +22,7 @@ func (e *Engine) TxCurrent(ss []shard.Settle) bool {
 // TxAdmit decides about a publish of a transaction: what does not fit refuses
 // the whole, it does not go to an outbox.
 func (e *Engine) TxAdmit(q *Queue, it *shard.Item) bool {
-	return q.mail.lateN < lateRoom && q.Disp.Admit(it.Priority, it.Size)
+	return !q.clogged() && q.Disp.Admit(it.Priority, it.Size)
 }
 
 // TxSettle settles what a transaction settles, and hands all of it to the log.

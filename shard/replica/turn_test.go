@@ -34,6 +34,7 @@ type fake struct {
 	log     []commitlog.Entry // committed
 	said    []string          // confirms and deliveries
 	max     queue.Limit
+	rule    shard.LetterRule
 	holding []shard.Settle
 	slots   *slot.Slots
 	first   *firstLog // instead of an empty log
@@ -72,7 +73,7 @@ func (f *fake) Revision() uint64           { return 1 }
 func (f *fake) Alive(i queue.Incarnation) bool { return i == f.s.o.Incarnation || i.Node != 1 }
 
 func (f *fake) Queue(_ uint64, id shard.QueueID) (s shard.Settings, rev uint64, ok bool) {
-	s.MaxLength, s.Overflow = f.max, queue.RejectPublish
+	s.MaxLength, s.Overflow, s.Letters = f.max, queue.RejectPublish, f.rule
 	return s, 1, true
 }
 
