@@ -46,12 +46,15 @@ func TestRejectsBeyondTheOutbox(t *testing.T) {
 	const n = queue.OriginWindow + 100
 	f.fillOutbox(n)
 	f.said = nil
-	for i := range f.holding { // one by one, as channels do
-		f.s.Settle(f.holding[i:i+1:i+1], nil)
-	}
-	f.s.Settle(nil, func(err error) { f.said = append(f.said, fmt.Sprint("settled ", err)) })
+	const full = queue.OriginWindow
+	f.s.Settle(f.holding[:full:full], nil)
 	f.settle()
 	f.at(1100 * time.Millisecond)
+	f.settle()
+	f.s.Settle(f.holding[full:], nil)
+	f.s.Settle(nil, func(err error) { f.said = append(f.said, fmt.Sprint("settled ", err)) })
+	f.settle()
+	f.at(1200 * time.Millisecond)
 	f.settle()
 	f.expect("settled <nil>")
 	f.change(4)
