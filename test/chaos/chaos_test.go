@@ -3,15 +3,15 @@
 package chaos
 
 import (
-	"context"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/warrenmq/warren/test/chaos/checker"
+	"github.com/warrenmq/warren/test/chaos/load"
 )
 
 const (
@@ -20,6 +20,8 @@ const (
 	// perRound is how many confirms a life of the broker sees before it is killed,
 	// plus up to as many by chance: the kill comes under full load, anywhere.
 	perRound = 3000
+	// window is how many messages a producer has unconfirmed at most.
+	window = 300
 	// patience is how long the run waits for progress.
 	patience = 60 * time.Second
 )
@@ -36,50 +38,63 @@ func TestKill(t *testing.T) {
 	b := &broker{dir: t.TempDir()}
 	b.start(t)
 	t.Cleanup(func() { b.end(t) })
-	declare(t, b)
+	history, err := os.Create(filepath.Join(b.dir, "history"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer history.Close()
+	began := time.Now()
+	rec := checker.NewRecorder(history, checker.NewJudge(checker.JudgeOptions{}), func() time.Duration { return time.Since(began) })
+	w := &load.World{Rec: rec, Nodes: 1, Addr: func(int) string { return b.address() }}
+	declare(t, w)
 
-	c := checker.New()
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	producing, stopProducing := context.WithCancel(ctx)
-	defer stopProducing()
-	var publishers, clients sync.WaitGroup
-	for i := range uint32(producers) {
-		publishers.Go(func() { produce(producing, b, c, i) })
+	publishers, consumers := load.NewGroup(t.Context()), load.NewGroup(t.Context())
+	defer consumers.End()
+	defer publishers.End()
+	for i := range producers {
+		p := &load.Publisher{World: w, Home: 1, Seed: uint64(seed + i), Key: queueName(i % queues), Routes: 1 << (i % queues), Window: window}
+		publishers.Go(p.Run)
 	}
 	for i := range queues {
-		clients.Go(func() { consume(ctx, b, c, queueName(i)) })
+		c := &load.Consumer{World: w, Home: 1, Seed: uint64(seed + i), Queue: queueName(i), Number: uint8(i), Prefetch: 200, Hold: 16}
+		consumers.Go(c.Run)
 	}
 
 	for round := range rounds {
 		target := perRound + chance.IntN(perRound)
-		before, _ := c.Counts()
-		await(t, "confirms", func() bool { n, _ := c.Counts(); return n >= before+target })
+		before := rec.Counts().Confirmed
+		await(t, "confirms", func() bool { return rec.Counts().Confirmed >= before+target })
+		rec.Add(checker.Event{Kind: checker.Fault, N: 1 << 1})
 		b.kill(t)
 		began := time.Now()
 		for again := chance.IntN(3); again > 0 && canDieYoung(); again-- {
 			b.dieYoung(t, time.Duration(chance.IntN(200))*time.Millisecond)
 		}
 		b.start(t)
-		r := c.Report()
-		t.Logf("round %d: killed and back after %v; confirmed %d, of which %d still to come; received %d, %d flagged, %d again", round+1,
-			time.Since(began).Round(time.Millisecond), r.Confirmed, r.Lost, r.Received, r.Flagged, r.Duplicates)
-		if r.Faults() > r.Lost { // what has not come yet may still come
-			t.Fatalf("faults in round %d: %v\n%v", round+1, r, r.Examples)
+		rec.Add(checker.Event{Kind: checker.Heal, N: 1 << 1})
+		missing, r := rec.Missing(), rec.Report()
+		t.Logf("round %d: killed and back after %v; %d still to come; %v", round+1, time.Since(began).Round(time.Millisecond), missing, &r)
+		if r.Violations() > r.Broken[checker.Lost] { // what has not come yet may still come
+			t.Fatalf("violations in round %d: %v\n%v", round+1, &r, r.Examples)
 		}
 	}
 
-	stopProducing()
-	publishers.Wait()
-	await(t, "the last confirmed messages", func() bool { return c.Missing() == 0 || drained(b) })
+	publishers.End()
+	await(t, "the last confirmed messages", func() bool { return rec.Missing() == 0 || drained(w) })
 	// The consumers end first, so that what they had not acknowledged is ready again.
-	stop()
-	clients.Wait()
-	takeRest(t, b, c)
-	r := c.Report()
-	t.Log(r)
-	if r.Faults() > 0 {
-		t.Errorf("%d faults:", r.Faults())
+	consumers.End()
+	for i := range queues {
+		if _, err := w.TakeRest(1, queueName(i), uint8(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rec.Flush(); err != nil {
+		t.Error(err)
+	}
+	r := rec.Report()
+	t.Log(&r)
+	if n := r.Violations(); n > 0 {
+		t.Errorf("%d violations:", n)
 		for _, e := range r.Examples {
 			t.Error(e)
 		}
