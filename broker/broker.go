@@ -111,6 +111,8 @@ type Broker struct {
 	seed     maphash.Seed // of route caches
 	replies  replies
 	traces   traces
+	over     context.CancelFunc
+	life     func() context.Context // ends with Over
 
 	mu struct {
 		sync.RWMutex
@@ -134,6 +136,8 @@ func New(o Options) *Broker {
 	b := &Broker{o: o, seed: maphash.MakeSeed()}
 	b.replies.seed = b.seed
 	b.traces.queue = make(chan traced, mostTraces)
+	life, over := context.WithCancel(context.Background())
+	b.life, b.over = func() context.Context { return life }, over
 	b.memory.what, b.memory.limit = "the node", o.QueueMemory
 	b.mu.numbers = map[uint64]*Session{}
 	b.mu.queues = map[uint64]*memory.Queue{}
@@ -142,6 +146,10 @@ func New(o Options) *Broker {
 	b.mu.ending = map[uint64]struct{}{}
 	return b
 }
+
+// Over says that this incarnation of the node is over: what its sessions have goes
+// with it, and nothing is waited for to end them.
+func (b *Broker) Over() { b.over() }
 
 // View returns the catalog as this node knows it.
 func (b *Broker) View() *catalog.View { return b.o.Catalog.View() }

@@ -156,14 +156,18 @@ func (s *Session) Close() {
 	delete(s.b.mu.open, s)
 	delete(s.b.mu.numbers, s.number)
 	s.b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	life := s.b.life()
+	ctx, cancel := context.WithTimeout(life, endTimeout)
 	defer cancel()
-	if err := s.ends.wait(ctx); err != nil {
+	if err := s.ends.wait(ctx); err != nil && life.Err() == nil {
 		s.b.o.Logger.Warn("consumers of an ended session remain", "session", s.number, "err", err)
 	}
 	s.releaseOrphans(ctx)
+	if life.Err() != nil {
+		return // its exclusive queues end with the incarnation
+	}
 	for range s.b.View().OwnedBy(s.owner) {
-		if _, err := s.b.o.Catalog.Do(ctx, &catalog.EndSession{Session: s.owner}); err != nil {
+		if _, err := s.b.o.Catalog.Do(ctx, &catalog.EndSession{Session: s.owner}); err != nil && life.Err() == nil {
 			s.b.o.Logger.Warn("exclusive queues of an ended session remain", "session", s.number, "err", err)
 		}
 		return
@@ -179,6 +183,9 @@ func (s *Session) releaseOrphans(ctx context.Context) {
 				o.to.Settle([]shard.Settle{{Queue: o.queue, Seq: t.r.Seq, Holding: t.r.Holding, Outcome: shard.Release}}, nil)
 			}
 		case <-ctx.Done():
+			if s.b.life().Err() != nil {
+				return
+			}
 			s.b.o.Logger.Warn("a get of an ended session is not answered", "session", s.number)
 		}
 	}

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
+
+	"github.com/warrenmq/warren/protocol"
 )
 
 // A conn is what a frontend gets: the budget, TLS over it if there is any, and
@@ -13,13 +16,34 @@ type conn struct {
 	net.Conn         // the budget itself, or TLS over it
 	base     *budget // the lowest layer
 	gate     *Gate
-	prefix   []byte // sniffed and not yet read again; owned by the reader
+	prefix   []byte      // sniffed and not yet read again; owned by the reader
+	serving  func() bool // nil: always
+	leaving  atomic.Bool // Farewell was called
+}
+
+// fenced reports whether the node may not serve this client now. What was read is
+// as good as never sent then, and what is to be written is not.
+func (c *conn) fenced() bool { return c.serving != nil && !c.serving() && !c.leaving.Load() }
+
+// Farewell lets the goodbye through; see protocol.Farewell.
+func (c *conn) Farewell() { c.leaving.Store(true) }
+
+// Write writes if the node may serve.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.fenced() {
+		return 0, protocol.ErrFenced
+	}
+	return c.Conn.Write(p)
 }
 
 // Read reads the sniffed bytes first.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.prefix) == 0 {
-		return c.Conn.Read(p)
+		n, err := c.Conn.Read(p)
+		if n > 0 && c.fenced() {
+			return 0, protocol.ErrFenced
+		}
+		return n, err
 	}
 	n := copy(p, c.prefix)
 	if c.prefix = c.prefix[n:]; len(c.prefix) == 0 {
@@ -56,6 +80,9 @@ func (c *conn) CloseWrite() error {
 
 // WriteBuffers gathers; see protocol.WriteBuffers.
 func (c *conn) WriteBuffers(b *net.Buffers) (int64, error) {
+	if c.fenced() {
+		return 0, protocol.ErrFenced
+	}
 	if _, ok := c.Conn.(*tls.Conn); ok {
 		scratch := c.gate.records.Get().(*[recordSize]byte)
 		defer c.gate.records.Put(scratch)

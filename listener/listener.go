@@ -100,26 +100,35 @@ func (l *Listener) Stats() Stats {
 	}
 }
 
+// fencedGrace is the grace where the node may not serve: a moment, for clients to
+// be told why.
+const fencedGrace = 500 * time.Millisecond
+
 // Run serves until ctx ends. Then it closes the socket, tells the frontends by
-// their context, gives them the grace to say goodbye, closes what is left and
-// returns when the last connection has ended.
+// their context and its cause, gives them the grace to say goodbye, closes what
+// is left and returns when the last connection has ended. If the cause is
+// protocol.ErrFenced the grace is short.
 func (l *Listener) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = l.ln.Close() })()
-	serving, goodbye := context.WithCancel(context.WithoutCancel(ctx))
-	defer goodbye()
+	serving, goodbye := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer goodbye(nil)
 
 	var conns sync.WaitGroup
 	err := l.accept(ctx, serving, &conns)
 	_ = l.ln.Close() // it may have failed without being closed
 
-	goodbye()
+	goodbye(context.Cause(ctx))
 	l.closeConns(true)
+	grace := l.o.Grace
+	if errors.Is(context.Cause(ctx), protocol.ErrFenced) {
+		grace = min(grace, fencedGrace)
+	}
 	done := make(chan struct{})
 	go func() { conns.Wait(); close(done) }() // waited for by the two receives below
 	select {
 	case <-done:
-	case <-l.o.Clock.After(l.o.Grace):
-		l.log.Warn("connections did not end in time and are closed", "count", l.active.Load(), "dur", l.o.Grace)
+	case <-l.o.Clock.After(grace):
+		l.log.Warn("connections did not end in time and are closed", "count", l.active.Load(), "dur", grace)
 		l.closeConns(false)
 		<-done
 	}
@@ -232,6 +241,7 @@ func (l *Listener) serve(ctx context.Context, b *budget, in protocol.Info) (prot
 			in.CertUser = userOf(in.TLS.PeerCertificates[0], l.o.CertUser)
 		}
 	}
+	c.serving = l.o.Serving // above TLS: it is asked once
 	f, prefix, err := sniff(c, l.o.Frontends)
 	if err != nil {
 		return in, l.explained(err)

@@ -67,6 +67,9 @@ type Options struct {
 	LoginTime  time.Duration
 	// Grace is how long frontends may take to say goodbye. Default: 5 s.
 	Grace time.Duration
+	// Serving says whether the node may serve clients now. It is asked after each
+	// read and before each write; see protocol.ErrFenced. Default: it always may.
+	Serving func() bool
 	// Network opens the socket. Default: TCP of the machine.
 	Network Network
 	// Clock is the time. Default: the machine's.

@@ -52,6 +52,7 @@ type conn struct {
 	wrote     atomic.Bool  // something was written since the last beat
 	silent    int          // beats without a sign of the client; the timer's
 	served    atomic.Bool  // serve returns: no more beats
+	torn      atomic.Bool  // the last write did not end: no frame can follow
 
 	closeAt time.Time // the deadline of closeBy
 	active  bool      // something was read since the reader looked whether it may rest
@@ -112,7 +113,11 @@ func (c *conn) serve() error {
 	defer stop()
 	c.buf = make([]byte, minRead)
 	err := c.readLoop()
-	if c.ctx.Err() != nil && c.state == running {
+	switch {
+	case errors.Is(err, protocol.ErrFenced) || errors.Is(context.Cause(c.ctx), protocol.ErrFenced):
+		c.cancel(protocol.ErrFenced)
+		err = c.fenced()
+	case c.ctx.Err() != nil && c.state == running:
 		err = c.goodbye()
 	}
 	c.served.Store(true)

@@ -1,6 +1,7 @@
 package amqp091
 
 import (
+	"errors"
 	"net"
 
 	"github.com/warrenmq/warren/broker"
@@ -53,7 +54,11 @@ func (c *conn) write() {
 	for w.take() {
 		w.run()
 	}
-	if w.err != nil {
+	switch {
+	case errors.Is(w.err, protocol.ErrFenced):
+		c.cancel(w.err)
+	case w.err != nil:
+		c.torn.Store(true)
 		_ = c.nc.Close() // the reader ends with it
 	}
 	w.c, w.err, w.dead = nil, nil, false

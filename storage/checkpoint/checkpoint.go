@@ -14,6 +14,7 @@ package checkpoint
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,6 +127,25 @@ func (r *Rounds) Add(s Source) {
 		r.mu.order = append(r.mu.order, s.Group())
 	}
 	r.mu.sources[s.Group()] = s
+}
+
+// Remove takes a source out, if it is the one of its group, and calls gone when no
+// round has to do with it any more: then nothing of it is written to the state
+// store. The source has to answer until then.
+func (r *Rounds) Remove(s Source, gone func()) {
+	r.mu.Lock()
+	if g := s.Group(); r.mu.sources[g] == s {
+		delete(r.mu.sources, g)
+		r.mu.order = slices.DeleteFunc(r.mu.order, func(o uint64) bool { return o == g })
+	}
+	open := r.mu.open
+	if open {
+		r.mu.ends = append(r.mu.ends, gone)
+	}
+	r.mu.Unlock()
+	if !open {
+		gone()
+	}
 }
 
 // Force asks for a round of everything that changed; done, which may be nil, is
@@ -246,10 +266,11 @@ func (r *Rounds) begin(now time.Duration, due []Source) {
 	r.began = now
 	r.once, r.loggedThen = true, r.o.Log.Stats().Logged
 	r.mu.Lock()
+	due = slices.DeleteFunc(due, func(s Source) bool { return r.mu.sources[s.Group()] != s }) // removed meanwhile
 	r.mu.open, r.mu.waiting, r.mu.cuts = true, len(due), nil
 	if r.mu.want {
 		r.mu.want = false
-		r.mu.ends, r.mu.done = r.mu.done, nil
+		r.mu.ends, r.mu.done = append(r.mu.ends, r.mu.done...), nil
 	}
 	r.mu.Unlock()
 	for _, s := range due {
@@ -273,8 +294,8 @@ func (r *Rounds) arrived(c Cut) {
 
 func (r *Rounds) finish(now time.Duration) {
 	r.mu.Lock()
-	cuts, ends := r.mu.cuts, r.mu.ends
-	r.mu.cuts, r.mu.ends = nil, nil
+	cuts := r.mu.cuts
+	r.mu.cuts = nil
 	r.mu.Unlock()
 	if err := r.write(cuts); err != nil {
 		r.failed = true
@@ -286,7 +307,8 @@ func (r *Rounds) finish(now time.Duration) {
 	}
 	r.covered.Store(r.loggedThen)
 	r.mu.Lock()
-	r.mu.open = false
+	ends := r.mu.ends
+	r.mu.open, r.mu.ends = false, nil
 	r.mu.Unlock()
 	r.ended = true // what it took is seen in the next step
 	for _, f := range ends {

@@ -206,3 +206,36 @@ func TestRun(t *testing.T) {
 	close(stop)
 	<-ended
 }
+
+// A source that is removed is gone at once, or when the round under way has ended.
+func TestRemove(t *testing.T) {
+	a, b := &source{group: 1, applied: 5}, &source{group: 2, applied: 5}
+	w := newWorld(a, b)
+	gone := ""
+	w.r.Remove(a, func() { gone += "a " })
+	if gone != "a " {
+		t.Fatalf("%q: no round had to do with it", gone)
+	}
+	w.r.Force(nil)
+	w.step(0)
+	if a.asked != 0 || b.asked != 1 {
+		t.Fatalf("%d and %d cuts were asked for", a.asked, b.asked)
+	}
+	w.r.Remove(b, func() { gone += "b " })
+	if gone != "a " {
+		t.Fatalf("%q while a round is open", gone)
+	}
+	b.give()
+	w.step(0)
+	if gone != "a b " || b.steps != "bodies state durable " {
+		t.Fatalf("%q after %q", gone, b.steps)
+	}
+	again := &source{group: 2, applied: 9}
+	w.r.Add(again)
+	w.r.Remove(b, func() {}) // it is another's by now
+	w.r.Force(nil)
+	w.step(0)
+	if again.asked != 1 {
+		t.Fatal("the new source of a group went with the old one")
+	}
+}
