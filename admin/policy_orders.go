@@ -5,7 +5,7 @@ import "context"
 // PolicyOrders change policies and parameters.
 type PolicyOrders interface {
 	// SetPolicy makes or replaces a policy; it holds for what exists, too.
-	SetPolicy(ctx context.Context, q NewPolicy) (Done, error)
+	SetPolicy(ctx context.Context, q NewPolicy) (PolicySet, error)
 	ClearPolicy(ctx context.Context, q PolicyOf) (Done, error)
 	// SetParameter sets a parameter of a component in a vhost, or one of the
 	// cluster, which has no component.
@@ -17,6 +17,13 @@ type PolicyOrders interface {
 type NewPolicy struct {
 	Policy
 	Operator bool `json:"operator,omitempty"`
+}
+
+// PolicySet says what came of a policy.
+type PolicySet struct {
+	// Said is what its words mean that say where queues are, and what it does not
+	// reach, a line for each.
+	Said []string `json:"said,omitempty"`
 }
 
 // PolicyOf names a policy.

@@ -34,6 +34,8 @@ type Catalog interface {
 	// Barrier returns when the View holds all that anybody in the cluster was
 	// told before the call; at once on a node that is alone.
 	Barrier(ctx context.Context) error
+	// Governing returns the policies that would govern a queue declared now.
+	Governing(vhost, name string, kind catalog.QueueKind) (catalog.Governed, error)
 }
 
 // Auth decides who may do what.
@@ -81,13 +83,17 @@ type Options struct {
 	// Post sends a message for a session to another node, whose Posted takes it;
 	// false: it is not sent. It owns data. Nil: there are no other nodes.
 	Post func(node uint64, data []byte) bool
-	// Place names the shard for a new durable queue.
-	Place       func(vhost, name string) uint64
+	// Place names the shard for a new queue, which is made if there is none of its
+	// wish.
+	Place       func(ctx context.Context, p Placing) (uint64, error)
 	Node        uint64
 	Incarnation uint64
 	// QueueMemory bounds what memory queues hold; default 256 MiB.
 	QueueMemory int64
 	Limits      NodeLimits
+	// StrictType has a declaration fail if the queue exists with another
+	// x-queue-type.
+	StrictType bool
 	// Mail is told of the letters of memory queues.
 	Mail shard.Mail
 	// Describe names a message's properties, as the protocol that it came by

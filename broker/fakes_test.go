@@ -34,6 +34,17 @@ type fakeCatalog struct {
 
 func (c *fakeCatalog) View() *catalog.View { return c.view.Load() }
 
+// Governing takes the policy of which the name begins with a queue's.
+func (c *fakeCatalog) Governing(vhost, name string, _ catalog.QueueKind) (g catalog.Governed, err error) {
+	v := c.View()
+	for p := range v.Policies(v.VHost(vhost)) {
+		if strings.HasPrefix(name, p.Name) {
+			g.Policy = p
+		}
+	}
+	return g, nil
+}
+
 // Barrier lets a test show what another node has answered before.
 func (c *fakeCatalog) Barrier(context.Context) error {
 	if c.barrier != nil {
@@ -278,6 +289,7 @@ type bench struct {
 	auth     *fakeAuth
 	one, two *fakeShard
 	s        *Session
+	placed   []Placing
 }
 
 func newBench(t testing.TB, queueMemory int64) *bench {
@@ -302,11 +314,12 @@ func newBench(t testing.TB, queueMemory int64) *bench {
 			}
 			return nil
 		},
-		Place: func(_, name string) uint64 {
-			if strings.HasSuffix(name, "2") {
-				return x.two.id
+		Place: func(_ context.Context, p Placing) (uint64, error) {
+			x.placed = append(x.placed, p)
+			if strings.HasSuffix(p.Name, "2") {
+				return x.two.id, nil
 			}
-			return x.one.id
+			return x.one.id, nil
 		},
 	})
 	x.c.b = x.b

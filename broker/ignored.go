@@ -7,8 +7,9 @@ import (
 	"github.com/warrenmq/warren/core/message"
 )
 
-// ignoredFault checks the arguments that are taken and do nothing: they tune
-// what RabbitMQ does with a queue's messages, where we have one way for all.
+// ignoredFault checks the arguments that do nothing, because they tune what
+// RabbitMQ does with a queue's messages where we have one way for all, and those
+// that say where a queue is.
 // What no RabbitMQ would take is refused all the same. It returns the argument
 // and what is wrong with it, or "".
 func ignoredFault(args message.Table) (arg, fault string) {
@@ -22,6 +23,7 @@ func ignoredFault(args message.Table) (arg, fault string) {
 		{"x-max-in-memory-bytes", numberFrom(0, -1)},
 		{"x-queue-leader-locator", wordOf("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders")},
 		{"x-queue-master-locator", wordOf("invalid_queue_locator_arg", "client-local", "random", "min-masters")},
+		{"x-replicas", replicasFault},
 		{"x-quorum-initial-group-size", numberFrom(1, -1)},
 		{"x-initial-cluster-size", numberFrom(1, -1)},
 	} {
@@ -32,6 +34,13 @@ func ignoredFault(args message.Table) (arg, fault string) {
 		}
 	}
 	return "", ""
+}
+
+func replicasFault(v message.Value) string {
+	if replicas(v) {
+		return ""
+	}
+	return "invalid_replicas"
 }
 
 func wordOf(fault string, words ...string) func(message.Value) string {

@@ -29,33 +29,35 @@ const maxPolicyName = 255
 
 // SetPolicy makes or replaces a policy. When it returns, every queue and
 // exchange of the vhost is governed by what its name deserves, in the catalog;
-// the shards follow at once. An *Error of kind Invalid has RabbitMQ's text as
-// its Detail.
-func (b *Broker) SetPolicy(ctx context.Context, p Policy) error {
+// the shards follow at once. It returns what the words mean here that say where
+// queues are. An *Error of kind Invalid has RabbitMQ's text as its Detail.
+func (b *Broker) SetPolicy(ctx context.Context, p Policy) (said []string, err error) {
 	p.ApplyTo = cmp.Or(p.ApplyTo, "all")
 	if p.Name == "" || len(p.Name) > maxPolicyName {
-		return invalid(PolicyResource, p.VHost, p.Name, "the name of a policy has 1 to %d bytes", maxPolicyName)
+		return nil, invalid(PolicyResource, p.VHost, p.Name, "the name of a policy has 1 to %d bytes", maxPolicyName)
 	}
 	switch p.ApplyTo {
 	case "all", "queues", "classic_queues", "quorum_queues", "streams", "exchanges":
 	default:
-		return failed(p, "apply-to '%s' unrecognised; should be one of: 'queues', 'classic_queues', 'quorum_queues', 'streams', 'exchanges', or 'all'", p.ApplyTo)
+		return nil, failed(p, "apply-to '%s' unrecognised; should be one of: 'queues', 'classic_queues', 'quorum_queues', 'streams', 'exchanges', or 'all'", p.ApplyTo)
 	}
 	if _, err := pattern.Compile(p.Pattern); err != nil {
-		return failed(p, "pattern should be regular expression but is invalid: %v", err)
+		return nil, failed(p, "pattern should be regular expression but is invalid: %v", err)
 	}
 	def, err := ParseJSON(p.Definition)
 	if err != nil {
-		return failed(p, "definition must be a dictionary: %v", err)
+		return nil, failed(p, "definition must be a dictionary: %v", err)
 	}
 	if text := checkDefinition(def, p.Operator); text != "" {
-		return failed(p, "%s", text)
+		return nil, failed(p, "%s", text)
 	}
-	_, err = b.operate(ctx, PolicyResource, p.VHost, p.Name, &catalog.SetPolicy{
+	if _, err = b.operate(ctx, PolicyResource, p.VHost, p.Name, &catalog.SetPolicy{
 		VHost: p.VHost, Name: p.Name, Operator: p.Operator, Pattern: p.Pattern, ApplyTo: p.ApplyTo,
 		Priority: p.Priority, Definition: def.Sorted(),
-	})
-	return err
+	}); err != nil {
+		return nil, err
+	}
+	return append(translation(def), b.stays(p)...), nil
 }
 
 // ClearPolicy removes a policy: an *Error of kind NotFound says that there is

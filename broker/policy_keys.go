@@ -41,8 +41,19 @@ func oneOf(words ...string) func(message.Value) bool {
 	}
 }
 
-// policyKeys are the words that we know. Those at the end are kept for what
-// comes with clusters, or for what we do not need; the documentation says which.
+// replicas takes a number of replicas, or all.
+func replicas(v message.Value) bool {
+	return number(1, math.MaxInt64)(v) || oneOf("all")(v)
+}
+
+// syncWords are the words of ActiveMQ's replicated stores for what a confirm
+// waits for. What we do is at least what each of them says.
+func syncWords() []string {
+	return []string{"local_mem", "local_disk", "remote_mem", "remote_disk", "quorum_mem", "quorum_disk"}
+}
+
+// policyKeys are the words that we know. Some are kept for what we do not need;
+// the documentation says which.
 func policyKeys() []policyKey {
 	count := number(0, math.MaxInt64)
 	return []policyKey{
@@ -73,6 +84,8 @@ func policyKeys() []policyKey {
 		{"target-group-size", true, number(1, math.MaxInt64), "%s is not a valid target group size"},
 		{"queue-leader-locator", false, oneOf("client-local", "balanced", "random", "least-leaders"), "%s is not a valid queue leader locator value"},
 		{"queue-master-locator", false, oneOf("client-local", "min-masters", "random"), "%s is not a valid queue master locator"},
+		{"replicas", true, replicas, `replicas takes an integer greater than 0 or "all", %s given`},
+		{"sync", true, oneOf(syncWords()...), "%s is not a valid sync value"},
 		{"ha-mode", true, oneOf("all", "exactly", "nodes"), "%s is not a valid ha-mode value"},
 		{"ha-params", true, nil, ""},
 		{"ha-sync-mode", true, oneOf("manual", "automatic"), `ha-sync-mode must be "manual" or "automatic", got %s`},

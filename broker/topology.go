@@ -76,7 +76,12 @@ func (s *Session) DeclareExchange(ctx context.Context, o ExchangeOptions) error 
 	}
 	cmd := &catalog.DeclareExchange{VHost: s.vhost, ExchangeSpec: spec}
 	if delayed {
-		cmd.Home = s.b.o.Place(s.vhost, "")
+		home, err := s.b.o.Place(ctx, Placing{VHost: s.vhost})
+		if err != nil {
+			e.Kind, e.Err = Unavailable, err
+			return e
+		}
+		cmd.Home = home
 	}
 	_, err := s.do(ctx, cmd, ExchangeResource, o.Name)
 	return err
@@ -202,13 +207,10 @@ func (s *Session) DeclareQueue(ctx context.Context, o QueueOptions) (QueueInfo, 
 	if err := checkQueueArgs(s.vhost, &spec); err != nil {
 		return QueueInfo{}, err
 	}
-	if spec.Durable {
-		spec.Shard = s.b.o.Place(s.vhost, o.Name)
-	} else {
-		spec.Incarnation = s.b.o.Incarnation
+	if err := s.place(ctx, &spec); err != nil {
+		return QueueInfo{}, err
 	}
-	spec.Node = s.b.o.Node
-	res, err := s.do(ctx, &catalog.DeclareQueue{VHost: s.vhost, QueueSpec: spec, Most: s.b.o.Limits.Queues}, QueueResource, o.Name)
+	res, err := s.do(ctx, &catalog.DeclareQueue{VHost: s.vhost, QueueSpec: spec, Most: s.b.o.Limits.Queues, Strict: s.b.o.StrictType}, QueueResource, o.Name)
 	if err != nil {
 		return QueueInfo{}, err
 	}
@@ -228,7 +230,7 @@ func (s *Session) equivalent(have *catalog.Queue, wanted *catalog.QueueSpec) err
 		e.Kind = Locked
 		return e
 	}
-	if m := catalog.EquivalentQueue(have, wanted); m != nil {
+	if m := catalog.EquivalentQueue(have, wanted, s.b.o.StrictType); m != nil {
 		e.Kind = Mismatch
 		e.mismatch(m)
 		return e

@@ -211,6 +211,16 @@ func (c *Catalog) find(v *catalog.View, vhost string, s subject) (m catalog.Matc
 	return m, err
 }
 
+// Governing returns the policies that would govern a queue declared now.
+func (c *Catalog) Governing(vhost, name string, kind catalog.QueueKind) (g catalog.Governed, err error) {
+	v := c.View()
+	m, err := c.find(v, vhost, queueSubject(name, kind))
+	if h := v.VHost(vhost); h != nil && err == nil {
+		g.Policy, g.OperatorPolicy = v.Policy(h, false, m.Policy), v.Policy(h, true, m.OperatorPolicy)
+	}
+	return g, err
+}
+
 // shifts returns what is governed by another policy once the policy with a name
 // is p, or is gone if p is nil. It looks at every object of the vhost once.
 func (c *Catalog) shifts(v *catalog.View, vhost string, operator bool, name string, p *catalog.Policy) ([]catalog.Shift, error) {

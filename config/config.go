@@ -33,6 +33,9 @@ type Config struct {
 	// LogLevel is debug, info, warn or error; LogFormat text or json.
 	LogLevel, LogFormat string
 
+	// OtherType is what a declaration gets of a queue of another type: tolerated or
+	// refused.
+	OtherType string
 	// ShortCookie is whether a cluster's secret may be guessed: refused or allowed.
 	ShortCookie string
 
@@ -91,6 +94,7 @@ func Load(in Input) (*Config, error) {
 	}
 	c.fill(table)
 	c.derive()
+	c.Node.StrictQueueType = c.OtherType == "refused"
 	c.Node.Cluster.ShortCookie = c.ShortCookie == "allowed"
 	if err := errors.Join(c.resolve(), c.Node.Validate()); err != nil {
 		return nil, err

@@ -84,6 +84,7 @@ func keys() []Key {
 		text("default_user.name", "guest", "", "User that a fresh node begins with, an administrator. `guest` logs in from this machine only.", func(c *Config) *string { return &c.Node.FirstUser.Name }),
 		hidden("default_user.password", "`guest` for `guest`, a random one for others, which the first start prints", "Password of that user.", func(c *Config) *secret.String { return &c.Node.FirstUser.Password }),
 		text("default_user.vhost", "/", "", "The vhost that a fresh node begins with.", func(c *Config) *string { return &c.Node.FirstUser.VHost }),
+		choice("queues.other_type", "What a declaration gets of a queue that exists with another `x-queue-type`: the queue, or an error as RabbitMQ's.", func(c *Config) *string { return &c.OtherType }, "tolerated", "refused"),
 		list("cluster.join", "Addresses of members of a cluster, as `10.0.0.1:25672`. A node whose data directory holds nothing becomes a member through one of them.", func(c *Config) *[]string { return &c.Node.Cluster.Join }),
 		text("cluster.advertise", "", "`listen.cluster`, with the machine's name for all addresses", "Address at which other nodes are told to find this one.", func(c *Config) *string { return &c.Node.Cluster.Advertise }),
 		text("cluster.cookie_file", "", "`.erlang.cookie` in the home directory, or one that the first node of a cluster makes in `cluster/cookie` of its data directory", "File with the secret that lets nodes into a cluster; nobody but its owner may read it.", func(c *Config) *string { return &c.Node.Cluster.CookieFile }),

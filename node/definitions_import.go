@@ -386,9 +386,13 @@ func (x *importer) policies() error {
 }
 
 func (x *importer) policy(p policyDef, operator bool) error {
-	return x.n.broker.Load().SetPolicy(x.ctx, broker.Policy{
+	said, err := x.n.broker.Load().SetPolicy(x.ctx, broker.Policy{
 		VHost: p.VHost, Name: p.Name, Operator: operator, Pattern: p.Pattern, ApplyTo: p.ApplyTo, Priority: p.Priority, Definition: p.Definition,
 	})
+	for _, text := range said {
+		x.n.log.Info("what a policy means", "vhost", p.VHost, "kind", p.Name, "text", text)
+	}
+	return err
 }
 
 // kept reports whether an error says that something exists with other

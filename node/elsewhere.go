@@ -3,10 +3,8 @@ package node
 import (
 	"context"
 	"errors"
-	"hash/fnv"
 	"time"
 
-	"github.com/warrenmq/warren/cluster/placement"
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/queue"
@@ -175,21 +173,4 @@ func (n *Node) shard(id uint64) shard.Shard {
 		return h.Hub.Shard(id, nil)
 	}
 	return nil
-}
-
-// place spreads durable queues over the shards by their names, on any node alike.
-func (n *Node) place(vhost, name string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(vhost)) // a hash takes everything
-	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(name))
-	var ss []placement.Shard
-	refused := n.shards.Load().refused
-	for s := range n.catalog.View().Shards() {
-		if refused[s.ID] == nil {
-			ss = append(ss, placement.Shard{ID: s.ID, Wish: wishOf(s)})
-		}
-	}
-	id, _ := placement.Pick(ss, placement.Wish{}, h.Sum64())
-	return id
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/warrenmq/warren/cluster/steer"
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
-	"github.com/warrenmq/warren/core/message"
 )
 
 const (
@@ -238,20 +237,13 @@ func wantCatalog(v *catalog.View, voters []uint64) (w steer.Want) {
 	return w
 }
 
-// attrWish is the attribute of a shard that says which queues it is for.
-const attrWish = "replicas"
-
 // plan makes the shards that are missing, and says who should hold the others.
 func (n *Node) plan(ctx context.Context, v *catalog.View) error {
-	var ns []placement.Node
-	for m := range v.Nodes() {
-		ns = append(ns, placement.Node{ID: m.ID, Name: m.Name, Out: m.State != catalog.Serving || m.Incarnation == 0 && !holds(v, m.ID)})
+	v, err := n.wishes.look(ctx, v)
+	if err != nil {
+		return err
 	}
-	var ss []placement.Shard
-	for s := range v.Shards() {
-		ss = append(ss, placement.Shard{ID: s.ID, Wish: wishOf(s), Replicas: s.Replicas})
-	}
-	p := placement.Make(ns, ss, []placement.Wish{{}}, n.o.Shards)
+	p := placement.Make(n.members(v), shardsOf(v), []placement.Wish{{}}, n.o.Shards)
 	for _, c := range p.Changes {
 		have := v.Shard(c.Shard)
 		if _, err := n.do(ctx, &catalog.SetShard{ID: c.Shard, ShardSpec: catalog.ShardSpec{Replicas: c.Replicas, Leader: c.Replicas[0], Attrs: have.Attrs}}); err != nil {
@@ -275,21 +267,4 @@ func holds(v *catalog.View, id uint64) bool {
 		}
 	}
 	return false
-}
-
-func wishOf(s *catalog.Shard) placement.Wish {
-	a, ok := s.Attrs.Lookup(attrWish)
-	if !ok {
-		return placement.Wish{}
-	}
-	text, _ := a.Text()
-	w, err := placement.ParseWish(text)
-	if err != nil {
-		return placement.Wish{}
-	}
-	return w
-}
-
-func wishAttr(w placement.Wish) message.Table {
-	return message.AppendField(nil, attrWish, message.StringOf(w.String()))
 }

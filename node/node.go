@@ -84,6 +84,9 @@ type Node struct {
 	// transfer moves dead letters; shards and the broker are handed it.
 	transfer *transfer.Transfer
 
+	wishes wishes     // of queues, for the planner
+	making sync.Mutex // one shard at a time is made for a queue
+
 	orders sync.Mutex // one change of a user or vhost, made of what it was, at a time
 
 	// Set once while the node starts, before what reads them without atomics.
@@ -124,6 +127,7 @@ func New(o Options) (*Node, error) {
 	n.start = o.Wall()
 	n.watch = newWatch(n)
 	n.keeper, n.planner = newKeeper(n), newPlanner(n)
+	n.wishes.n = n
 	err := n.openDir()
 	if err == nil && !n.joins() {
 		err = n.openStores()

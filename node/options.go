@@ -45,6 +45,9 @@ type Options struct {
 	// Shards is how many shards the node's durable queues are spread over.
 	// Default: 2.
 	Shards int
+	// StrictQueueType has a declaration fail if the queue exists with another
+	// x-queue-type. Default: it is answered as if it were the same.
+	StrictQueueType bool
 	// SegmentBytes is the size of a segment of the log.
 	SegmentBytes int64
 	// Memory is what the node may hold in memory.

@@ -16,15 +16,16 @@ func carried(err error) (admin.Done, error) {
 }
 
 // SetPolicy implements admin.PolicyOrders.
-func (n *Node) SetPolicy(ctx context.Context, q admin.NewPolicy) (admin.Done, error) {
-	done, err := carried(n.broker.Load().SetPolicy(ctx, broker.Policy{
+func (n *Node) SetPolicy(ctx context.Context, q admin.NewPolicy) (admin.PolicySet, error) {
+	said, err := n.broker.Load().SetPolicy(ctx, broker.Policy{
 		VHost: q.VHost, Name: q.Name, Operator: q.Operator, Pattern: q.Pattern, ApplyTo: q.ApplyTo,
 		Priority: q.Priority, Definition: q.Definition,
-	}))
-	if err == nil {
-		n.log.Info("policy set", "vhost", q.VHost, "text", q.Name)
+	})
+	if err != nil {
+		return admin.PolicySet{}, brokerError(err)
 	}
-	return done, err
+	n.log.Info("policy set", "vhost", q.VHost, "text", q.Name)
+	return admin.PolicySet{Said: append(said, n.raises(q.Policy)...)}, nil
 }
 
 // ClearPolicy implements admin.PolicyOrders.

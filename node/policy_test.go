@@ -63,7 +63,7 @@ func TestPolicyOnLiveQueues(t *testing.T) {
 			VHost: "/", Name: fmt.Sprint("p", priority), Pattern: `^live(?!.*memo$)`, ApplyTo: "queues", Priority: priority,
 			Operator: operator, Definition: []byte(def),
 		}
-		if err := b.SetPolicy(ctx, p); err != nil {
+		if _, err := b.SetPolicy(ctx, p); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,7 +136,7 @@ func TestAlternateByPolicy(t *testing.T) {
 	}
 	send() // and the route is cached
 	p := broker.Policy{VHost: "/", Name: "ae", Pattern: "^orders$", ApplyTo: "exchanges", Definition: []byte(`{"alternate-exchange":"lost"}`)}
-	if err := b.SetPolicy(ctx, p); err != nil {
+	if _, err := b.SetPolicy(ctx, p); err != nil {
 		t.Fatal(err)
 	}
 	send()

@@ -190,8 +190,9 @@ func (n *Node) startBroker() *broker.Broker {
 	b := broker.New(broker.Options{
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
 		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.shares.queueMemory,
-		Limits: broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
-		Memory: n.memoryOf, Post: n.post,
+		Limits:     broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
+		StrictType: n.o.StrictQueueType,
+		Memory:     n.memoryOf, Post: n.post,
 		Mail: n.transfer, Describe: amqp091.Describe, Now: n.wall, Logger: n.log,
 	})
 	n.broker.Store(b)

@@ -10,6 +10,8 @@ import (
 type (
 	// NewPolicy is a policy to be made.
 	NewPolicy = admin.NewPolicy
+	// PolicySet says what came of it.
+	PolicySet = admin.PolicySet
 	// PolicyOf names a policy.
 	PolicyOf = admin.PolicyOf
 	// NewParameter is a parameter to be set.
@@ -19,8 +21,8 @@ type (
 )
 
 // SetPolicy implements admin.PolicyOrders.
-func (c *Client) SetPolicy(ctx context.Context, q NewPolicy) (Done, error) {
-	return act[NewPolicy, Done](ctx, c, "/api/v1/policies/set", q)
+func (c *Client) SetPolicy(ctx context.Context, q NewPolicy) (PolicySet, error) {
+	return act[NewPolicy, PolicySet](ctx, c, "/api/v1/policies/set", q)
 }
 
 // ClearPolicy implements admin.PolicyOrders.

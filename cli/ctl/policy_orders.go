@@ -122,7 +122,8 @@ func (c *call) setPolicy(operator bool) error {
 		VHost: c.vhost, Name: c.args[0], Pattern: c.args[1], Definition: json.RawMessage(c.args[2]),
 		Priority: c.priority(), ApplyTo: apply,
 	}
-	_, err := c.node.SetPolicy(c.ctx, client.NewPolicy{Policy: p, Operator: operator})
+	set, err := c.node.SetPolicy(c.ctx, client.NewPolicy{Policy: p, Operator: operator})
+	c.warn("note", set.Said) // beside what scripts read
 	return c.parameterError(err)
 }
 

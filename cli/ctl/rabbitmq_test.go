@@ -228,7 +228,18 @@ func TestAsRabbitMQ(t *testing.T) {
 	t.Run("policies", func(t *testing.T) {
 		setting := `Setting policy "bad" for pattern "%s" to "%s" with priority "0" for vhost "/" ...`
 		invalid := "Error:\nValidation failed\n\n"
+		mirrored := "note: ha-mode=all: replicated on all nodes, and on those that join"
 		replay(t, "policies.txt", map[string]exchange{
+			// We say what it means here, beside what scripts read.
+			`set_policy HA ^(?!amq\.).* {"ha-mode": "all"}`: {
+				out:  `Setting policy "HA" for pattern "^(?!amq\.).*" to "{"ha-mode": "all"}" with priority "0" for vhost "/" ...`,
+				errs: mirrored,
+			},
+			// Mirrors are one thing to us, whoever asks for them.
+			`set_operator_policy op2 .* {"ha-mode": "all"}`: {
+				out:  `Setting operator policy override "op2" for pattern ".*" to "{"ha-mode": "all"}" with priority "0" for vhost "/" ...`,
+				errs: mirrored,
+			},
 			// The reason is in our words.
 			`set_policy bad * {"message-ttl": 1000}`: {
 				exit: exitUnavailable, out: fmt.Sprintf(setting, "*", `{"message-ttl": 1000}`),
@@ -241,8 +252,6 @@ func TestAsRabbitMQ(t *testing.T) {
 				exit: exitUnavailable, out: fmt.Sprintf(setting, ".*", `{"message-ttl": 1}`),
 				errs: invalid + "apply-to 'junk' unrecognised; should be one of: 'queues', 'classic_queues', 'quorum_queues', 'streams', 'exchanges', or 'all'",
 			},
-			// Mirrors are one thing to us, whoever asks for them.
-			`set_operator_policy op2 .* {"ha-mode": "all"}`: {out: `Setting operator policy override "op2" for pattern ".*" to "{"ha-mode": "all"}" with priority "0" for vhost "/" ...`},
 			"list_operator_policies": {out: "Listing operator policy overrides for vhost \"/\" ...\nvhost\tname\tpattern\tapply-to\tdefinition\tpriority\n" +
 				"/\top\t.*\tall\t{\"max-length\":100}\t0\n/\top2\t.*\tall\t{\"ha-mode\":\"all\"}\t0"},
 			// RabbitMQ takes a policy without a name.

@@ -10,10 +10,7 @@ package placement
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // MaxShards is how many shards a node may have.
@@ -31,98 +28,24 @@ type Node struct {
 	Out bool
 }
 
-// Kind of a Wish.
-type Kind uint8
-
-// Kinds of wishes. They stand in the catalog as Wish.String writes them.
-const (
-	// Auto is DefaultFactor replicas, grown as nodes join.
-	Auto Kind = iota
-	// Exactly is N replicas, or as many as there are nodes.
-	Exactly
-	// All is a replica on every node.
-	All
-	// Named is a replica on each of the nodes named.
-	Named
-)
-
-// A Wish is what a policy or an argument says of a queue's replicas.
-type Wish struct {
-	Kind  Kind
-	N     int
-	Nodes []string // by name, sorted
-}
-
-// String writes a wish as ParseWish reads it.
-func (w Wish) String() string {
-	switch w.Kind {
-	case Exactly:
-		return "exactly " + strconv.Itoa(w.N)
-	case All:
-		return "all"
-	case Named:
-		return "nodes " + strings.Join(w.Nodes, " ")
-	}
-	return "auto"
-}
-
-// ParseWish reads what String wrote; nothing is Auto.
-func ParseWish(s string) (Wish, error) {
-	kind, rest, _ := strings.Cut(s, " ")
-	switch {
-	case s == "" || s == "auto":
-		return Wish{}, nil
-	case s == "all":
-		return Wish{Kind: All}, nil
-	case kind == "exactly":
-		if n, err := strconv.Atoi(rest); err == nil && n > 0 {
-			return Wish{Kind: Exactly, N: n}, nil
-		}
-	case kind == "nodes" && rest != "":
-		names := strings.Split(rest, " ")
-		slices.Sort(names)
-		return Wish{Kind: Named, Nodes: slices.Compact(names)}, nil
-	}
-	return Wish{}, fmt.Errorf("placement: %q is no wish for replicas", s)
-}
-
-// sets returns the sets of replicas that a wish allows, each led by its first
-// node. There is none only if there is no node.
-func (w Wish) sets(nodes []Node) [][]uint64 {
-	var in []uint64
-	for _, n := range nodes {
-		if !n.Out && (w.Kind != Named || slices.Contains(w.Nodes, n.Name)) {
-			in = append(in, n.ID)
-		}
-	}
-	if len(in) == 0 {
-		if w.Kind == Named { // none of them is there: better elsewhere than nowhere
-			return Wish{}.sets(nodes)
-		}
-		return nil
-	}
-	f := len(in)
-	switch w.Kind {
-	case Auto:
-		f = min(f, DefaultFactor)
-	case Exactly:
-		f = min(f, w.N)
-	}
-	sets := make([][]uint64, len(in))
-	for i := range in {
-		for k := range f {
-			sets[i] = append(sets[i], in[(i+k)%len(in)])
-		}
-	}
-	return sets
-}
-
 // A Shard is a shard as it is. Replicas are in the order of who should lead.
 type Shard struct {
 	ID       uint64
-	Wish     Wish
+	Wish     Wish // that it was made for
 	Replicas []uint64
 	Queues   int
+	// Asked is what it should give now, if Raised: its queues ask for more than it
+	// was made for.
+	Asked  Wish
+	Raised bool
+}
+
+// wish is what a shard should give.
+func (s *Shard) wish() Wish {
+	if s.Raised {
+		return s.Asked
+	}
+	return s.Wish
 }
 
 // A Change says which replicas a shard should have instead.
@@ -138,9 +61,12 @@ type Plan struct {
 	Make []Shard
 }
 
-// Make plans: every node should lead per shards of each wish in use, and hold
-// at most MaxShards. wishes are those for which there should be shards even if
-// there are none yet. Nodes and shards may come in any order.
+// Make plans: every node should lead per shards of each wish that shards were
+// made for, and hold at most MaxShards. wishes are those for which there should
+// be shards even if there are none yet. Nodes and shards may come in any order.
+//
+// Shards that are raised take others' place: there are fewer new ones of the wish
+// they were made for, but never none.
 func Make(nodes []Node, shards []Shard, wishes []Wish, per int) (p Plan) {
 	nodes = sorted(nodes)
 	byWish := map[string][]Shard{}
@@ -153,12 +79,18 @@ func Make(nodes []Node, shards []Shard, wishes []Wish, per int) (p Plan) {
 		}
 		return k
 	}
+	fill, lent := map[string]bool{}, map[string]int{}
 	for _, w := range wishes {
-		note(w)
+		fill[note(w)] = true
 	}
 	for _, s := range shards {
-		k := note(s.Wish)
+		k := note(s.wish())
 		byWish[k] = append(byWish[k], s)
+		if base := s.Wish.String(); base != k {
+			lent[base]++
+		} else {
+			fill[k] = true
+		}
 	}
 	slices.Sort(keys)
 	held := map[uint64]int{}
@@ -167,7 +99,11 @@ func Make(nodes []Node, shards []Shard, wishes []Wish, per int) (p Plan) {
 		if err != nil {
 			continue // it is what String wrote
 		}
-		p.wish(w, w.sets(nodes), byWish[k], per, held)
+		sets, each := w.sets(nodes), 0
+		if fill[k] && len(sets) > 0 {
+			each = max(1, per-lent[k]/len(sets))
+		}
+		p.wish(w, sets, byWish[k], each, held)
 	}
 	return p
 }
@@ -274,7 +210,7 @@ func Pick(shards []Shard, w Wish, hash uint64) (id uint64, ok bool) {
 	key := w.String()
 	var in []uint64
 	for _, s := range shards {
-		if s.Wish.String() == key {
+		if w := s.wish(); w.String() == key {
 			in = append(in, s.ID)
 		}
 	}

@@ -11,7 +11,7 @@ func (x *DeclareQueue) apply(m *Machine) Result {
 		res := Result{Code: Existed, ID: have.ID, Queue: have}
 		if have.Exclusive != x.Exclusive || !have.MayUse(x.Owner) {
 			res.Code = Locked
-		} else if res.Mismatch = EquivalentQueue(have, &x.QueueSpec); res.Mismatch != nil {
+		} else if res.Mismatch = EquivalentQueue(have, &x.QueueSpec, x.Strict); res.Mismatch != nil {
 			res.Code = Different
 		}
 		return res

@@ -346,6 +346,8 @@ type (
 		Match
 		// Most is how many queues the cluster may have, 0 for any number.
 		Most uint64
+		// Strict says that a queue of another x-queue-type is another queue.
+		Strict bool
 	}
 	// Match names the policies that govern a new object, as the proposer found
 	// them, or is empty.

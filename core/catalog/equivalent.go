@@ -10,13 +10,15 @@ type Mismatch struct {
 	HasReceived, HasCurrent bool
 }
 
+const queueTypeArg = "x-queue-type"
+
 // queueArgs are the arguments that are compared on redeclaration. Any others
 // are ignored.
 func queueArgs() []string {
 	return []string{
 		"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key",
 		"x-dead-letter-strategy", "x-max-length", "x-max-length-bytes", "x-overflow",
-		"x-max-priority", "x-queue-mode", "x-queue-type", "x-single-active-consumer",
+		"x-max-priority", "x-queue-mode", queueTypeArg, "x-single-active-consumer",
 		"x-delivery-limit", "x-quorum-initial-group-size", "x-initial-cluster-size",
 		"x-queue-leader-locator", "x-max-age", "x-stream-max-segment-size-bytes",
 		"x-stream-filter-size-bytes",
@@ -28,9 +30,10 @@ func queueArgs() []string {
 func (q *Queue) MayUse(s Session) bool { return !q.Exclusive || q.Owner == s }
 
 // EquivalentQueue compares a redeclaration with the queue that exists, and
-// returns the first difference or nil. Whether the session may use it is
-// another question: MayUse.
-func EquivalentQueue(existing *Queue, wanted *QueueSpec) *Mismatch {
+// returns the first difference or nil. Unless strict, another x-queue-type is
+// none: whoever asks for a quorum queue gets what one is, and more. Whether the
+// session may use it is another question: MayUse.
+func EquivalentQueue(existing *Queue, wanted *QueueSpec, strict bool) *Mismatch {
 	// An exclusive queue's durability means nothing.
 	if m := sameFlag("durable", wanted.Durable && !wanted.Exclusive, existing.Durable && !existing.Exclusive); m != nil {
 		return m
@@ -39,6 +42,9 @@ func EquivalentQueue(existing *Queue, wanted *QueueSpec) *Mismatch {
 		return m
 	}
 	for _, arg := range queueArgs() {
+		if arg == queueTypeArg && !strict {
+			continue
+		}
 		if m := sameArg(arg, wanted.Args, existing.Args); m != nil && !m.defaultType() {
 			return m
 		}
@@ -74,7 +80,7 @@ func EquivalentExchange(existing *Exchange, wanted *ExchangeSpec) *Mismatch {
 // defaultType reports whether the difference is only that one side leaves out
 // the queue type that is the default.
 func (m *Mismatch) defaultType() bool {
-	if m.Arg != "x-queue-type" || m.HasReceived && m.HasCurrent {
+	if m.Arg != queueTypeArg || m.HasReceived && m.HasCurrent {
 		return false
 	}
 	named := m.Received

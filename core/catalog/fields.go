@@ -200,6 +200,7 @@ func (x *DeclareQueue) fields(c *coder) {
 	x.QueueSpec.fields(c)
 	x.Match.fields(c)
 	c.uint(&x.Most)
+	c.flag(&x.Strict)
 }
 
 func (x *UpdateQueue) fields(c *coder) {

@@ -232,7 +232,7 @@ func parseTopology(t *testing.T, w words) Command {
 		return &DeclareQueue{VHost: w.vhost(), QueueSpec: QueueSpec{
 			Name: w.at(1), Durable: w.flag("durable"), AutoDelete: w.flag("auto-delete"), Exclusive: w.flag("exclusive"),
 			Owner: w.session("by"), Args: w.table("args"), Shard: w.num("shard"), Incarnation: w.num("in"), Node: w.num("node"),
-		}}
+		}, Strict: w.flag("strict")}
 	case "delete-queue":
 		return &DeleteQueue{VHost: w.vhost(), Name: w.at(1), ID: w.num("id"), By: w.session("by"), Force: w.flag("force")}
 	case "move-queue":
