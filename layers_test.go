@@ -38,7 +38,8 @@ type floor struct {
 // floors is the house from the roof down. An import never points up.
 var floors = []floor{
 	{8, "cmd/warren", []string{"cli"}},
-	{8, "cli", []string{"node", "config", "admin/client", "protocol/*/client", "protocol/*/wire"}}, // the client speaks the wire's own structs
+	{8, "cli", []string{"app", "node", "config", "admin/client", "protocol/*/client", "protocol/*/wire"}}, // the client speaks the wire's own structs
+	{7, "app", []string{"node", "below"}},
 	{7, "node", []string{"below"}},
 	{7, "config", []string{"node", "below"}}, // the file's shape embeds the packages' Options, node's too
 	{6, "listener", []string{"protocol"}},

@@ -29,6 +29,9 @@ const (
 	Timeout Kind = "timeout"
 	// Unsupported: this version does not do it; Text says why.
 	Unsupported Kind = "unsupported"
+	// AppStopped and AppRunning: what was asked needs the node to run, or not to.
+	AppStopped Kind = "app_stopped"
+	AppRunning Kind = "app_running"
 )
 
 // A Thing is the kind of object an Error is about.

@@ -19,6 +19,8 @@ type Identity struct {
 	Node    string `json:"node"`
 	Version string `json:"version"`
 	PID     int    `json:"pid"`
+	// State is whether the node runs within the process; empty: it does.
+	State AppState `json:"state,omitempty"`
 }
 
 // Status describes a node.

@@ -15,6 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenmq/warren/admin/client"
+	"github.com/warrenmq/warren/app"
+	"github.com/warrenmq/warren/cli/ctl"
 	"github.com/warrenmq/warren/config"
 	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/node"
@@ -22,7 +25,7 @@ import (
 
 func (a *App) serveCmd() *cobra.Command {
 	var s settings
-	var tied bool
+	var tied, only bool
 	c := &cobra.Command{
 		Use: "serve", Short: "Run a node", Args: noArgs,
 		Long: "Run a node until SIGINT or SIGTERM; a second signal ends it at once.\n\n" +
@@ -44,28 +47,18 @@ func (a *App) serveCmd() *cobra.Command {
 					cancel()
 				}()
 			}
-			return a.serve(ctx, cfg)
+			return a.serve(ctx, cfg, only)
 		},
 	}
 	s.flags(c)
+	c.Flags().BoolVar(&only, "node-only", false, "start the process without the node in it, for 'rabbitmqctl start_app' or join_cluster")
 	c.Flags().BoolVar(&tied, "until-stdin-closes", false, "stop when standard input ends")
 	_ = c.Flags().MarkHidden("until-stdin-closes") // fails only for a flag that is not there
 	return c
 }
 
-// serve runs a node until ctx ends. One that lost the majority of its cluster
-// starts again, and serves when it has found it.
-func (a *App) serve(ctx context.Context, cfg *config.Config) error {
-	for {
-		err := a.serveLife(ctx, cfg)
-		if !errors.Is(err, node.ErrMinority) || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
-// serveLife runs one life of a node.
-func (a *App) serveLife(ctx context.Context, cfg *config.Config) error {
+// serve keeps a process with a node until ctx ends, or an operator ends it.
+func (a *App) serve(ctx context.Context, cfg *config.Config, stopped bool) error {
 	log := a.logger(cfg).With("node", cfg.Node.Name)
 	for _, proto := range cfg.NotServed {
 		log.Warn("listener is not opened, this version does not serve it yet", "proto", proto)
@@ -77,50 +70,42 @@ func (a *App) serveLife(ctx context.Context, cfg *config.Config) error {
 	o.Logger = log
 	o.Settings, o.ConfigFiles = shown(cfg)
 	o.Announce = a.announce
-	n, err := a.newNode(ctx, o)
+	p, err := a.newProcess(ctx, app.Options{
+		Node: o, Stopped: stopped,
+		New:   func(o node.Options) (app.Node, error) { return a.NewNode(o) },
+		Names: client.Names{Dir: client.NamesDir(a.Getenv), Alive: ctl.Alive},
+		Up: func(addrs map[string]string) error {
+			if err := writePorts(o.DataDir, addrs); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.Stdout, readyLine(cfg, addrs))
+			return nil
+		},
+		Down: func() error { return removePorts(o.DataDir) },
+	})
 	if err != nil {
 		return err
 	}
 	// From here on the directory is ours: New holds its lock.
 	if err := removePorts(o.DataDir); err != nil {
-		return err
+		return errors.Join(err, p.Close())
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-n.Ready():
+	if stopped {
+		fmt.Fprintf(a.Stdout, "warren: %s is stopped in its process: start it with 'rabbitmqctl start_app', data in %s\n", o.Name, o.DataDir)
 	}
-	pin(cfg, n.Addrs())
-	if err := writePorts(o.DataDir, n.Addrs()); err != nil {
-		cancel()
-		return errors.Join(err, <-ended)
+	if err := p.Run(ctx); err != nil {
+		return howToReturn(err)
 	}
-	fmt.Fprintln(a.Stdout, readyLine(cfg, n.Addrs()))
-	err = <-ended
-	if rerr := removePorts(o.DataDir); err == nil {
-		err = rerr
-	}
-	if err == nil {
-		log.Info("node stopped")
-	}
-	return err
+	log.Info("process stopped")
+	return nil
 }
 
-// pin keeps the ports that a node was given for its next life: its clients and
-// the other nodes know them.
-func pin(cfg *config.Config, addrs map[string]string) {
-	for i := range cfg.Node.Listen {
-		if a, ok := addrs[cfg.Node.Listen[i].Protocol]; ok && strings.HasSuffix(cfg.Node.Listen[i].Addr, ":0") {
-			cfg.Node.Listen[i].Addr = a
-		}
+// howToReturn adds what to do about a node that its cluster has removed.
+func howToReturn(err error) error {
+	if !errors.Is(err, node.ErrForgotten) {
+		return err
 	}
-	if a, ok := addrs["cluster"]; ok {
-		cfg.Node.Cluster.Addr = a
-	}
+	return fmt.Errorf("%w\nStart it with --node-only. %s", err, app.HowToReturn)
 }
 
 // announce tells the password of a user made just now. It is said nowhere else:
@@ -129,15 +114,15 @@ func (a *App) announce(user string, password secret.String) {
 	fmt.Fprintf(a.Stderr, "warren: made the user %q with the password %s\nwarren: this is the only time it is shown; change it once you have logged in\n", user, password.Reveal())
 }
 
-// newNode waits a moment for a directory that is in use: a node that was killed
-// holds it until the system is done with its process.
-func (a *App) newNode(ctx context.Context, o node.Options) (Node, error) {
+// newProcess waits a moment for a directory that is in use: a node that was
+// killed holds it until the system is done with its process.
+func (a *App) newProcess(ctx context.Context, o app.Options) (*app.Process, error) {
 	patience := time.NewTimer(a.LockPatience)
 	defer patience.Stop()
 	for {
-		n, err := a.NewNode(o)
+		p, err := app.New(o)
 		if !errors.Is(err, node.ErrLocked) {
-			return n, err
+			return p, err
 		}
 		select {
 		case <-time.After(firstPause):

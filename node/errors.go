@@ -14,4 +14,6 @@ var (
 	// ErrIO says that reading or writing the data failed. A node ends then: it
 	// confirms nothing it is not sure of.
 	ErrIO = errors.New("the data cannot be read or written")
+	// ErrForgotten says that the node's cluster has removed it.
+	ErrForgotten = errors.New("this node was removed from its cluster")
 )

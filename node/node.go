@@ -76,6 +76,8 @@ type Node struct {
 	clusterPort net.Listener
 	// fenced says that the node stopped because its life is over.
 	fenced atomic.Bool
+	// removedBy names who said that the cluster has removed this node.
+	removedBy atomic.Pointer[string]
 	// Set once there is an incarnation, which others may know before.
 	incarnation atomic.Uint64
 	member      atomic.Pointer[member.Driver]

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/internal/clock"
 	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/listener"
@@ -68,6 +69,10 @@ type Options struct {
 	// Announce is told the password of a user that was made with a random one.
 	// It is the only place where it is said. Without it no such user can be made.
 	Announce func(user string, password secret.String)
+
+	// Operators is told of the node while it can be asked, and returns what ends
+	// that. Default: the node opens a socket in its data directory.
+	Operators func(admin.Operations) (leave func())
 
 	// Logger takes the node's log lines. Default: none are written.
 	Logger *slog.Logger

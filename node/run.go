@@ -99,6 +99,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.fenced.Load() {
 		err = errors.Join(ErrMinority, err)
 	}
+	err = n.end(err)
 
 	n.stopping.Store(true)
 	cancel()

@@ -20,8 +20,10 @@ import (
 
 // Options of an API.
 type Options struct {
-	// Operations answers. It must be set.
+	// Operations answers. It must be set, unless Handler is.
 	Operations admin.Operations
+	// Handler answers instead, a Front.
+	Handler http.Handler
 	// Logger takes the log lines. Default: none are written.
 	Logger *slog.Logger
 }
@@ -62,8 +64,11 @@ func Serve(ctx context.Context, ln net.Listener, o Options) error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Handler == nil {
+		o.Handler = Handler(o)
+	}
 	srv := &http.Server{
-		Handler:           Handler(o),
+		Handler:           o.Handler,
 		ReadHeaderTimeout: idleTime, ReadTimeout: idleTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerBytes,
 		ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),

@@ -169,7 +169,8 @@ func statuses() map[admin.Kind]int {
 		admin.NotFound: http.StatusNotFound, admin.Exists: http.StatusConflict, admin.InUse: http.StatusConflict,
 		admin.NotEmpty: http.StatusConflict, admin.Denied: http.StatusForbidden,
 		admin.Unavailable: http.StatusServiceUnavailable, admin.Timeout: http.StatusGatewayTimeout,
-		admin.Unsupported: http.StatusNotImplemented,
+		admin.Unsupported: http.StatusNotImplemented, admin.AppStopped: http.StatusServiceUnavailable,
+		admin.AppRunning: http.StatusConflict,
 	}
 }
 

@@ -17,6 +17,8 @@ const (
 	Unavailable = admin.Unavailable
 	Timeout     = admin.Timeout
 	Unsupported = admin.Unsupported
+	AppStopped  = admin.AppStopped
+	AppRunning  = admin.AppRunning
 
 	VHostThing      = admin.VHostThing
 	UserThing       = admin.UserThing
