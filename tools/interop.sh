@@ -16,6 +16,8 @@ export BROKER_CMD=$here/brokers/$BROKER.sh
 [ -x "$BROKER_CMD" ] || { echo "no starter for $BROKER in test/interop/brokers" >&2; exit 2; }
 
 all="own091 amqp091go pika celery java node"
+# Three of Warren's nodes behind a proxy: no starter knows how to make that of the peer.
+[ "$BROKER" != warren ] || all+=" haproxy"
 chosen=${SUITE:-$all}
 
 wants() { # SUITE...: whether one of them is chosen
@@ -30,18 +32,21 @@ install() {
 	if wants own091 amqp091go; then
 		(cd "$here/amqp091go" && go mod download && go vet -tags interop ./... && go test -tags integration -run '^$' github.com/rabbitmq/amqp091-go)
 	fi
-	if wants pika celery; then install_python; fi
+	if wants pika celery haproxy; then install_python; fi
+	if wants haproxy; then tools/need.sh haproxy; fi
 	if wants java; then install_java; fi
 	if wants node; then install_node; fi
 }
 
 install_python() {
 	tools/need.sh venv
-	cmp -s "$here/requirements.txt" "$venv/installed" && return
+	local wanted=("$here/requirements.txt")
+	if wants haproxy; then wanted+=("$here/haproxy/requirements.txt"); fi
+	cat "${wanted[@]}" | cmp -s - "$venv/installed" && return
 	rm -rf "$venv"
 	python3 -m venv "$venv"
-	"$venv/bin/pip" install -q --disable-pip-version-check --require-hashes -r "$here/requirements.txt"
-	cp "$here/requirements.txt" "$venv/installed"
+	"$venv/bin/pip" install -q --disable-pip-version-check --require-hashes $(printf ' -r %s' "${wanted[@]}")
+	cat "${wanted[@]}" >"$venv/installed"
 }
 
 install_java() {
@@ -85,6 +90,7 @@ suite_amqp091go() {
 }
 suite_pika() { python_suite pika; }
 suite_celery() { python_suite celery; }
+suite_haproxy() { python_suite haproxy; }
 python_suite() {
 	local deselect
 	mapfile -t deselect < <(pending "$1" | sed 's/^/--deselect=/')
