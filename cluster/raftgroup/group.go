@@ -29,6 +29,8 @@ type Group struct {
 	installer SnapshotInstaller
 	log       *slog.Logger
 
+	mute uint64 // below this index it neither votes nor stands for election
+
 	token  commitlog.Token
 	wake   chan struct{} // one slot: tells Run that the token is due
 	closed chan struct{} // closed by the last turn
@@ -257,8 +259,11 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 		return false, true
 	}
 	ticked := in.ticks > 0
+	muted := g.muted()
 	for range in.ticks {
-		g.rn.Tick()
+		if !muted {
+			g.rn.Tick()
+		}
 	}
 	if ticked {
 		g.expireHolds(in.ticks)
@@ -267,7 +272,9 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 	}
 	g.endAppends()
 	for _, m := range in.peers {
-		g.step(m)
+		if !muted || !elects(m) {
+			g.step(m)
+		}
 	}
 	for _, f := range in.requests {
 		f()
@@ -285,6 +292,19 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 	g.compactLog()
 	g.publish(ticked)
 	return g.applying.len() > 0 || g.applied != applied, false
+}
+
+// muted reports whether the log does not reach the index up to which this replica
+// takes no part in elections.
+func (g *Group) muted() bool { return g.view.last < g.mute }
+
+// elects reports whether a message asks for a vote, or to stand for election.
+func elects(m *raftpb.Message) bool {
+	switch m.GetType() {
+	case raftpb.MsgVote, raftpb.MsgPreVote, raftpb.MsgTimeoutNow:
+		return true
+	}
+	return false
 }
 
 // take swaps the inboxes.

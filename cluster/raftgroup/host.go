@@ -62,6 +62,11 @@ type GroupOptions struct {
 	// Voters is the configuration the group began with. Every founder passes
 	// the same until it has a ConfState; a node that joins later passes none.
 	Voters []uint64
+	// Mute is for a replica that comes back to a group it was removed from, and
+	// has forgotten what it acknowledged then: below this index of its log it
+	// neither votes nor stands for election. Any index at which it was known to be
+	// no member will do.
+	Mute uint64
 	// Snapshots gives snapshots for followers that need one; may be nil.
 	Snapshots SnapshotProvider
 	// Installer takes snapshots; without it they are ignored.
@@ -232,7 +237,7 @@ func (h *Host) newGroup(o GroupOptions) (*Group, error) {
 		id: o.ID, host: h, machine: o.Machine, provider: o.Snapshots, installer: o.Installer,
 		wake: make(chan struct{}, 1), closed: make(chan struct{}),
 		conf: s.conf, confAt: s.applied, applied: s.applied, tail: s.last, hard: s.hard, voted: s.hard,
-		log: h.opts.Logger.With("group", o.ID),
+		log: h.opts.Logger.With("group", o.ID), mute: o.Mute,
 	}
 	g.told.term = s.hard.Term
 	g.view = view{

@@ -83,6 +83,9 @@ func (g *Group) progress(of uint64) (found tracker.Progress, ok bool) {
 // Campaign makes this node stand for election.
 func (g *Group) Campaign() {
 	g.request(func() {
+		if g.muted() {
+			return
+		}
 		if err := g.rn.Campaign(); err != nil {
 			g.log.Debug("campaign ignored", "err", err)
 		}

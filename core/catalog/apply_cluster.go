@@ -58,7 +58,7 @@ func (x *RemoveNode) apply(m *Machine) Result {
 		return missing(ANode)
 	}
 	for s := range m.v.Shards() {
-		if slices.Contains(s.Replicas, x.ID) {
+		if s.Holds(x.ID) {
 			return Result{Code: InUse, ID: s.ID}
 		}
 	}
@@ -187,7 +187,7 @@ func (x *AddShard) apply(m *Machine) Result {
 	if bad := m.badShard((*ShardSpec)(x)); bad.Code != Done {
 		return bad
 	}
-	s := &Shard{ShardSpec: ShardSpec(*x), ID: m.newID(), Revision: m.v.revision, Founders: x.Replicas}
+	s := &Shard{ShardSpec: ShardSpec(*x), ID: m.newID(), Revision: m.v.revision, Founders: x.Replicas, Members: Members{Voters: x.Replicas}}
 	m.v.shards = m.v.shards.Set(s.ID, s)
 	m.touch(byID(spaceShard, s.ID), true)
 	return Result{ID: s.ID}
@@ -204,8 +204,25 @@ func (x *SetShard) apply(m *Machine) Result {
 	if have.Leader == x.Leader && slices.Equal(have.Replicas, x.Replicas) && bytes.Equal(have.Attrs, x.Attrs) {
 		return Result{Code: Existed, ID: x.ID}
 	}
-	s := &Shard{ShardSpec: x.ShardSpec, ID: x.ID, Revision: m.v.revision, Founders: have.Founders}
+	s := &Shard{ShardSpec: x.ShardSpec, ID: x.ID, Revision: m.v.revision, Founders: have.Founders, Members: have.Members}
 	m.v.shards = m.v.shards.Set(s.ID, s)
+	m.touch(byID(spaceShard, s.ID), false)
+	return Result{ID: s.ID}
+}
+
+func (x *NoteMembers) apply(m *Machine) Result {
+	have := m.v.Shard(x.Shard)
+	switch {
+	case have == nil:
+		return missing(AShard)
+	case len(x.Voters) == 0:
+		return Result{Code: Invalid, ID: x.Shard}
+	case x.At <= have.Members.At:
+		return Result{Code: Existed, ID: x.Shard}
+	}
+	s := *have
+	s.Members, s.Revision = x.Members, m.v.revision
+	m.v.shards = m.v.shards.Set(s.ID, &s)
 	m.touch(byID(spaceShard, s.ID), false)
 	return Result{ID: s.ID}
 }

@@ -57,6 +57,7 @@ const (
 	opStepIntent
 	opEndIntent
 	opRefuse
+	opNoteMembers
 	opsEnd // behind the last
 )
 
@@ -110,6 +111,8 @@ func newCommand(o op) Command {
 		return &EndIntent{}
 	case opRefuse:
 		return &Refuse{}
+	case opNoteMembers:
+		return &NoteMembers{}
 	}
 	return newTopologyCommand(o)
 }
@@ -239,7 +242,7 @@ type (
 		Attrs message.Table
 	}
 	// RemoveNode forgets a member and ends its incarnation; its id stays known as
-	// forgotten. It is refused while a shard has it as a replica.
+	// forgotten. It is refused while a shard has it as a replica, or is to have it.
 	RemoveNode struct{ ID uint64 }
 	// SetNodeState says what a member takes part in. One that is Leaving stays
 	// so; its incarnation ends.
@@ -270,6 +273,12 @@ type (
 	SetShard struct {
 		ID uint64
 		ShardSpec
+	}
+	// NoteMembers says what members a shard's Raft group has: its leader tells,
+	// when it has applied that. It is passed over if something newer was told.
+	NoteMembers struct {
+		Shard uint64
+		Members
 	}
 	// RemoveShard forgets a shard. It is refused while queues are in it.
 	RemoveShard struct{ ID uint64 }

@@ -36,6 +36,7 @@ func (x *ClearParameter) op() op       { return opClearParameter }
 func (x *SetLimits) op() op            { return opSetLimits }
 func (x *SetNodeState) op() op         { return opSetNodeState }
 func (x *Refuse) op() op               { return opRefuse }
+func (x *NoteMembers) op() op          { return opNoteMembers }
 
 func (x *Cluster) fields(c *coder) {
 	c.str(&x.ID)
@@ -85,6 +86,17 @@ func (x *AddShard) fields(c *coder) { (*ShardSpec)(x).fields(c) }
 func (x *SetShard) fields(c *coder) {
 	c.uint(&x.ID)
 	x.ShardSpec.fields(c)
+}
+
+func (x *NoteMembers) fields(c *coder) {
+	c.uint(&x.Shard)
+	x.Members.fields(c)
+}
+
+func (x *Members) fields(c *coder) {
+	list(c, &x.Voters, c.uint)
+	list(c, &x.Others, c.uint)
+	c.uint(&x.At)
 }
 
 func (x *RemoveShard) fields(c *coder) { c.uint(&x.ID) }

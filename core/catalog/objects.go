@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"slices"
+
 	"github.com/warrenmq/warren/core/exchange"
 	"github.com/warrenmq/warren/core/message"
 )
@@ -72,6 +74,28 @@ type Shard struct {
 	// Founders are the replicas it was made with: the voters with which its Raft
 	// group began.
 	Founders []uint64
+	// Members are the replicas that its Raft group has. They are what Replicas
+	// says when the shard is as it should be.
+	Members Members
+}
+
+// Members are the members of a shard's Raft group, as its leader told last.
+type Members struct {
+	Voters []uint64
+	Others []uint64 // they follow, and do not vote yet or any more
+	// At is an index of the group's log at which this was so, and applied; zero:
+	// these are the founders.
+	At uint64
+}
+
+// Has reports whether a node is a member.
+func (m *Members) Has(node uint64) bool {
+	return slices.Contains(m.Voters, node) || slices.Contains(m.Others, node)
+}
+
+// Holds reports whether a node has a replica of the shard, or is to have one.
+func (s *Shard) Holds(node uint64) bool {
+	return slices.Contains(s.Replicas, node) || s.Members.Has(node)
 }
 
 // A VHost is a namespace.

@@ -49,6 +49,7 @@ func (s *Shard) fields(c *coder) {
 	c.uint(&s.Revision)
 	s.ShardSpec.fields(c)
 	list(c, &s.Founders, c.uint)
+	s.Members.fields(c)
 }
 
 func (h *VHost) fields(c *coder) {

@@ -196,6 +196,8 @@ func parseCommand(t *testing.T, w words) Command {
 		return &AddShard{Replicas: append([]uint64{number(w.at(1))}, w.nums("and")...), Leader: w.num("leader")}
 	case "set-shard":
 		return &SetShard{ID: number(w.at(1)), ShardSpec: ShardSpec{Replicas: w.nums("on"), Leader: w.num("leader")}}
+	case "members":
+		return &NoteMembers{Shard: number(w.at(1)), Members: Members{Voters: w.nums("voters"), Others: w.nums("others"), At: w.num("at")}}
 	case "remove-shard":
 		return &RemoveShard{ID: number(w.at(1))}
 	case "add-vhost":
@@ -354,7 +356,11 @@ func (s *story) nodes() string {
 		out = append(out, fmt.Sprintf("intent %d %s %d with %v at %q", i.ID, i.Kind, i.Subject, i.With, i.State))
 	}
 	for x := range s.m.View().Shards() {
-		out = append(out, fmt.Sprintf("shard %d on %v, leader %d, founded on %v", x.ID, x.Replicas, x.Leader, x.Founders))
+		line := fmt.Sprintf("shard %d on %v, leader %d, founded on %v", x.ID, x.Replicas, x.Leader, x.Founders)
+		if m := x.Members; m.At != 0 {
+			line += fmt.Sprintf(", voters %v and others %v at %d", m.Voters, m.Others, m.At)
+		}
+		out = append(out, line)
 	}
 	for _, f := range s.m.View().forgotten.All() {
 		out = append(out, fmt.Sprintf("forgotten %d %s", f.ID, f.Name))

@@ -31,12 +31,35 @@ type look struct {
 
 // Inspect implements shard.Inspector. It may be called in a turn.
 func (c *Client) Inspect(ids []shard.QueueID, consumers bool, done func([]shard.QueueInfo)) {
+	if l := c.leading(); l != nil {
+		l.InspectHere(ids, consumers, done)
+		return
+	}
 	c.look(&look{ids: slices.Clone(ids), consumers: consumers, seen: done})
 }
 
 // Browse implements shard.Browser. It may be called in a turn.
 func (c *Client) Browse(b *shard.Browse, done func(shard.BrowsePart)) {
+	if l := c.leading(); l != nil {
+		l.BrowseHere(b, done)
+		return
+	}
 	c.look(&look{browse: b, browsed: done})
+}
+
+// A looker answers of itself, whoever leads.
+type looker interface {
+	InspectHere(ids []shard.QueueID, consumers bool, done func([]shard.QueueInfo))
+	BrowseHere(b *shard.Browse, done func(shard.BrowsePart))
+}
+
+// leading returns the replica of this node, if that leads.
+func (c *Client) leading() looker {
+	if l := c.local.Load(); l != nil && c.led.Load() {
+		x, _ := l.shard.(looker)
+		return x
+	}
+	return nil
 }
 
 func (c *Client) look(l *look) {

@@ -28,10 +28,11 @@ func (s *Shard) Browse(b *shard.Browse, done func(shard.BrowsePart)) {
 		x.Browse(b, done)
 		return
 	}
-	s.browseHere(b, done)
+	s.BrowseHere(b, done)
 }
 
-func (s *Shard) browseHere(b *shard.Browse, done func(shard.BrowsePart)) {
+// BrowseHere is Browse of this replica, whoever leads.
+func (s *Shard) BrowseHere(b *shard.Browse, done func(shard.BrowsePart)) {
 	x := &browse{Browse: b, s: s, done: done}
 	s.Run(x.turn)
 }

@@ -175,7 +175,7 @@ func (g *guests) Inspect(ids []shard.QueueID, consumers bool, done func([]shard.
 }
 
 // Browse implements shard.Browser.
-func (g *guests) Browse(b *shard.Browse, done func(shard.BrowsePart)) { g.s.browseHere(b, done) }
+func (g *guests) Browse(b *shard.Browse, done func(shard.BrowsePart)) { g.s.BrowseHere(b, done) }
 
 // take takes what was offered and asked since the last turn.
 func (g *guests) take() {

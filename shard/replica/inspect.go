@@ -8,6 +8,11 @@ func (s *Shard) Inspect(ids []shard.QueueID, consumers bool, done func([]shard.Q
 		x.Inspect(ids, consumers, done)
 		return
 	}
+	s.InspectHere(ids, consumers, done)
+}
+
+// InspectHere is Inspect of this replica, whoever leads.
+func (s *Shard) InspectHere(ids []shard.QueueID, consumers bool, done func([]shard.QueueInfo)) {
 	// A request, not a control: behind what was settled before.
 	s.request(shard.Request{Kind: shard.ReqRun, Run: func() { done(s.e.Inspect(ids, consumers)) }})
 }
