@@ -51,7 +51,7 @@ var floors = []floor{
 	{4, "reconcile", []string{"shard", "cluster", "core"}},
 	{4, "transfer", []string{"shard", "cluster", "core"}},
 	{3, "shard", []string{"commitlog", "cluster/transport", "storage", "core"}},
-	{3, "cluster", []string{"commitlog", "storage", "core/catalog"}},
+	{3, "cluster", []string{"commitlog", "storage", "core/catalog", "core/message"}}, // messages: the tables of attributes
 	{2, "commitlog", nil},
 	{2, "auth", []string{"core/catalog"}},
 	{1, "core", nil},

@@ -6,7 +6,8 @@
 // A replica is added as a learner and becomes a voter when it has caught up.
 // Nobody stops being a voter before all who should be are: then one joint change
 // demotes the others, and only as learners they leave. A leader that should not
-// be a replica hands over first.
+// be a replica hands over first. Nobody is let go as long as so many of those who
+// stay are away that the others would have no majority.
 package steer
 
 import (
@@ -93,12 +94,26 @@ func Next(g Group, w Want) Step {
 		change.Changes = append(change.Changes, single(raftpb.ConfChangeAddLearnerNode, id))
 	}
 	if len(change.Changes) > 0 {
+		if !g.majority(w) {
+			return Step{} // those who go are needed as long as others are away
+		}
 		return Step{Change: &change}
 	}
 	if id, ok := first(c.GetLearners(), func(id uint64) bool { return !slices.Contains(w.Learners, id) }); ok {
 		return one(raftpb.ConfChangeRemoveNode, id)
 	}
 	return Step{}
+}
+
+// majority reports whether most of those who should vote were heard of lately.
+func (g *Group) majority(w Want) bool {
+	active := 0
+	for _, id := range w.Voters {
+		if id == g.Self || g.Active(id) {
+			active++
+		}
+	}
+	return active > len(w.Voters)/2
 }
 
 // handOver picks who leads when the leader has to go.

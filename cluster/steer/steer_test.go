@@ -122,3 +122,22 @@ func TestNobody(t *testing.T) {
 		t.Fatalf("%+v towards a group of nobody", s)
 	}
 }
+
+// Nobody loses the vote as long as those who keep it would have no majority of
+// members that answer.
+func TestAway(t *testing.T) {
+	away := map[uint64]bool{2: true}
+	g := steer.Group{
+		Self: 3, Conf: &raftpb.ConfState{Voters: []uint64{1, 2, 3}},
+		CaughtUp: func(id uint64) bool { return !away[id] },
+		Active:   func(id uint64) bool { return id != 3 && !away[id] },
+	}
+	want := steer.Want{Voters: []uint64{2, 3}}
+	if s := steer.Next(g, want); !s.None() {
+		t.Fatalf("%+v while 2 is away", s)
+	}
+	away[2] = false
+	if s := steer.Next(g, want); s.Change == nil {
+		t.Fatal("nothing is to be done when it is back")
+	}
+}

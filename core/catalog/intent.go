@@ -47,7 +47,8 @@ type Intent struct {
 // Commands of intents.
 type (
 	// AddIntent records an intent. One of its kind for the subject that is there
-	// is found: with other particulars it is in the way.
+	// is found: with other particulars it is in the way. One to forget a node bars
+	// that at once, and is refused if it lives.
 	AddIntent struct {
 		Kind    IntentKind
 		Subject uint64
@@ -103,6 +104,11 @@ func (x *AddIntent) apply(m *Machine) Result {
 		}
 		return Result{Code: InUse, ID: have.ID}
 	}
+	if x.Kind == Forget {
+		if bad := m.bar(x.Subject); bad.Code != Done {
+			return bad
+		}
+	}
 	i := &Intent{
 		ID: m.newID(), Revision: m.v.revision, Kind: x.Kind, Subject: x.Subject,
 		With: x.With, Attrs: x.Attrs, BegunAt: m.v.stamp,
@@ -110,6 +116,21 @@ func (x *AddIntent) apply(m *Machine) Result {
 	m.v.addIntent(i)
 	m.touch(byID(spaceIntent, i.ID), true)
 	return Result{ID: i.ID}
+}
+
+// bar keeps a node that does not live from living again.
+func (m *Machine) bar(id uint64) Result {
+	n := m.v.Node(id)
+	switch {
+	case n == nil:
+		return missing(ANode)
+	case n.Incarnation != 0:
+		return Result{Code: Refused, ID: id}
+	}
+	barred := *n
+	barred.State, barred.Revision = Leaving, m.v.revision
+	m.setNode(barred, false)
+	return Result{}
 }
 
 func (v *View) addIntent(i *Intent) {
