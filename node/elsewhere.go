@@ -163,13 +163,19 @@ func (n *Node) suspect(inc queue.Incarnation) {
 	})
 }
 
-// shard returns a shard, wherever it is; nil if there is none or it is refused.
+// shard returns a shard, wherever it is; nil if there is none or it is refused. In
+// a cluster it is the same whoever leads, and whether or not this node has a
+// replica: sessions keep it.
 func (n *Node) shard(id uint64) shard.Shard {
 	t := n.shards.Load()
-	if s := t.open[id]; s != nil {
-		return s
+	h := n.remote.Load()
+	if h == nil {
+		if s := t.open[id]; s != nil {
+			return s
+		}
+		return nil
 	}
-	if h := n.remote.Load(); h != nil && t.refused[id] == nil && n.catalog.View().Shard(id) != nil {
+	if t.open[id] != nil || t.refused[id] == nil && n.catalog.View().Shard(id) != nil {
 		return h.Hub.Shard(id, nil)
 	}
 	return nil

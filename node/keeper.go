@@ -10,8 +10,8 @@ import (
 
 	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/cluster/member"
-	"github.com/warrenmq/warren/cluster/placement"
 	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/cluster/reconcile"
 	"github.com/warrenmq/warren/cluster/steer"
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
@@ -24,12 +24,10 @@ const (
 	planTime = 10 * time.Second
 	// caughtUp is how many entries a follower may lack that becomes a voter.
 	caughtUp = 64
-	// handTime is how long a shard waits for another node to take it over.
-	handTime = time.Second
 	// settleFor is how long a node has followed the catalog before it votes on it.
 	settleFor = 1500 * time.Millisecond
 	// maxCatalogVoters bounds who votes on the catalog; the others follow.
-	maxCatalogVoters = 5
+	maxCatalogVoters = reconcile.MaxVoters
 )
 
 // A keeper drives this node, and the groups it leads, towards what the catalog
@@ -42,10 +40,12 @@ type keeper struct {
 	peers []transport.Peer
 	seen  *catalog.View
 	ready map[uint64]time.Duration // since when learners of the catalog lack nothing
+	noted map[uint64]noted         // by shard
+	leads handovers
 }
 
 func newKeeper(n *Node) *keeper {
-	return &keeper{n: n, wake: make(chan struct{}, 1), ready: map[uint64]time.Duration{}}
+	return &keeper{n: n, wake: make(chan struct{}, 1), ready: map[uint64]time.Duration{}, noted: map[uint64]noted{}}
 }
 
 // poke has the keeper look now; it never blocks.
@@ -87,7 +87,9 @@ func (k *keeper) look() {
 			n.fatal(err)
 			return
 		}
+		k.depart(v)
 	}
+	k.leads.seeLives(v, n.clock.Mono())
 	if h := n.remote.Load(); h != nil {
 		h.Hub.Tick()
 		if fresh {
@@ -131,10 +133,11 @@ func (k *keeper) steer(v *catalog.View, g *raftgroup.Group) {
 	}
 	var want steer.Want
 	if g.ID() == cluster.CatalogGroup {
-		want = wantCatalog(v, st.ConfState.GetVoters())
+		want = reconcile.WantCatalog(v, st.ConfState.GetVoters())
 	} else if s := v.Shard(g.ID()); s != nil {
 		want.Voters = s.Replicas
 	}
+	k.note(v, g, st)
 	if steer.Done(st.ConfState, want) {
 		k.prefer(v, g, st)
 		return
@@ -150,7 +153,7 @@ func (k *keeper) steer(v *catalog.View, g *raftgroup.Group) {
 		Self: uint64(k.n.dir.Node().Node), Conf: st.ConfState,
 		CaughtUp: func(id uint64) bool {
 			p, ok := peer(id)
-			ok = ok && p.State == tracker.StateReplicate && p.Match+caughtUp >= st.Last
+			ok = ok && p.State == tracker.StateReplicate && p.Match+caughtUp >= st.Last && p.Match >= st.ConfIndex
 			return ok && (g.ID() != cluster.CatalogGroup || k.settled(id))
 		},
 		Active: func(id uint64) bool { p, ok := peer(id); return ok && p.RecentActive },
@@ -176,95 +179,4 @@ func (k *keeper) settled(id uint64) bool {
 		k.ready[id] = now
 	}
 	return ok && now-since >= settleFor
-}
-
-// transferLeader hands a group over. A shard first has everything committed that it
-// decided, so that nobody gets a message again for it; if the other does not take
-// over in time, it goes on here.
-func (n *Node) transferLeader(g *raftgroup.Group, to uint64) {
-	s := n.shards.Load().open[g.ID()]
-	if s == nil {
-		g.TransferLeader(to)
-		return
-	}
-	if _, under := n.handing.LoadOrStore(g.ID(), true); under {
-		return
-	}
-	s.Quiesce(func() { g.TransferLeader(to) })
-	n.clock.AfterFunc(handTime, func() {
-		n.handing.Delete(g.ID())
-		s.Resume()
-	})
-}
-
-// prefer hands a shard over to the node that should lead it, if that has all.
-func (k *keeper) prefer(v *catalog.View, g *raftgroup.Group, st raftgroup.Status) {
-	s := v.Shard(g.ID())
-	if s == nil || s.Leader == 0 || s.Leader == uint64(k.n.dir.Node().Node) {
-		return
-	}
-	for _, p := range st.Peers {
-		if p.ID == s.Leader && p.RecentActive && p.State == tracker.StateReplicate && p.Match+caughtUp >= st.Last {
-			k.n.transferLeader(g, p.ID)
-			return
-		}
-	}
-}
-
-// wantCatalog is who should vote on the catalog: those that do, as long as they
-// are members, and others up to the bound.
-func wantCatalog(v *catalog.View, voters []uint64) (w steer.Want) {
-	members := map[uint64]bool{}
-	var others []uint64
-	for m := range v.Nodes() {
-		if m.State == catalog.Leaving {
-			continue
-		}
-		members[m.ID] = true
-		if !slices.Contains(voters, m.ID) {
-			others = append(others, m.ID)
-		}
-	}
-	slices.Sort(others)
-	for _, id := range voters {
-		if members[id] {
-			w.Voters = append(w.Voters, id)
-		}
-	}
-	more := min(max(0, maxCatalogVoters-len(w.Voters)), len(others))
-	w.Voters = append(w.Voters, others[:more]...)
-	w.Learners = others[more:]
-	return w
-}
-
-// plan makes the shards that are missing, and says who should hold the others.
-func (n *Node) plan(ctx context.Context, v *catalog.View) error {
-	v, err := n.wishes.look(ctx, v)
-	if err != nil {
-		return err
-	}
-	p := placement.Make(n.members(v), shardsOf(v), []placement.Wish{{}}, n.o.Shards)
-	for _, c := range p.Changes {
-		have := v.Shard(c.Shard)
-		if _, err := n.do(ctx, &catalog.SetShard{ID: c.Shard, ShardSpec: catalog.ShardSpec{Replicas: c.Replicas, Leader: c.Replicas[0], Attrs: have.Attrs}}); err != nil {
-			return err
-		}
-	}
-	for _, s := range p.Make {
-		if _, err := n.do(ctx, &catalog.AddShard{Replicas: s.Replicas, Leader: s.Replicas[0], Attrs: wishAttr(s.Wish)}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// holds reports whether a node that does not live has shards: then it is waited
-// for, and nothing is moved.
-func holds(v *catalog.View, id uint64) bool {
-	for s := range v.Shards() {
-		if slices.Contains(s.Replicas, id) {
-			return true
-		}
-	}
-	return false
 }

@@ -71,6 +71,7 @@ type Node struct {
 	memory    *memory.Host // for sessions of other nodes
 	work      *crew        // runs groups
 	handing   sync.Map     // groups that are being handed over
+	dropping  sync.Map     // shards of which what this node had is being deleted
 	opened    atomic.Bool  // the shards that were there at the start are open
 	// clusterPort is where other nodes reach this one.
 	clusterPort net.Listener

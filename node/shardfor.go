@@ -7,6 +7,7 @@ import (
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/cluster/placement"
+	"github.com/warrenmq/warren/cluster/reconcile"
 	"github.com/warrenmq/warren/core/catalog"
 )
 
@@ -59,7 +60,7 @@ func (n *Node) shardFor(ctx context.Context, w placement.Wish) (uint64, error) {
 		return id, nil
 	}
 	v := n.catalog.View()
-	if made := placement.Make(n.members(v), shardsOf(v), []placement.Wish{w}, 1).Make; n.clustered() {
+	if made := placement.Make(reconcile.Nodes(v), shardsOf(v), []placement.Wish{w}, 1).Make; n.clustered() {
 		for _, s := range made {
 			if s.Wish.String() != w.String() {
 				continue
@@ -88,14 +89,6 @@ func (n *Node) instead(v *catalog.View, w placement.Wish) (id uint64, ok bool) {
 		}
 	}
 	return id, ok
-}
-
-// members are the nodes as placement sees them.
-func (n *Node) members(v *catalog.View) (ns []placement.Node) {
-	for m := range v.Nodes() {
-		ns = append(ns, placement.Node{ID: m.ID, Name: m.Name, Out: m.State != catalog.Serving || m.Incarnation == 0 && !holds(v, m.ID)})
-	}
-	return ns
 }
 
 // shardsOf are the shards as placement sees them.

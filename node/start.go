@@ -248,6 +248,7 @@ func (n *Node) startShards(ctx context.Context, work *crew) error {
 			return err
 		}
 	}
+	n.dropLeft()
 	n.opened.Store(true)
 	return n.awaitShards(ctx)
 }
@@ -257,7 +258,10 @@ func (n *Node) startShards(ctx context.Context, work *crew) error {
 func (n *Node) openShards(work *crew, old bool) error {
 	t := n.shards.Load()
 	for s := range n.catalog.View().Shards() {
-		if !slices.Contains(s.Replicas, n.inc.Node) || t.open[s.ID] != nil || t.refused[s.ID] != nil {
+		if !s.Holds(n.inc.Node) || t.open[s.ID] != nil || t.refused[s.ID] != nil {
+			continue
+		}
+		if _, under := n.dropping.Load(s.ID); under {
 			continue
 		}
 		if err := n.startShard(work, s, old); err != nil {
@@ -331,7 +335,13 @@ func (n *Node) resume(group uint64) error {
 }
 
 func (n *Node) openShard(work *crew, s *catalog.Shard) error {
-	id := s.ID
+	id, self := s.ID, uint64(n.dir.Node().Node)
+	_, known := n.seglog.Bounds(id)
+	if back(s, self) && !known {
+		if err := n.slots.Drop(id); err != nil { // of another time here, if there was one
+			return err
+		}
+	}
 	if err := n.resume(id); err != nil {
 		return err
 	}
@@ -356,8 +366,11 @@ func (n *Node) openShard(work *crew, s *catalog.Shard) error {
 	og := raftgroup.GroupOptions{
 		ID: id, Machine: r, Applied: at.Applied, Snapshots: n.sender.Of(id), Installer: installer{r},
 	}
-	if self := uint64(n.dir.Node().Node); slices.Contains(s.Founders, self) {
+	if slices.Contains(s.Founders, self) && (known || s.Members.At == 0) {
 		og.Voters = s.Founders
+	}
+	if !known || back(s, self) {
+		og.Mute = s.Members.At
 	}
 	_, err = n.openGroup(work, og, at.Conf, func(g *raftgroup.Group) {
 		r.Bind(g)

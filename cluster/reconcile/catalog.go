@@ -7,8 +7,8 @@ import (
 	"github.com/warrenmq/warren/core/catalog"
 )
 
-// maxVoters bounds who votes on the catalog; the others follow.
-const maxVoters = 5
+// MaxVoters bounds who votes on the catalog; the others follow.
+const MaxVoters = 5
 
 // WantCatalog is who should vote on the catalog: those that do, as long as they
 // are members and stay, and others up to the bound, those that live first. A node
@@ -37,7 +37,7 @@ func WantCatalog(v *catalog.View, voters []uint64) (w steer.Want) {
 	slices.Sort(live)
 	slices.Sort(others)
 	for _, id := range append(live, others...) {
-		if len(w.Voters) < maxVoters {
+		if len(w.Voters) < MaxVoters {
 			w.Voters = append(w.Voters, id)
 		} else {
 			w.Learners = append(w.Learners, id)

@@ -1,0 +1,102 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/core/catalog"
+)
+
+const (
+	// handRest is how long a node rests after it handed a shard over that another
+	// should lead: leads go back one at a time, not all at once.
+	handRest = 500 * time.Millisecond
+	// handAfter is how long a node has lived that is handed a shard.
+	handAfter = 3 * time.Second
+	// handTime is how long a shard waits for another node to take it over.
+	handTime = time.Second
+)
+
+// handovers is what a keeper knows of handing over.
+type handovers struct {
+	rest  time.Duration            // until when nothing is handed over
+	since map[uint64]time.Duration // by incarnation: when it was seen first
+}
+
+// seeLives notes since when incarnations live.
+func (l *handovers) seeLives(v *catalog.View, now time.Duration) {
+	live := map[uint64]time.Duration{}
+	for i := range v.Incarnations() {
+		since, ok := l.since[i.Number]
+		if !ok {
+			since = now
+		}
+		live[i.Number] = since
+	}
+	l.since = live
+}
+
+// sheds reports whether this node is to lead nothing.
+func (n *Node) sheds(v *catalog.View) bool {
+	self := uint64(n.dir.Node().Node)
+	m := v.Node(self)
+	return m == nil || m.State != catalog.Serving || v.IntentFor(catalog.Reset, self) != nil
+}
+
+// prefer hands a group over to the node that should lead it, if that has all.
+func (k *keeper) prefer(v *catalog.View, g *raftgroup.Group, st raftgroup.Status) {
+	var wished uint64
+	if s := v.Shard(g.ID()); s != nil {
+		wished = s.Leader
+	} else if g.ID() != cluster.CatalogGroup {
+		return
+	}
+	self := uint64(k.n.dir.Node().Node)
+	ready := func(id uint64) bool {
+		m := v.Node(id)
+		return m != nil && m.State == catalog.Serving && m.Incarnation != 0 && v.IntentFor(catalog.Reset, id) == nil &&
+			slices.ContainsFunc(st.Peers, func(p raftgroup.PeerStatus) bool {
+				return p.ID == id && !p.Learner && p.RecentActive && p.State == tracker.StateReplicate && p.Match+caughtUp >= st.Last
+			})
+	}
+	if k.n.sheds(v) {
+		if ready(wished) {
+			k.n.transferLeader(g, wished)
+		} else if i := slices.IndexFunc(st.Peers, func(p raftgroup.PeerStatus) bool { return ready(p.ID) }); i >= 0 {
+			k.n.transferLeader(g, st.Peers[i].ID)
+		}
+		return
+	}
+	now := k.n.clock.Mono()
+	if wished == 0 || wished == self || now < k.leads.rest || !ready(wished) {
+		return
+	}
+	if since, ok := k.leads.since[v.Node(wished).Incarnation]; !ok || now-since < handAfter {
+		return
+	}
+	k.leads.rest = now + handRest
+	k.n.transferLeader(g, wished)
+}
+
+// transferLeader hands a group over. A shard first has everything committed that it
+// decided, so that nobody gets a message again for it; if the other does not take
+// over in time, it goes on here.
+func (n *Node) transferLeader(g *raftgroup.Group, to uint64) {
+	s := n.shards.Load().open[g.ID()]
+	if s == nil {
+		g.TransferLeader(to)
+		return
+	}
+	if _, under := n.handing.LoadOrStore(g.ID(), true); under {
+		return
+	}
+	s.Quiesce(func() { g.TransferLeader(to) })
+	n.clock.AfterFunc(handTime, func() {
+		n.handing.Delete(g.ID())
+		s.Resume()
+	})
+}
