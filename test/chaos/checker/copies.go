@@ -26,7 +26,7 @@ func (j *Judge) deliver(e Event) {
 	}
 	m := p.copy(e.Queue, e.ID.Seq)
 	if m.state == never {
-		j.first(q, e, marked)
+		j.first(q, e, marked, p.routes>>e.Queue&1 != 0)
 	} else {
 		j.again(m, e, marked)
 	}
@@ -54,9 +54,14 @@ func (c *client) look(queue int, seq uint64) copyState {
 	return copyState{}
 }
 
-func (j *Judge) first(q *queue, e Event, marked bool) {
+// first judges a first delivery. Those that were sent to the queue, and did not die
+// into it, are in the order of their publisher.
+func (j *Judge) first(q *queue, e Event, marked, ordered bool) {
 	if marked && !j.shaken {
 		j.report.broke(Flagged, "%v came marked from queue %d at %v, and nobody was lost", e.ID, e.Queue, e.At)
+	}
+	if !ordered {
+		return
 	}
 	if q.flag&Strict != 0 {
 		if last := q.last[e.ID.Producer]; e.ID.Seq+1 < last {
@@ -73,7 +78,7 @@ func (j *Judge) first(q *queue, e Event, marked bool) {
 		return // it came before the end of its connection, and is told after it
 	}
 	key := copyKey{e.Queue, e.ID.Producer}
-	if last := c.first[key]; e.ID.Seq+1 < last && q.flag&Strict == 0 {
+	if last := c.first[key]; e.ID.Seq+1 < last && q.flag&Strict == 0 && !j.returned(q, e) {
 		j.report.broke(Reordered, "%v came as new from queue %d to client %d at %v, after message %d", e.ID, e.Queue, e.Client, e.At, last-1)
 	} else {
 		c.first[key] = max(last, e.ID.Seq+1)

@@ -82,7 +82,6 @@ const (
 	Single                  // the queue has one active consumer
 )
 
-//nolint:gochecknoglobals // a table
 var kindNames = [...]string{
 	Queue: "queue", Open: "open", Routes: "routes", Leave: "leave", Closed: "closed", Shut: "shut",
 	Send: "send", Confirm: "confirm", Refuse: "refuse", Doubt: "doubt",

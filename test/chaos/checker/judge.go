@@ -11,6 +11,9 @@ const (
 	// A consumer whose connection was closed by the broker may hear of it after
 	// somebody else got what it held.
 	hears = 2 * time.Second
+	// What was on its way to a consumer that ended comes to others after what they
+	// have, as new, within this time.
+	returns = 15 * time.Second
 )
 
 // A Judge holds a history against the rules, event by event. It keeps five bytes
@@ -43,14 +46,15 @@ type JudgeOptions struct {
 }
 
 type queue struct {
-	known  bool
-	flag   uint8
-	ttl    time.Duration
-	dead   int // -1: none
-	active uint32
-	owner  uint32
-	last   map[uint32]uint64 // strict queues: by producer, 1 + highest number that came
-	counts map[ID]uint64     // deliveries so far, of messages that came again
+	known   bool
+	flag    uint8
+	ttl     time.Duration
+	dead    int // -1: none
+	active  uint32
+	owner   uint32
+	last    map[uint32]uint64        // strict queues: by producer, 1 + highest number that came
+	readers map[uint32]time.Duration // its consumers, and when they ended; 0: not yet
+	counts  map[ID]uint64            // deliveries so far, of messages that came again
 }
 
 // A client is one connection: a producer, a consumer, or both.
@@ -139,7 +143,7 @@ func (j *Judge) Add(e Event) {
 	case Queue:
 		q := &j.queues[e.Queue%maxQueues]
 		*q = queue{known: true, flag: e.Flag, ttl: time.Duration(e.N) * time.Millisecond, dead: int(e.ID.Producer) - 1}
-		q.last, q.counts = map[uint32]uint64{}, map[ID]uint64{}
+		q.last, q.counts, q.readers = map[uint32]uint64{}, map[ID]uint64{}, map[uint32]time.Duration{}
 	case Open, Routes, Leave, Closed, Shut:
 		j.connection(e)
 	case Send, Confirm, Refuse, Doubt:
@@ -188,7 +192,9 @@ func (j *Judge) connection(e Event) {
 		c.routes = e.N
 	case Leave:
 		c.suspect, j.shaken = true, true
+		j.detachAll(e)
 	case Closed, Shut:
+		j.detachAll(e)
 		c.ended, c.ordered, j.shaken = true, e.Kind == Closed, true
 		kept := c.accused[:0]
 		for _, a := range c.accused {
@@ -274,6 +280,7 @@ func (j *Judge) consumer(e Event) {
 	q := &j.queues[e.Queue%maxQueues]
 	switch e.Kind {
 	case Attach:
+		q.attach(e)
 		if e.Flag&Exclusive == 0 {
 			return
 		}
@@ -284,6 +291,7 @@ func (j *Judge) consumer(e Event) {
 		}
 		q.owner = e.Client
 	case Detach:
+		q.detach(e)
 		if q.owner == e.Client {
 			q.owner = 0
 		}
@@ -291,6 +299,42 @@ func (j *Judge) consumer(e Event) {
 			q.active = 0
 		}
 	}
+}
+
+// attach notes a consumer, and forgets those that ended long ago.
+func (q *queue) attach(e Event) {
+	if q.readers == nil {
+		return
+	}
+	for c, end := range q.readers {
+		if end != 0 && e.At-end > returns {
+			delete(q.readers, c)
+		}
+	}
+	q.readers[e.Client] = 0
+}
+
+func (q *queue) detach(e Event) {
+	if end, ok := q.readers[e.Client]; ok && end == 0 {
+		q.readers[e.Client] = e.At
+	}
+}
+
+func (j *Judge) detachAll(e Event) {
+	for i := range j.queues {
+		j.queues[i].detach(e)
+	}
+}
+
+// returned reports whether messages may come to a consumer that were on their way
+// to another one.
+func (j *Judge) returned(q *queue, e Event) bool {
+	for c, end := range q.readers {
+		if c != e.Client && (end != 0 && e.At-end <= returns || end == 0 && j.client(c).suspect) {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *Judge) hurts(e Event) {

@@ -70,9 +70,13 @@ func counting(n uint64, h history) history {
 func judge(queues history, hs ...history) *Judge {
 	j := NewJudge(JudgeOptions{Resume: 10 * time.Second, Slack: time.Second})
 	start := history{
-		{Kind: Queue}, {Kind: Queue, Queue: 1},
-		{Kind: Open, Client: 1, N: 1}, {Kind: Routes, Client: 1, N: 1},
-		{Kind: Open, Client: 2, N: 2}, {Kind: Open, Client: 3, N: 3}, {Kind: Open, Client: 4, N: 4},
+		{Kind: Queue},
+		{Kind: Queue, Queue: 1},
+		{Kind: Open, Client: 1, N: 1},
+		{Kind: Routes, Client: 1, N: 1},
+		{Kind: Open, Client: 2, N: 2},
+		{Kind: Open, Client: 3, N: 3},
+		{Kind: Open, Client: 4, N: 4},
 	}
 	now := time.Duration(0)
 	for _, e := range slices.Concat(append([]history{start, queues}, hs...)...) {
@@ -151,6 +155,11 @@ var plants = []struct {
 
 	{Reordered, "to one consumer", 1, nil, []history{published(0, 1, 2), come(2, 0, 2, 1)}},
 	{Reordered, "what was lost on its way comes late, and marked", 0, nil, []history{published(0, 1, 2), come(2, 0, 2), do(Shut, 3), again(2, 1)}},
+	{Reordered, "while another consumer stays", 1, nil, []history{of(Attach, 2, 0, 0), of(Attach, 3, 0, 0), published(0, 1, 2), come(2, 0, 2, 1)}},
+	{Reordered, "what was on its way to a consumer that ended", 0, nil, []history{of(Attach, 2, 0, 0), of(Attach, 3, 0, 0), published(0, 1, 2), come(2, 0), do(Shut, 3), come(2, 2, 1)}},
+	{Reordered, "what was on its way to a node that is hurt", 0, nil, []history{of(Attach, 2, 0, 0), of(Attach, 3, 0, 0), published(0, 1, 2), come(2, 0), node(Fault, 1<<3), come(2, 2, 1)}},
+	{Reordered, "long after another consumer ended", 1, nil, []history{of(Attach, 2, 0, 0), of(Attach, 3, 0, 0), published(0, 1, 2), of(Detach, 3, 0, 0), come(2, 0, 2), rest(20 * time.Second), come(2, 1)}},
+	{Reordered, "messages die in any order", 0, history{{Kind: Queue, ID: ID{Producer: 2}}}, []history{published(0, 1), come(2, 0, 1), reject(2, 1, 0), in(1, come(3, 1, 0))}},
 	{Reordered, "to two consumers", 0, nil, []history{published(0, 1, 2), come(2, 0, 2), come(3, 1)}},
 	{Reordered, "in a strict queue, to two consumers", 1, history{{Kind: Queue, Flag: Strict}}, []history{published(0, 1, 2), come(2, 0, 2), do(Shut, 2), come(3, 1)}},
 	{Reordered, "in a strict queue, marked", 1, history{{Kind: Queue, Flag: Strict}}, []history{published(0, 1), do(Shut, 3), come(2, 1), again(2, 0)}},

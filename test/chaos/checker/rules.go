@@ -35,7 +35,6 @@ const (
 	rules
 )
 
-//nolint:gochecknoglobals // a table
 var ruleNames = [rules]string{
 	"lost", "corrupted", "phantom", "ghost", "recanted", "again", "unflagged", "flagged", "forgot", "doubled", "taken back",
 	"reordered", "torn", "left", "early", "late", "unburied", "two active", "two owners", "vanished", "revived", "stuck",

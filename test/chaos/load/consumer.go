@@ -81,6 +81,7 @@ func (d *drain) run(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
+	d.c.World.Rec.Add(checker.Event{Kind: checker.Attach, Client: d.link.id, Queue: d.c.Number})
 	idle := time.NewTicker(300 * time.Millisecond)
 	defer idle.Stop()
 	for busy := true; ; {
@@ -202,7 +203,7 @@ func (w *World) Count(node int, queue string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.CloseDeadline(time.Now().Add(time.Second)) //nolint:errcheck // it was only asked
+	defer conn.CloseDeadline(time.Now().Add(time.Second))
 	var q amqp.Queue
 	err = within(func() error {
 		ch, err := conn.Channel()

@@ -58,7 +58,7 @@ func (n *Names) step(conn *amqp.Connection, r *rand.Rand) bool {
 		if err != nil {
 			return err
 		}
-		defer ch.Close() //nolint:errcheck // it may be closed by the answer
+		defer ch.Close()
 		switch asked {
 		case 0:
 			_, err = ch.QueueDeclare(name, true, false, false, false, nil)

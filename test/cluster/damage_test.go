@@ -1,0 +1,122 @@
+//go:build chaos
+
+package cluster
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// damage changes bits of files of a node that was stopped or killed, or cuts the
+// end off one, and starts it again. It may refuse to serve what it can not vouch
+// for, and has its files put back then, as they were. Nobody is told anything that
+// was not published, and nothing is lost.
+func damage(r *round, d time.Duration) {
+	m := r.any()
+	healed := r.hurting("damaged:", m)
+	if r.chance.IntN(2) == 0 {
+		m.stop()
+	} else {
+		m.kill()
+	}
+	before := filepath.Join(m.dir, "before")
+	run(r.t, "cp", "-a", m.data(), before)
+	for range 1 + r.chance.IntN(3) {
+		r.spoil(m)
+	}
+	m.launch()
+	m.mean() // it may refuse
+	whole := r.back(m)
+	<-time.After(d / 2)
+	if whole {
+		if why := r.refused(m); why != "" {
+			r.t.Logf("  %s refuses %s", m.name(), why)
+			whole = false
+		}
+	}
+	if !whole {
+		m.kill()
+		run(r.t, "rm", "-rf", m.data())
+		run(r.t, "mv", before, m.data())
+		m.launch()
+		m.await()
+	}
+	run(r.t, "rm", "-rf", before)
+	healed()
+}
+
+// refused says which shard a node refuses, if it refuses one.
+func (r *round) refused(m *member) string {
+	st, err := m.status()
+	if err != nil {
+		return err.Error()
+	}
+	for _, s := range st.Shards {
+		if s.Refused != "" {
+			return fmt.Sprintf("shard %d: %s", s.ID, s.Refused)
+		}
+	}
+	return ""
+}
+
+// spoil changes a bit of one file, or cuts off its end.
+func (r *round) spoil(m *member) {
+	files := []string{}
+	_ = filepath.WalkDir(m.data(), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil
+		}
+		// What holds messages: the log and the state.
+		if strings.HasSuffix(path, ".seg") || strings.HasSuffix(path, ".sst") || strings.HasSuffix(path, ".log") {
+			files = append(files, path)
+		}
+		return nil
+	})
+	if len(files) == 0 {
+		return
+	}
+	path := files[r.chance.IntN(len(files))]
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) == 0 {
+		return
+	}
+	what := "a bit of"
+	at := r.chance.IntN(len(text))
+	if r.chance.IntN(4) == 0 {
+		what = "the end of"
+		err = os.Truncate(path, int64(at))
+	} else {
+		text[at] ^= 1 << r.chance.IntN(8)
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Logf("  %s %s at %d of %d", what, strings.TrimPrefix(path, m.data()), at, len(text))
+}
+
+// back waits until a node that was damaged serves, and reports whether it does.
+func (r *round) back(m *member) bool {
+	for end := time.Now().Add(startLimit / 3); ; <-time.After(20 * time.Millisecond) {
+		if m.serves() {
+			return true
+		}
+		if !m.running() {
+			r.t.Logf("  %s refuses to start: %s", m.name(), lastLine(m.tail()))
+			return false
+		}
+		if time.Now().After(end) {
+			r.t.Logf("  %s neither serves nor ends: %s", m.name(), lastLine(m.tail()))
+			return false
+		}
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
