@@ -113,6 +113,13 @@ func (w *watch) compare() (collect bool) {
 	return false
 }
 
+// attach tells a new broker which alarms are up; later ones hear of changes.
+func (w *watch) attach(b *broker.Broker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.SetAlarms(w.mu.up)
+}
+
 // tell logs what changed; w.mu is held.
 func (w *watch) tell(was, is broker.Alarms) {
 	m := &w.mu

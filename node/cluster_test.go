@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/internal/secret"
 )
@@ -70,16 +68,6 @@ func waitWhole(t *testing.T, rs []*running, n int) {
 			t.Fatalf("the cluster is not whole: %s\n%s", missing, rs[0].log)
 		}
 		<-time.After(20 * time.Millisecond)
-	}
-}
-
-// stopAny stops a node that may have stopped for want of a majority.
-func (r *running) stopAny() {
-	r.t.Helper()
-	r.cancel()
-	r.cancel = nil
-	if err := r.wait(); err != nil && !errors.Is(err, ErrMinority) {
-		r.t.Errorf("the node ended: %v", err)
 	}
 }
 
@@ -203,7 +191,7 @@ func TestColdStart(t *testing.T) {
 	declare(t, ch, "q")
 	publish(t, ch, "q", 0, 50)
 	for _, r := range rs {
-		r.stopAny()
+		r.stop()
 	}
 	var again []*running
 	for _, k := range []int{2, 0, 1} {
@@ -235,25 +223,5 @@ func TestWrongCookie(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(o.DataDir, clusterDir, trustFile)); err == nil {
 		t.Fatal("a node that was refused has a certificate")
-	}
-}
-
-// A node whose beats reach no majority stops serving (estate
-// R11, A19).
-func TestMinority(t *testing.T) {
-	rs := startCluster(t, 3)
-	rs[1].stop()
-	rs[2].stopAny()
-	select {
-	case err := <-rs[0].ended:
-		if !errors.Is(err, ErrMinority) {
-			t.Fatalf("ended with %v", err)
-		}
-	case <-time.After(10*time.Second + 2*rs[0].o.Cluster.Lease):
-		t.Fatalf("it goes on\n%s", rs[0].log)
-	}
-	rs[0].cancel = nil
-	if g := rs[0].host.Group(cluster.CatalogGroup); g != nil {
-		t.Fatal("its groups run on")
 	}
 }

@@ -16,8 +16,10 @@ import (
 // forwardTime bounds the forwarding of commands before the node has streams.
 const forwardTime = 5 * time.Second
 
+// life is the last incarnation of the node; whether it lives n.fenced says.
 func (n *Node) life() queue.Incarnation {
-	return queue.Incarnation{Node: n.inc.Node, Number: n.inc.Number}
+	i := n.inc.Load()
+	return queue.Incarnation{Node: i.Node, Number: i.Number}
 }
 
 func (n *Node) revision() uint64 { return n.catalog.View().Revision() }
@@ -41,18 +43,21 @@ func (n *Node) startRemote() {
 			Peer: func(uint64, bool) { n.catalog.Resend() },
 		}),
 	}
-	n.memory = memory.NewHost(memory.HostOptions{
+	n.memory.Store(memory.NewHost(memory.HostOptions{
 		Incarnation: n.life(), Revision: n.revision, Alive: shardCatalog{n}.Alive, Answers: h.Server,
 		Queue: func(id shard.QueueID) *memory.Queue { return n.broker.Load().MemoryQueue(id) },
 		All:   func() []*memory.Queue { return n.broker.Load().MemoryQueues() },
-	})
+	}))
 	n.remote.Store(h)
 }
 
 // hostOf returns what serves other nodes' sessions here.
 func (n *Node) hostOf(t remote.Target) shard.Host {
 	if t == remote.Memory {
-		return n.memory
+		if m := n.memory.Load(); m != nil {
+			return m
+		}
+		return nil
 	}
 	if s := n.shards.Load().open[uint64(t)]; s != nil {
 		return s.Host()
@@ -81,10 +86,10 @@ func (n *Node) proposed(from uint64, data []byte) {
 }
 
 // forward sends commands to the node that leads the catalog: over its stream, or,
-// as long as this node has no incarnation and so no streams, each by itself.
+// as long as one of the two has no incarnation and so no streams, each by itself.
 func (n *Node) forward(leader uint64, data []byte) bool {
-	if h := n.remote.Load(); h != nil {
-		return h.Hub.Propose(leader, data)
+	if h := n.remote.Load(); h != nil && h.Hub.Propose(leader, data) {
+		return true
 	}
 	if n.transport == nil {
 		return false
@@ -146,10 +151,13 @@ func (n *Node) changed(v *catalog.View, rs []catalog.Result) {
 
 // ended lets go what an incarnation had here.
 func (n *Node) ended(inc queue.Incarnation) {
-	h := n.remote.Load()
-	h.Server.Ended(inc)
-	h.Hub.Ended(inc)
-	n.memory.EndIncarnation(inc)
+	if h := n.remote.Load(); h != nil {
+		h.Server.Ended(inc)
+		h.Hub.Ended(inc)
+	}
+	if m := n.memory.Load(); m != nil {
+		m.EndIncarnation(inc)
+	}
 	for _, s := range n.shards.Load().open {
 		s.Host().EndIncarnation(inc)
 	}

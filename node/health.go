@@ -32,7 +32,7 @@ func (n *Node) Health() health.Status {
 		s.Text = st.Text
 	}
 	switch open := len(n.listeners()) > 0; {
-	case n.done.Load() && !n.fenced.Load():
+	case n.done.Load():
 		s.State = health.Stopped
 	case n.fenced.Load() || st.State == member.Minority:
 		s.State = health.Minority

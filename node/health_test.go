@@ -92,8 +92,8 @@ func TestHealthOfCluster(t *testing.T) {
 	}
 	second.stop()
 	first.answers("/health/ready", 200, "serving: 2 of 3, without warren-2@test")
-	third.stopAny()
-	first.stopAny()
+	third.stop()
+	first.stop()
 	alone := launch(t, first.o)
 	alone.answers("/health/ready", 503, "minority: 1 of 3, needs 2, waiting for warren-2@test, warren-3@test")
 	alone.stop()

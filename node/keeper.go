@@ -93,13 +93,18 @@ func (k *keeper) look() {
 	if h := n.remote.Load(); h != nil {
 		h.Hub.Tick()
 		if fresh {
-			n.memory.Revised()
+			if m := n.memory.Load(); m != nil {
+				m.Revised()
+			}
 			for _, s := range n.shards.Load().open {
 				s.Revised()
 			}
 		}
 	}
 	n.sender.Tick()
+	if n.fenced.Load() {
+		n.shed()
+	}
 	for _, g := range n.host.Groups() {
 		k.steer(v, g)
 	}

@@ -47,7 +47,7 @@ func (r *letterRouter) Route(a *transfer.Address, m *message.Message, keys [][]b
 		return dst, false
 	}
 	fields := headersOf(m)
-	r.router.Node = r.n.inc.Node
+	r.router.Node = r.n.life().Node
 	r.dests = v.Route(&r.router, x, m.RoutingKey, fields, r.dests[:0])
 	for _, k := range keys {
 		r.dests = v.Route(&r.router, x, k, fields, r.dests)

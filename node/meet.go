@@ -21,10 +21,13 @@ func (n *Node) enter(ctx context.Context) error {
 	if !n.clustered() {
 		return nil
 	}
-	var err error
-	if n.clusterPort, err = n.listenCluster(ctx); err != nil {
+	port, err := n.listenCluster(ctx)
+	if err != nil {
 		return err
 	}
+	n.mu.Lock() // it is asked for before the node serves
+	n.clusterPort = port
+	n.mu.Unlock()
 	if n.joins() {
 		err = n.join(ctx)
 		if err == nil {
@@ -98,19 +101,6 @@ func (n *Node) doEnd(e member.End) {
 			n.log.Info("a node's life has ended", "incarnation", e.Number, "text", e.Why.String())
 		}
 	})
-}
-
-// over says that this node may not serve any more: it has been silent for too
-// long, and comes back as another incarnation.
-func (n *Node) over(inc uint64) {
-	if n.stopping.Load() {
-		return // its life ends because it stops
-	}
-	n.log.Warn("the node heard no majority of its cluster and stops serving", "incarnation", inc)
-	n.fenced.Store(true)
-	if halt := n.halt.Load(); halt != nil {
-		(*halt)()
-	}
 }
 
 // awaitSaying is await for what other nodes may be needed for: it says now and

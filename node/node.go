@@ -68,23 +68,28 @@ type Node struct {
 	receiver  *snapshot.Receiver
 	keeper    *keeper
 	planner   *planner
-	memory    *memory.Host // for sessions of other nodes
-	work      *crew        // runs groups
-	handing   sync.Map     // groups that are being handed over
-	dropping  sync.Map     // shards of which what this node had is being deleted
-	opened    atomic.Bool  // the shards that were there at the start are open
+	memory    atomic.Pointer[memory.Host] // for sessions of other nodes
+	streams   streams
+	work      *crew       // runs groups
+	handing   sync.Map    // groups that are being handed over
+	dropping  sync.Map    // shards of which what this node had is being deleted
+	opened    atomic.Bool // the shards that were there at the start are open
 	// clusterPort is where other nodes reach this one.
 	clusterPort net.Listener
-	// fenced says that the node stopped because its life is over.
+	// fenced says that the node's life is over and no other has begun, fence ends
+	// one.
 	fenced atomic.Bool
 	// removedBy names who said that the cluster has removed this node.
 	removedBy atomic.Pointer[string]
+	fence     atomic.Pointer[func()]
 	// Set once there is an incarnation, which others may know before.
 	incarnation atomic.Uint64
 	member      atomic.Pointer[member.Driver]
 	remote      atomic.Pointer[remote.Handler]
 
-	// transfer moves dead letters; shards and the broker are handed it.
+	// opening guards what shards are opened with, and their opening and closing.
+	opening sync.Mutex
+	// transfer moves dead letters; shards and the broker of a life are handed it.
 	transfer *transfer.Transfer
 
 	wishes wishes     // of queues, for the planner
@@ -95,7 +100,7 @@ type Node struct {
 	// Set once while the node starts, before what reads them without atomics.
 	auth    *authority
 	catalog *cluster.Catalog
-	inc     *catalog.Incarnation
+	inc     atomic.Pointer[catalog.Incarnation] // the last one
 
 	// Read from turns that may run before they are set.
 	broker atomic.Pointer[broker.Broker]
@@ -107,11 +112,12 @@ type Node struct {
 		sync.Mutex
 		listeners, health []*listener.Listener
 	}
-	waiting  atomic.Pointer[string] // what a node that boots waits for
-	leaving  atomic.Bool            // it was told to stop
-	done     atomic.Bool            // it has stopped
-	ready    chan struct{}
-	stopping atomic.Bool
+	waiting   atomic.Pointer[string] // what a node that boots waits for
+	leaving   atomic.Bool            // it was told to stop
+	done      atomic.Bool            // it has stopped
+	ready     chan struct{}
+	readyOnce sync.Once
+	stopping  atomic.Bool
 }
 
 // New checks the options, takes the data directory and opens what is in it.
@@ -125,7 +131,7 @@ func New(o Options) (*Node, error) {
 		o: o, shares: o.Memory.shares(o.Shards), log: o.Logger,
 		clock: clock.NewReal(), ready: make(chan struct{}),
 	}
-	n.transfer = transfer.New(transfer.Options{Router: &letterRouter{n: n}, Clock: n.clock, Logger: n.log})
+	n.transfer = n.newTransfer()
 	n.shards.Store(new(shardTable))
 	n.start = o.Wall()
 	n.watch = newWatch(n)

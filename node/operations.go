@@ -51,7 +51,7 @@ func told(err error) error {
 // are its session and 0, a channel's its session and channel, a queue's 0 and
 // its id.
 func (o operations) pid(id, serial uint64) string {
-	return fmt.Sprintf("<%s.%d.%d.%d>", o.o.Name, o.inc.Started/1000, id, serial)
+	return fmt.Sprintf("<%s.%d.%d.%d>", o.o.Name, o.inc.Load().Started/1000, id, serial)
 }
 
 // session returns the session that a pid of a connection names.
@@ -62,7 +62,7 @@ func (o operations) session(pid string) (number uint64, err error) {
 	if !strings.HasPrefix(pid, "<") || !strings.HasSuffix(pid, ">") {
 		return 0, bad
 	}
-	if !ok || len(parts) != 3 || parts[0] != strconv.FormatInt(o.inc.Started/1000, 10) {
+	if !ok || len(parts) != 3 || parts[0] != strconv.FormatInt(o.inc.Load().Started/1000, 10) {
 		return 0, admin.NotFoundf(admin.ConnectionThing, pid) // another node's, or of another life
 	}
 	if number, err = strconv.ParseUint(parts[1], 10, 64); err != nil || number == 0 || parts[2] != "0" {

@@ -18,7 +18,6 @@ import (
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/message"
-	"github.com/warrenmq/warren/shard/remote"
 )
 
 // attrAddr is the attribute of a node that says where other nodes reach it.
@@ -112,36 +111,34 @@ func (n *Node) beatCame(from uint64, b []byte) {
 // dataCame hands data streams to what serves them, as soon as there is something.
 type dataCame Node
 
-func (d *dataCame) handler() (remote.Handler, bool) {
-	h := (*Node)(d).remote.Load()
-	if h == nil {
-		return remote.Handler{}, false
-	}
-	return *h, true
-}
-
-// Opened implements transport.DataHandler. A stream that comes before this node
-// has an incarnation is closed: the other side opens another.
+// Opened implements transport.DataHandler. A stream that comes while this node
+// has no life is closed: the other side opens another.
 func (d *dataCame) Opened(s *transport.Stream) {
-	if h, ok := d.handler(); ok {
-		h.Opened(s)
+	n := (*Node)(d)
+	h := n.remote.Load()
+	if h == nil {
+		s.Close(errEarly)
 		return
 	}
-	s.Close(errEarly)
+	n.streams.add(s, h)
+	h.Opened(s)
+	if n.remote.Load() != h {
+		s.Close(errOver) // it may have come behind the cut
+	}
 }
 
 var errEarly = errors.New("the node is starting")
 
 // Frames implements transport.DataHandler.
 func (d *dataCame) Frames(s *transport.Stream, fs []transport.Frame) {
-	if h, ok := d.handler(); ok {
+	if h := d.streams.handler(s); h != nil {
 		h.Frames(s, fs)
 	}
 }
 
 // Closed implements transport.DataHandler.
 func (d *dataCame) Closed(s *transport.Stream, err error) {
-	if h, ok := d.handler(); ok {
+	if h := d.streams.remove(s); h != nil {
 		h.Closed(s, err)
 	}
 }

@@ -87,7 +87,7 @@ func TestPlacedAsAsked(t *testing.T) {
 		if wishOf(s).String() != c.wish || len(s.Replicas) != c.nodes {
 			t.Errorf("%s is in a shard for %q on %v", c.name, wishOf(s), s.Replicas)
 		}
-		if c.name == "local" && s.Leader != rs[0].inc.Node {
+		if c.name == "local" && s.Leader != rs[0].life().Node {
 			t.Errorf("%s should be led by %x", c.name, s.Leader)
 		}
 	}

@@ -60,7 +60,7 @@ func (o operations) describe(ctx context.Context, h *catalog.VHost, qs []*catalo
 
 // serves reports whether this node answers for a queue.
 func (o operations) serves(q *catalog.Queue) bool {
-	return q.Shard != 0 && o.shards.Load().open[q.Shard] != nil || q.Shard == 0 && q.Incarnation == o.inc.Number
+	return q.Shard != 0 && o.shards.Load().open[q.Shard] != nil || q.Shard == 0 && q.Incarnation == o.life().Number
 }
 
 func (o operations) queue(h *catalog.VHost, q *catalog.Queue) admin.Queue {

@@ -20,14 +20,19 @@ type shardTable struct {
 	refused map[uint64]error // those that lost acknowledged data, and what
 }
 
-// changeShards publishes a changed copy of the table.
+// changeShards publishes a changed copy of the table. change may be called more
+// than once.
 func (n *Node) changeShards(change func(*shardTable)) {
-	old := n.shards.Load()
-	t := &shardTable{open: map[uint64]*replica.Shard{}, refused: map[uint64]error{}}
-	maps.Copy(t.open, old.open)
-	maps.Copy(t.refused, old.refused)
-	change(t)
-	n.shards.Store(t)
+	for {
+		old := n.shards.Load()
+		t := &shardTable{open: map[uint64]*replica.Shard{}, refused: map[uint64]error{}}
+		maps.Copy(t.open, old.open)
+		maps.Copy(t.refused, old.refused)
+		change(t)
+		if n.shards.CompareAndSwap(old, t) {
+			return
+		}
+	}
 }
 
 // lossOf returns what is known to be lost of a group's log, nil if it is whole.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warrenmq/warren/protocol"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/state"
 )
@@ -59,16 +60,16 @@ func (c *crew) stop() {
 // It returns why if the node can not start, or can not go on. It is called once.
 //
 // The order of the stop is that of the start, backwards: the listeners with
-// their connections, what these settled, and the admin socket (in serve), the broker, the rounds and
+// their connections, what these settled, the broker (in live), the admin socket (in serve), the rounds and
 // readers of the stores, the groups, the log's writer when everything handed to
 // it is synced, the stores, the directory's lock.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	n.halt.Store(&cancel)
 	watch := newCrew()
 	watch.run(func(done context.Context) { n.watchStop(ctx, done) })
 	defer watch.stop()
+	n.halt.Store(&cancel)
 	defer context.AfterFunc(ctx, func() { n.leaving.Store(true) })()
 	stopHealth, err := n.startHealth() //nolint:contextcheck // it is asked until the end
 	if err != nil {
@@ -95,9 +96,6 @@ func (n *Node) Run(ctx context.Context) error {
 	err = n.serve(ctx, work)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil // told to stop while it started
-	}
-	if n.fenced.Load() {
-		err = errors.Join(ErrMinority, err)
 	}
 	err = n.end(err)
 
@@ -241,22 +239,25 @@ func (n *Node) serve(ctx context.Context, work *crew) error {
 	if err := n.startCatalog(ctx, work); err != nil {
 		return err
 	}
-	b := n.startBroker()
-	n.startRemote()
-	work.run(func(ctx context.Context) { b.Run(ctx) })
 	work.run(n.watch.run)
-	work.run(n.transfer.Run)
-	if err := n.startShards(ctx, work); err != nil {
+	var stopAdmin func()
+	defer func() {
+		if stopAdmin != nil {
+			stopAdmin()
+		}
+	}()
+	opened := func() (err error) {
+		if stopAdmin == nil {
+			stopAdmin, err = n.startAdmin() //nolint:contextcheck // it stops after ctx ended
+		}
 		return err
 	}
-	stopAdmin, err := n.startAdmin() //nolint:contextcheck // it stops after ctx ended
-	if err != nil {
-		return err
+	for {
+		err := n.live(ctx, work, opened)
+		if !errors.Is(err, protocol.ErrFenced) {
+			return err
+		}
 	}
-	defer stopAdmin()
-	err = n.listen(ctx)
-	n.settle()
-	return err
 }
 
 // await polls until ok or ctx ends.

@@ -42,7 +42,7 @@ func (n *Node) listen(ctx context.Context) error {
 			_ = x.Close() // Run was not called
 		}
 	}
-	for _, want := range n.o.Listen {
+	for k, want := range n.o.Listen {
 		p, _ := LookupProtocol(want.Protocol)
 		if p.Health {
 			continue // has been open for long
@@ -53,6 +53,9 @@ func (n *Node) listen(ctx context.Context) error {
 			return err
 		}
 		o.Frontends, o.Gate, o.Logger = fronts, gate, n.log
+		if d := n.member.Load(); d != nil {
+			o.Serving = d.Serving
+		}
 		if p.TLS || p.Name == "auto" && n.o.TLS.Cert != "" {
 			if config == nil {
 				if config, err = n.o.TLS.Config(n.o.Clock, n.log); err != nil {
@@ -68,11 +71,12 @@ func (n *Node) listen(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrAddress, err)
 		}
 		open = append(open, x)
+		n.pin(k, x.Addr())
 	}
 	n.mu.Lock()
 	n.mu.listeners = open
 	n.mu.Unlock()
-	close(n.ready)
+	n.readyOnce.Do(func() { close(n.ready) })
 	return runAll(ctx, open)
 }
 

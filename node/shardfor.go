@@ -19,7 +19,7 @@ func (n *Node) place(ctx context.Context, p broker.Placing) (uint64, error) {
 	_, _ = h.Write([]byte{0})
 	_, _ = h.Write([]byte(p.Name))
 	if p.Here {
-		if id, ok := n.pick(p.Wish, h.Sum64(), n.inc.Node); ok {
+		if id, ok := n.pick(p.Wish, h.Sum64(), n.life().Node); ok {
 			return id, nil
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/warrenmq/warren/shard/remote"
 	"github.com/warrenmq/warren/shard/replica"
 	"github.com/warrenmq/warren/storage"
+	"github.com/warrenmq/warren/transfer"
 )
 
 // A lateMachine keeps a group's first turn waiting until its machine knows the
@@ -57,7 +58,7 @@ func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind
 	return g, nil
 }
 
-// startCatalog brings the catalog up and registers this life of the process.
+// startCatalog brings the catalog up.
 func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 	if err := n.resume(cluster.CatalogGroup); err != nil {
 		return catalogError(err)
@@ -100,7 +101,7 @@ func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 			return err
 		}
 	}
-	return n.register(ctx)
+	return nil
 }
 
 // meet waits until the catalog can be asked, together with the other nodes if
@@ -176,7 +177,11 @@ func (n *Node) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.inc = n.catalog.View().Incarnation(r.ID)
+	i := n.catalog.View().Incarnation(r.ID)
+	if i == nil {
+		return cluster.ErrEnded
+	}
+	n.inc.Store(i)
 	n.catalog.Begin(r.ID)
 	n.incarnation.Store(r.ID)
 	if d := n.member.Load(); d != nil {
@@ -186,17 +191,22 @@ func (n *Node) register(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) startBroker() *broker.Broker {
+// startBroker makes the broker of an incarnation, and what moves its letters.
+func (n *Node) startBroker(inc *catalog.Incarnation) (*broker.Broker, *transfer.Transfer) {
+	n.opening.Lock()
+	defer n.opening.Unlock()
+	n.transfer = n.newTransfer()
 	b := broker.New(broker.Options{
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
-		Node: n.inc.Node, Incarnation: n.inc.Number, QueueMemory: n.shares.queueMemory,
+		Node: inc.Node, Incarnation: inc.Number, QueueMemory: n.shares.queueMemory,
 		Limits:     broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
 		StrictType: n.o.StrictQueueType,
 		Memory:     n.memoryOf, Post: n.post,
 		Mail: n.transfer, Describe: amqp091.Describe, Now: n.wall, Logger: n.log,
 	})
 	n.broker.Store(b)
-	return b
+	n.watch.attach(b)
+	return b, n.transfer
 }
 
 // shardCatalog answers shards about their queues.
@@ -227,6 +237,12 @@ func (c shardCatalog) Alive(i queue.Incarnation) bool {
 // A shard that lost data is refused. Should none be left, a new one is made, so
 // that the node serves what is declared anew.
 func (n *Node) startShards(ctx context.Context, work *crew) error {
+	if err := n.reopenShards(ctx, work); err != nil {
+		return err
+	}
+	if n.opened.Load() {
+		return n.awaitShards(ctx)
+	}
 	before := slices.Collect(n.catalog.View().Shards())
 	n.shares = n.o.Memory.shares(max(len(before), n.o.Shards))
 	if err := n.openShards(work, true); err != nil {
@@ -241,7 +257,7 @@ func (n *Node) startShards(ctx context.Context, work *crew) error {
 		}
 	}
 	if len(before) > 0 && len(n.shards.Load().open) == 0 && len(n.shards.Load().refused) > 0 {
-		if _, err := n.do(ctx, &catalog.AddShard{Replicas: []uint64{n.inc.Node}}); err != nil {
+		if _, err := n.do(ctx, &catalog.AddShard{Replicas: []uint64{n.life().Node}}); err != nil {
 			return err
 		}
 		if err := n.openShards(work, false); err != nil {
@@ -256,9 +272,11 @@ func (n *Node) startShards(ctx context.Context, work *crew) error {
 // openShards opens the shards that are to have a replica here and have none; old
 // says that they may hold data.
 func (n *Node) openShards(work *crew, old bool) error {
+	n.opening.Lock()
+	defer n.opening.Unlock()
 	t := n.shards.Load()
 	for s := range n.catalog.View().Shards() {
-		if !s.Holds(n.inc.Node) || t.open[s.ID] != nil || t.refused[s.ID] != nil {
+		if !s.Holds(n.life().Node) || t.open[s.ID] != nil || t.refused[s.ID] != nil {
 			continue
 		}
 		if _, under := n.dropping.Load(s.ID); under {
@@ -287,7 +305,11 @@ func (n *Node) awaitShards(ctx context.Context) error {
 	}
 	err := await(wait, "wait for the shards", func() bool {
 		for id := range open {
-			if st := n.host.Group(id).Status(); st.Leader == 0 || st.Applied < st.Commit {
+			g := n.host.Group(id)
+			if g == nil {
+				continue // this node has left it meanwhile
+			}
+			if st := g.Status(); st.Leader == 0 || st.Applied < st.Commit {
 				return false
 			}
 		}

@@ -118,6 +118,9 @@ func namesOf(v *catalog.View, ids []uint64) (names []string) {
 // addLimiting says what holds clients back, the most pressing first.
 func (n *Node) addLimiting(st *admin.Status, b broker.Counts) {
 	say := func(format string, args ...any) { st.Limiting = append(st.Limiting, fmt.Sprintf(format, args...)) }
+	if d := n.member.Load(); d != nil && !d.Serving() {
+		say("no client is served: %s", d.Status().Text)
+	}
 	t := n.shards.Load()
 	for _, id := range slices.Sorted(maps.Keys(t.refused)) {
 		say("shard %d is refused and its queues are unavailable: %v", id, t.refused[id])

@@ -110,6 +110,14 @@ func (h *Host) Group(id uint64) *Group {
 	return groups[i]
 }
 
+// Closed reports whether a group may be opened: it is not open, and nothing of it
+// is on its way to the disk.
+func (h *Host) Closed(id uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.groups[id] == nil
+}
+
 // Groups returns the open groups ordered by id. The slice is not to be changed.
 func (h *Host) Groups() []*Group { return *h.open.Load() }
 
