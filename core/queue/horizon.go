@@ -48,8 +48,8 @@ func (d *Dispatcher) want() (priority uint8, seq uint64, ok bool) {
 	return 0, 0, false
 }
 
-// worth is how far one step of the horizon goes: the credit that waits, within
-// bounds, so that a failure flags no more than what was about to be delivered.
+// worth is how far one step of the horizon goes: what consumers with credit may
+// have at once, within bounds, so that a failure flags no more than what was about to be delivered.
 func (d *Dispatcher) worth() uint64 {
 	n := uint64(0)
 	for _, lv := range d.levels {
@@ -66,11 +66,14 @@ func (d *Dispatcher) worth() uint64 {
 	return min(max(n, minWorth), maxWorth)
 }
 
-// credits is how many messages a consumer of the rotation may have at once.
+// credits is how many messages a consumer of the rotation may have at once. What
+// it holds of them counts: it is settled, as a rule, before the horizon that is
+// asked for now is committed, and a consumer with a backlog would otherwise wait
+// for a commit every few messages.
 func (h *holder) credits() uint64 {
 	n := uint64(maxWorth)
 	if !h.spec.NoAck && h.spec.Prefetch != 0 {
-		n = uint64(h.spec.Prefetch - h.held)
+		n = uint64(h.spec.Prefetch)
 	}
 	if h.spec.Metered {
 		n = min(n, uint64(h.credit))

@@ -16,6 +16,7 @@ type feed struct {
 	c       *shard.Consumer
 	granted uint32 // messages, since the report
 	arrived uint32
+	size    int // of a message, lately; 0: none came
 	gone    bool // it was cancelled: what comes goes back
 
 	kept  []shard.Delivery
@@ -39,8 +40,13 @@ const (
 )
 
 const (
-	// credit is how many messages may be on their way to a consumer.
-	credit = 256
+	// credit is how many messages may be on their way to a consumer before their
+	// size is known, mostCredit and leastCredit bound it afterwards. Too few, and
+	// the leader waits for every grant: what a consumer gets in a second is this
+	// many for each way there and back.
+	credit      = 256
+	mostCredit  = 4096
+	leastCredit = 32
 	// mostKept bounds the bytes that a client keeps for connections that have
 	// too much to write, and mostKeptOne what one consumer has of it.
 	mostKept    = 8 << 20
@@ -113,6 +119,7 @@ func (c *Client) cancel(r *shard.Request) {
 func (c *Client) arrive(f *feed, h *runHead, ds []shard.Delivery) {
 	ordinal := uint32(h.ordinal)
 	f.arrived = ordinal + uint32(h.n)
+	f.measure(ds)
 	n := 0
 	switch {
 	case f.gone || f.flow != flowing:
@@ -135,6 +142,27 @@ func (c *Client) arrive(f *feed, h *runHead, ds []shard.Delivery) {
 		}
 	}
 	c.grant(f)
+}
+
+// measure notes how big messages are.
+func (f *feed) measure(ds []shard.Delivery) {
+	if len(ds) == 0 {
+		return
+	}
+	n := 0
+	for i := range ds {
+		n += len(ds[i].Blob)
+	}
+	f.size = max(n/len(ds), 1)
+}
+
+// window is how many messages may be on their way: as many as could be kept, if
+// the connection has too much to write.
+func (f *feed) window() int32 {
+	if f.size == 0 {
+		return credit
+	}
+	return int32(min(max(mostKeptOne/f.size, leastCredit), mostCredit))
 }
 
 // hand hands over what the consumer's Shared credit allows, and returns the
@@ -222,11 +250,12 @@ func (c *Client) kick(f *feed) {
 
 // grant lets the leader send more, once half of what it may is used.
 func (c *Client) grant(f *feed) {
-	left := f.granted - f.arrived // what was given back counts as arrived
-	if f.gone || f.flow != flowing || len(f.kept) > 0 || !c.attached || int32(left) > credit/2 {
+	left := int32(f.granted - f.arrived) // what was given back counts as arrived
+	most := f.window()
+	if f.gone || f.flow != flowing || len(f.kept) > 0 || !c.attached || left > most/2 {
 		return
 	}
-	n := credit - max(int32(left), 0)
+	n := most - max(left, 0)
 	f.granted += uint32(n)
 	c.frame(typeGrant, func(dst []byte) []byte {
 		return appendOfConsumer(dst, ofConsumer{c.key.target, f.c.ID, uint64(n)})
