@@ -94,6 +94,12 @@ func (n *Node) deliverSnapshot(group uint64, m *raftpb.Message) {
 	if err := await(ctx, "wait for a group", func() bool { return n.host.Group(group) != nil }); err != nil {
 		return // the node stops, or the replica is not to be here any more
 	}
+	// The opening of the group dropped what its log did not speak of: Raft, which
+	// would begin the log behind it, does not hear of it and sends another.
+	if _, ok := n.slots.Staged(group, m.GetSnapshot().GetMetadata().GetIndex()); !ok {
+		n.log.Info("a snapshot came before its group was opened, and is asked for again", "group", group)
+		return
+	}
 	n.host.Deliver(group, []*raftpb.Message{m})
 }
 
