@@ -30,9 +30,10 @@ type Judge struct {
 	clients map[uint32]*client
 	names   map[uint64]nameState
 	doubts  []doubt
-	hurt    map[int]int // nodes that are hurt, and how often
-	lasting int         // faults that were not healed
-	shaken  bool        // something was hurt, or a connection ended
+	hurt    map[int]int   // nodes that are hurt, and how often
+	lasting int           // faults that were not healed
+	healed  time.Duration // when the last one was
+	shaken  bool          // something was hurt, or a connection ended
 	calm    calm
 	now     time.Duration
 }
@@ -327,10 +328,11 @@ func (j *Judge) detachAll(e Event) {
 }
 
 // returned reports whether messages may come to a consumer that were on their way
-// to another one.
+// to another one: to one that ended, or from a leader that is gone.
 func (j *Judge) returned(q *queue, e Event) bool {
+	led := j.lasting > 0 || j.counts.Faults > 0 && e.At-j.healed <= returns
 	for c, end := range q.readers {
-		if c != e.Client && (end != 0 && e.At-end <= returns || end == 0 && j.client(c).suspect) {
+		if c != e.Client && (end != 0 && e.At-end <= returns || end == 0 && (led || j.client(c).suspect)) {
 			return true
 		}
 	}
@@ -344,6 +346,7 @@ func (j *Judge) hurts(e Event) {
 		j.lasting++
 	} else {
 		j.lasting--
+		j.healed = e.At
 	}
 	for n := range 64 {
 		if e.N>>n&1 == 0 {
