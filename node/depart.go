@@ -62,8 +62,10 @@ func (n *Node) dropShard(id uint64) {
 	if _, under := n.dropping.LoadOrStore(id, true); under {
 		return
 	}
+	n.opening.Lock()
 	r := n.shards.Load().open[id]
 	n.changeShards(func(t *shardTable) { delete(t.open, id); delete(t.refused, id) })
+	n.opening.Unlock()
 	n.work.run(func(ctx context.Context) {
 		if r != nil {
 			ended := make(chan struct{})

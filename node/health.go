@@ -40,7 +40,7 @@ func (n *Node) Health() health.Status {
 		s.State = health.Stopping
 	case st.State == member.Draining:
 		s.State = health.Draining
-	case open:
+	case open || n.shut.Load():
 		if me := n.node(); me != nil && me.State != catalog.Serving {
 			s.State = health.Draining
 		} else if st.State == member.Serving {

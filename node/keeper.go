@@ -108,6 +108,8 @@ func (k *keeper) look() {
 	for _, g := range n.host.Groups() {
 		k.steer(v, g)
 	}
+	k.door(v)
+	k.drained(v)
 	if fresh {
 		n.planner.poke()
 	}

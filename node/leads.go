@@ -25,6 +25,8 @@ const (
 type handovers struct {
 	rest  time.Duration            // until when nothing is handed over
 	since map[uint64]time.Duration // by incarnation: when it was seen first
+	// drained is when the end of a drain is told again.
+	drained time.Duration
 }
 
 // seeLives notes since when incarnations live.
@@ -45,6 +47,25 @@ func (n *Node) sheds(v *catalog.View) bool {
 	self := uint64(n.dir.Node().Node)
 	m := v.Node(self)
 	return m == nil || m.State != catalog.Serving || v.IntentFor(catalog.Reset, self) != nil
+}
+
+// drained ends the intent to drain this node, when it leads nothing any more that
+// another could lead.
+func (k *keeper) drained(v *catalog.View) {
+	n := k.n
+	i := v.IntentFor(catalog.Drain, uint64(n.dir.Node().Node))
+	if i == nil || !n.shut.Load() {
+		return
+	}
+	for _, g := range n.host.Groups() {
+		if st := g.Status(); st.Leading && len(st.ConfState.GetVoters()) > 1 {
+			return
+		}
+	}
+	if now := n.clock.Mono(); now >= k.leads.drained {
+		k.leads.drained = now + noteEvery
+		n.catalog.Start(&catalog.EndIntent{ID: i.ID}, func(catalog.Result, error) {})
+	}
 }
 
 // prefer hands a group over to the node that should lead it, if that has all.

@@ -112,8 +112,8 @@ func (n *Node) catalogLed() bool {
 // over says that this life of the node is over. It is called by the goroutine of
 // the beats.
 func (n *Node) over(uint64) {
-	if n.leaving.Load() || n.stopping.Load() {
-		return // it ends because the node stops
+	if n.leaving.Load() || n.stopping.Load() || n.left.Load() {
+		return // it ends because the node stops, or leaves its cluster
 	}
 	n.fenced.Store(true)
 	if f := n.fence.Load(); f != nil {

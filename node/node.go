@@ -72,6 +72,9 @@ type Node struct {
 	streams   streams
 	work      *crew       // runs groups
 	handing   sync.Map    // groups that are being handed over
+	left      atomic.Bool // the node leaves its cluster
+	doors     doors
+	shut      atomic.Bool // the listeners for clients are closed for now
 	dropping  sync.Map    // shards of which what this node had is being deleted
 	opened    atomic.Bool // the shards that were there at the start are open
 	// clusterPort is where other nodes reach this one.

@@ -197,6 +197,7 @@ func (n *Node) unreachable(peer uint64) {
 func (n *Node) admit(ctx context.Context, r transport.JoinRequest) (a transport.Admission, err error) {
 	ctx, cancel := context.WithTimeout(ctx, admitTime)
 	defer cancel()
+	n.awaitGoing(ctx, r)
 	v := n.catalog.View()
 	for m := range v.Nodes() {
 		if m.ID != r.Node && m.Name == r.Name {
@@ -210,7 +211,25 @@ func (n *Node) admit(ctx context.Context, r transport.JoinRequest) (a transport.
 	if _, err := n.do(ctx, &catalog.AddNode{ID: r.Node, Name: r.Name, Attrs: addrAttr(r.Addr)}); err != nil {
 		return a, err
 	}
+	if _, err := n.do(ctx, &catalog.AddIntent{Kind: catalog.Join, Subject: r.Node}); err != nil {
+		return a, err
+	}
 	return transport.Admission{Generation: n.dir.Node().Generation, Peers: peersOf(n.catalog.View()), Voter: nodes(n.catalog.View()) <= maxCatalogVoters}, nil
+}
+
+// awaitGoing waits until a node that had the name of one that joins is forgotten,
+// if that is under way: whoever leaves and joins again has another id.
+func (n *Node) awaitGoing(ctx context.Context, r transport.JoinRequest) {
+	wait, cancel := context.WithTimeout(ctx, admitTime/2)
+	defer cancel()
+	_ = await(wait, "wait for a name", func() bool { // if it does not get free, that is said
+		for m := range n.catalog.View().Nodes() {
+			if m.ID != r.Node && m.Name == r.Name && m.State == catalog.Leaving {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func (n *Node) forgotten(id uint64) bool {

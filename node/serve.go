@@ -28,9 +28,9 @@ func (n *Node) frontends() []protocol.Frontend {
 	}
 }
 
-// listen opens the listeners, says that the node is ready, and serves until ctx
+// listenOnce opens the listeners, says that the node is ready, and serves until ctx
 // ends.
-func (n *Node) listen(ctx context.Context) error {
+func (n *Node) listenOnce(ctx context.Context) error {
 	l := n.o.Limits
 	gate := listener.NewGate(listener.GateOptions{MaxConnections: l.MaxConnections, MaxHalfOpen: l.MaxHalfOpen})
 	n.gate.Store(gate)

@@ -264,6 +264,9 @@ func (n *Node) startShards(ctx context.Context, work *crew) error {
 			return err
 		}
 	}
+	if err := n.reviveAtStart(ctx); err != nil {
+		return err
+	}
 	n.dropLeft()
 	n.opened.Store(true)
 	return n.awaitShards(ctx)

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/warrenmq/warren/core/catalog"
+)
+
+// A doors says whether the listeners for clients are to be open. The keeper says
+// it, and listen follows.
+type doors struct {
+	mu      sync.Mutex
+	closed  bool
+	changed chan struct{} // closed by the next change; nil: nobody waits for it
+}
+
+func (d *doors) set(closed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed == closed {
+		return
+	}
+	d.closed = closed
+	if d.changed != nil {
+		close(d.changed)
+		d.changed = nil
+	}
+}
+
+// state says how it is, and what is closed when that changes.
+func (d *doors) state() (closed bool, changed <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.changed == nil {
+		d.changed = make(chan struct{})
+	}
+	return d.closed, d.changed
+}
+
+// listen serves clients until ctx ends, but for the times at which the node is
+// under maintenance: then its listeners are closed, and its clients told to go.
+func (n *Node) listen(ctx context.Context) error {
+	for ctx.Err() == nil {
+		closed, changed := n.doors.state()
+		if closed {
+			n.shut.Store(true)
+			n.log.Info("the node serves no clients for now: it is under maintenance or leaves")
+			n.keeper.poke()
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+			n.shut.Store(false)
+			continue
+		}
+		err := n.listenUntil(ctx, changed)
+		n.mu.Lock()
+		n.mu.listeners = nil
+		n.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listenUntil serves clients until ctx ends or shut is closed.
+func (n *Node) listenUntil(ctx context.Context, shut <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // waited for below
+		defer close(done)
+		select {
+		case <-shut:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := n.listenOnce(ctx)
+	cancel()
+	<-done
+	return err
+}
+
+// door has the listeners follow what the catalog says of this node.
+func (k *keeper) door(v *catalog.View) {
+	self := uint64(k.n.dir.Node().Node)
+	m := v.Node(self)
+	k.n.doors.set(m != nil && m.State == catalog.Draining || v.IntentFor(catalog.Reset, self) != nil)
+}
+
+// reviveAtStart ends the maintenance for which the node was stopped.
+func (n *Node) reviveAtStart(ctx context.Context) error {
+	m := n.node()
+	if m == nil || m.State != catalog.Draining {
+		return nil
+	}
+	_, err := n.do(ctx, &catalog.SetNodeState{ID: m.ID, State: catalog.Serving})
+	return err
+}
