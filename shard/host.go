@@ -82,7 +82,10 @@ type Claim struct {
 	Seq     uint64
 	Holding queue.Holding
 	Size    uint32 // Delivery.Size
-	Session uint64
+	// Acquired is Delivery.Acquired; what was given back since has more.
+	// queue.AnyAcquired: that is not known.
+	Acquired uint16
+	Session  uint64
 	// Consumer is the consumer's ID, 0 if it is gone or there was none.
 	Consumer uint64
 }

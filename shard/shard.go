@@ -141,8 +141,10 @@ type Settle struct {
 	Seq     uint64
 	Holding queue.Holding
 	Outcome Outcome
-	// Size is the shard's own: what the message counts.
-	Size uint32
+	// Size and Acquired are the shard's own: what the message counts, and how
+	// often it had been given back.
+	Acquired uint16
+	Size     uint32
 }
 
 // Counts is what a queue holds now.

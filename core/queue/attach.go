@@ -85,8 +85,8 @@ func (d *Dispatcher) Attach(from Incarnation, consumers []ConsumerSpec, claims [
 // settled while somebody is waited for.
 func (d *Dispatcher) claim(c Claim, waited bool) bool {
 	ln, p, at := d.l.at(c.Seq)
-	if p == nil {
-		return false
+	if p == nil || c.Acquired < p.exception(at).acquired {
+		return false // settled, or given back since: the node has not heard of it
 	}
 	s := p.slot(at)
 	if waited && s != nil && s.state() == held && s.counter&claimed != 0 && c.Holding.after(d.claims[c.Seq]) {
@@ -101,8 +101,12 @@ func (d *Dispatcher) claim(c Claim, waited bool) bool {
 		s.owner |= confirmed
 		return true
 	}
-	if !waited || s != nil && s.state() != requeued || s == nil && ln.passed(c.Seq) {
+	rests := s != nil && s.state() == laidDown // when it was given back: since then it was given out again
+	if !waited || s != nil && s.state() != requeued && !rests || s == nil && ln.passed(c.Seq) {
 		return false // on its way out, or back
+	}
+	if rests {
+		d.away.sub(1, uint64(s.size))
 	}
 	d.keep(c, p, at)
 	return true

@@ -60,11 +60,17 @@ type Outcome struct {
 	Spent   []Run // for Ledger.Remove(…, Spent)
 }
 
+// AnyAcquired is the Acquired of a claim that does not say.
+const AnyAcquired = 1<<16 - 1
+
 // A Claim is a holding that an attaching node reports.
 type Claim struct {
 	Seq     uint64
 	Holding Holding
 	Size    uint32 // Record.Size as delivered
+	// Acquired is Record.Acquired as delivered. A message that was given back
+	// since has more: then the claim is void. AnyAcquired: that is not known.
+	Acquired uint16
 	// Session holds the message; Consumer is 0 if the consumer is gone
 	// (cancelled, or a get).
 	Session  SessionID

@@ -13,7 +13,7 @@ func (d *Dispatcher) Holdings(of Incarnation, f func(Claim)) {
 			return
 		}
 		seq := p.first() | uint64(at)
-		c := Claim{Seq: seq, Holding: d.number(seq, s), Size: s.size, Session: h.spec.Session}
+		c := Claim{Seq: seq, Holding: d.number(seq, s), Size: s.size, Acquired: p.exception(at).acquired, Session: h.spec.Session}
 		if !h.cancelled {
 			c.Consumer = h.spec.ID // 0 for a getter
 		}
@@ -43,6 +43,15 @@ func (d *Dispatcher) Holding(of Incarnation) bool {
 		}
 	}
 	return false
+}
+
+// Acquired returns how often a message was given back that had been delivered.
+func (d *Dispatcher) Acquired(seq uint64) uint16 {
+	_, p, at := d.l.at(seq)
+	if p == nil {
+		return 0
+	}
+	return p.exception(at).acquired
 }
 
 // Size returns what a message counts that was decided about and has not left.

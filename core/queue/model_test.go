@@ -340,7 +340,7 @@ func (m *model) attach(held func(*message) bool) {
 			continue
 		}
 		c := m.clients[x.by]
-		claim := Claim{Seq: x.seq, Holding: x.holding, Size: x.rec.Size, Session: c.spec.Session}
+		claim := Claim{Seq: x.seq, Holding: x.holding, Size: x.rec.Size, Acquired: x.rec.Acquired, Session: c.spec.Session}
 		if !c.gone {
 			claim.Consumer = c.spec.ID
 		}

@@ -229,7 +229,7 @@ func (st *story) attach(a *args) string {
 		case x.Key == "claim":
 			ds := st.deliveries[x.Vals[0]]
 			d := ds[len(ds)-1]
-			claims = append(claims, Claim{Seq: d.Seq, Holding: d.Holding, Size: d.Record.Size, Session: sessionOf(x.Vals[2]), Consumer: st.consumers[x.Vals[1]]})
+			claims = append(claims, Claim{Seq: d.Seq, Holding: d.Holding, Size: d.Record.Size, Acquired: d.Record.Acquired, Session: sessionOf(x.Vals[2]), Consumer: st.consumers[x.Vals[1]]})
 		default:
 			spec := st.spec(x.Key, &args{td: a.td})
 			spec.Session = sessionOf(x.Vals[0])

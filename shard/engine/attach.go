@@ -125,7 +125,7 @@ func (e *Engine) claim(from queue.Incarnation, x *shard.Claim) bool {
 	if q == nil || !e.lead(q) {
 		return false
 	}
-	c := queue.Claim{Seq: x.Seq, Holding: x.Holding, Size: x.Size, Session: queue.SessionID{Incarnation: from, Number: x.Session}}
+	c := queue.Claim{Seq: x.Seq, Holding: x.Holding, Size: x.Size, Acquired: x.Acquired, Session: queue.SessionID{Incarnation: from, Number: x.Session}}
 	if of := e.named[consumerKey{from, x.Consumer}]; of != nil && of.q == q {
 		c.Consumer = of.id
 	}
@@ -318,7 +318,7 @@ func (e *Engine) surrender(q *Queue, h *origin.Holdings) {
 		q.Disp.Holdings(e.Incarnation, func(x queue.Claim) {
 			if !unseen[x.Seq] {
 				h.Claims = append(h.Claims, shard.Claim{
-					Queue: q.ID, Seq: x.Seq, Holding: x.Holding, Size: x.Size, Session: x.Session.Number, Consumer: ids[x.Consumer],
+					Queue: q.ID, Seq: x.Seq, Holding: x.Holding, Size: x.Size, Acquired: x.Acquired, Session: x.Session.Number, Consumer: ids[x.Consumer],
 				})
 			}
 		})

@@ -358,14 +358,14 @@ func (e *Engine) Settle(ss []shard.Settle) {
 		switch s.Outcome {
 		case shard.Accept:
 			size, ok := q.Disp.Settle(s.Seq, s.Holding)
-			if s.Size = size; ok {
+			if s.Size, s.Acquired = size, queue.AnyAcquired; ok {
 				q.accepts = queue.AppendRun(q.accepts, s.Seq, size)
 			} else {
 				s.Queue = 0
 			}
 		case shard.Reject:
 			size, ok := q.Disp.Settle(s.Seq, s.Holding)
-			if s.Size = size; ok {
+			if s.Size, s.Acquired = size, queue.AnyAcquired; ok {
 				q.rejects = queue.AppendRun(q.rejects, s.Seq, size)
 			} else {
 				s.Queue = 0
@@ -396,6 +396,7 @@ func (e *Engine) misfit(q *Queue, s *shard.Settle) {
 }
 
 func (q *Queue) giveBack(s *shard.Settle, raise queue.Raise, runs *[]queue.Run) {
+	s.Acquired = q.Disp.Acquired(s.Seq) // should it have to be claimed
 	size, v := q.Disp.Return(s.Seq, s.Holding, raise)
 	s.Size = size
 	switch v {

@@ -15,6 +15,7 @@ type claim struct {
 	session  uint64
 	consumer uint64
 	size     uint32
+	acquired uint16
 }
 
 // A group is settles that were sent together. They are kept until the leader
@@ -52,7 +53,7 @@ func (o *Origin) Deliver(c *shard.Consumer, term uint64, ds []shard.Delivery) bo
 	held := o.heldIn(c.Queue)
 	for i := range ds {
 		d := &ds[i]
-		held[d.Seq] = claim{d.Holding, c.Session, c.ID, d.Size}
+		held[d.Seq] = claim{d.Holding, c.Session, c.ID, d.Size, d.Acquired}
 	}
 	c.Sink.Deliver(c, ds)
 	o.Wakes.Later(c.Sink)
@@ -61,7 +62,7 @@ func (o *Origin) Deliver(c *shard.Consumer, term uint64, ds []shard.Delivery) bo
 
 // Got keeps what a session took without a consumer.
 func (o *Origin) Got(q shard.QueueID, session uint64, d *shard.Delivery) {
-	o.heldIn(q)[d.Seq] = claim{holding: d.Holding, session: session, size: d.Size}
+	o.heldIn(q)[d.Seq] = claim{holding: d.Holding, session: session, size: d.Size, acquired: d.Acquired}
 }
 
 func (o *Origin) heldIn(q shard.QueueID) map[uint64]claim {
@@ -78,7 +79,7 @@ func (o *Origin) heldIn(q shard.QueueID) map[uint64]claim {
 func (o *Origin) Stray(q shard.QueueID, ds []shard.Delivery) (number uint64, ss []shard.Settle) {
 	for i := range ds {
 		d := &ds[i]
-		ss = append(ss, shard.Settle{Queue: q, Seq: d.Seq, Holding: d.Holding, Outcome: shard.Release, Size: d.Size})
+		ss = append(ss, shard.Settle{Queue: q, Seq: d.Seq, Holding: d.Holding, Outcome: shard.Release, Size: d.Size, Acquired: d.Acquired})
 	}
 	return o.keep(ss, nil), ss
 }
@@ -95,7 +96,7 @@ func (o *Origin) Settle(ss []shard.Settle) (number uint64, live []shard.Settle) 
 			continue
 		}
 		delete(m, s.Seq)
-		s.Size = x.size
+		s.Size, s.Acquired = x.size, x.acquired
 		live, holders = append(live, s), append(holders, x.session)
 	}
 	if len(live) == 0 {

@@ -46,12 +46,12 @@ func (o *Origin) Report(term uint64) []shard.Attachment {
 func (o *Origin) claims() (out []shard.Claim) {
 	for q, m := range o.held {
 		for seq, x := range m {
-			out = append(out, shard.Claim{Queue: q, Seq: seq, Holding: x.holding, Size: x.size, Session: x.session, Consumer: x.consumer})
+			out = append(out, shard.Claim{Queue: q, Seq: seq, Holding: x.holding, Size: x.size, Acquired: x.acquired, Session: x.session, Consumer: x.consumer})
 		}
 	}
 	for i := range o.groups {
 		for k, s := range o.groups[i].settles {
-			out = append(out, shard.Claim{Queue: s.Queue, Seq: s.Seq, Holding: s.Holding, Size: s.Size, Session: o.groups[i].holders[k]})
+			out = append(out, shard.Claim{Queue: s.Queue, Seq: s.Seq, Holding: s.Holding, Size: s.Size, Acquired: s.Acquired, Session: o.groups[i].holders[k]})
 		}
 	}
 	slices.SortFunc(out, func(a, b shard.Claim) int {
@@ -110,7 +110,7 @@ func (o *Origin) Hold(now time.Duration, h Holdings) {
 		o.consumers[c.ID] = c
 	}
 	for _, c := range h.Claims {
-		o.heldIn(c.Queue)[c.Seq] = claim{c.Holding, c.Session, c.Consumer, c.Size}
+		o.heldIn(c.Queue)[c.Seq] = claim{c.Holding, c.Session, c.Consumer, c.Size, c.Acquired}
 	}
 	if len(h.Settles) > 0 {
 		o.keep(h.Settles, nil)

@@ -81,7 +81,7 @@ func appendClaims(dst []byte, cs []shard.Claim) []byte {
 			dst = u(u(dst, c.Session), c.Consumer)
 			session, consumer = c.Session, c.Consumer
 		}
-		dst = u(dst, uint64(c.Size))
+		dst = u(u(dst, uint64(c.Size)), uint64(c.Acquired))
 	}
 	return dst
 }
@@ -89,15 +89,15 @@ func appendClaims(dst []byte, cs []shard.Claim) []byte {
 func readClaims(r *reader, dst []shard.Claim) []shard.Claim {
 	var p row
 	var session, consumer uint64
-	for range r.count(minRow + 1) {
+	for range r.count(minRow + 2) {
 		if p.read(r, rowSession)&rowSession != 0 {
 			session, consumer = r.u(), r.u()
 		}
-		size := r.u32()
+		size, acquired := r.u32(), r.u16()
 		if r.bad {
 			return dst
 		}
-		dst = append(dst, shard.Claim{Queue: p.queue, Seq: p.seq, Holding: p.holding, Size: size, Session: session, Consumer: consumer})
+		dst = append(dst, shard.Claim{Queue: p.queue, Seq: p.seq, Holding: p.holding, Size: size, Acquired: acquired, Session: session, Consumer: consumer})
 	}
 	return dst
 }

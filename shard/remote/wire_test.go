@@ -41,7 +41,7 @@ func anyClaim() *rapid.Generator[shard.Claim] {
 	return rapid.Custom(func(t *rapid.T) shard.Claim {
 		return shard.Claim{
 			Queue: rapid.Uint64Range(0, 3).Draw(t, "queue"), Seq: anyU64().Draw(t, "seq"), Holding: anyHolding().Draw(t, "holding"),
-			Size: rapid.Uint32().Draw(t, "size"), Session: rapid.Uint64Range(0, 2).Draw(t, "session"), Consumer: rapid.Uint64Range(0, 2).Draw(t, "consumer"),
+			Size: rapid.Uint32().Draw(t, "size"), Acquired: rapid.Uint16().Draw(t, "acquired"), Session: rapid.Uint64Range(0, 2).Draw(t, "session"), Consumer: rapid.Uint64Range(0, 2).Draw(t, "consumer"),
 		}
 	})
 }

@@ -25,7 +25,7 @@ func (s *Shard) Lead(term uint64) {
 	if !s.clock.lived {
 		s.clock.seed(s.o.Wall())
 	}
-	s.e.Now = max(s.e.Now, s.clock.last()) // queues that end unused begin their time anew
+	s.e.Now = max(s.stamp, s.clock.last()) // queues that end unused begin their time anew
 	s.section.Reset()
 	s.lastIdx = 0
 	s.inflight.Store(0)
@@ -205,7 +205,7 @@ func (s *Shard) txClaims() (cs []shard.Claim) {
 				continue
 			}
 			if size, ok := q.Disp.Size(x.Seq); ok && !q.Disp.Holds(x.Seq, x.Holding) {
-				cs = append(cs, shard.Claim{Queue: x.Queue, Seq: x.Seq, Holding: x.Holding, Size: size})
+				cs = append(cs, shard.Claim{Queue: x.Queue, Seq: x.Seq, Holding: x.Holding, Size: size, Acquired: queue.AnyAcquired})
 			}
 		}
 	})
