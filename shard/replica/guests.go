@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -103,6 +104,7 @@ func (g *guests) Detach(i queue.Incarnation) {
 	g.do(func(lead bool) {
 		if lead {
 			g.s.e.Detach(i)
+			g.s.dropBehind(i)
 			if v := g.s.visits.streams[i]; v != nil {
 				v.gapped = false // whoever comes next has to be told again
 			}
@@ -205,6 +207,19 @@ func (s *Shard) visitors() {
 		}
 	}
 	s.e.Requests(v.reqs)
+}
+
+// dropBehind refuses what waits for batches and was asked by an incarnation whose
+// stream broke, or that ended: it asks again, or is not there to be answered, and
+// a message that a get takes now would be nobody's.
+func (s *Shard) dropBehind(i queue.Incarnation) {
+	s.behind = slices.DeleteFunc(s.behind, func(b behind) bool {
+		if b.r.From != i {
+			return false
+		}
+		s.e.Refuse([]shard.Request{b.r})
+		return true
+	})
 }
 
 // turnAway refuses what other nodes want: this node does not lead.

@@ -88,6 +88,9 @@ func (s *Shard) servedList() []queue.Incarnation {
 
 // attach takes what an incarnation reports.
 func (s *Shard) attach(a *shard.Attachment) shard.Attached {
+	if a.Begin {
+		s.dropBehind(a.From)
+	}
 	out := s.e.Attach(a)
 	out.Term = s.term
 	if a.End {
@@ -127,6 +130,7 @@ func (s *Shard) endIncarnation(i queue.Incarnation) {
 	}
 	s.section.Add(shard.Command{Kind: shard.CmdEnd, Queue: i.Node, Seq: i.Number})
 	s.e.EndIncarnation(i)
+	s.dropBehind(i)
 	for _, q := range s.e.Queues() {
 		if q.Disp != nil && q.Disp.WantLost() {
 			s.section.Add(shard.Command{Kind: shard.CmdLost, Queue: q.ID})
