@@ -47,7 +47,7 @@ func (s *Shard) Apply(ents []commitlog.Entry) {
 func (s *Shard) apply(ent *commitlog.Entry, e *shard.Entry) error {
 	if e.HasLead {
 		s.stamp = max(s.stamp, e.Stamp)
-		s.clock.applied(e.Stamp, s.mono, s.leading || s.leader != 0)
+		s.clock.applied(e.Stamp, s.role())
 		if err := s.commands(e, e.Term == ent.Term); err != nil {
 			return err
 		}

@@ -2,9 +2,10 @@ package replica
 
 import "time"
 
-// A logClock is the log's time: it never goes back. It is the last stamp plus
-// the monotonic time since that was applied; the wall clock corrects it by at
-// most one percent, and seeds it after a full stop.
+// A logClock is the log's time. It is the last stamp plus the monotonic time since
+// that was applied; the wall clock corrects it by at most one percent, and seeds it
+// after a full stop. A leader's never goes back; who follows has its leader's: what
+// it thought before, its own clock may have been too fast or stood still, is void.
 type logClock struct {
 	stamp time.Duration // since the epoch
 	mono  time.Duration // when stamp was right
@@ -20,12 +21,32 @@ func (c *logClock) seed(wall int64) {
 	c.lived = true
 }
 
-// applied takes the stamp of an entry; led says that it is not a replay.
-func (c *logClock) applied(stamp int64, mono time.Duration, led bool) {
-	c.lived = c.lived || led
-	if t := time.Duration(stamp) * time.Millisecond; t > c.stamp {
-		c.stamp, c.mono, c.fresh = t, mono, false
+// applied takes the stamp of an entry: it is right now, and a turn tells when that
+// is. The last turn may have been long ago, if the node was paused.
+func (c *logClock) applied(stamp int64, by role) {
+	c.lived = c.lived || by != replaying
+	if t := time.Duration(stamp) * time.Millisecond; t > c.stamp || by == following {
+		c.stamp, c.fresh = t, true
 	}
+}
+
+// A role is that of a node when it applies an entry.
+type role uint8
+
+const (
+	replaying role = iota // nobody leads, as far as it knows
+	following
+	leading
+)
+
+func (s *Shard) role() role {
+	switch {
+	case s.leading:
+		return leading
+	case s.leader != 0:
+		return following
+	}
+	return replaying
 }
 
 // last returns the time without advancing it, in milliseconds.

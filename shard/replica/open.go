@@ -61,7 +61,7 @@ func (s *Shard) restore() (at Opened, err error) {
 	at.Applied, at.Conf = v[0], meta
 	s.applied, s.atTerm, s.round = v[0], v[1], v[3]
 	s.stamp = int64(v[2])
-	s.clock.applied(s.stamp, 0, false)
+	s.clock.applied(s.stamp, replaying)
 	s.e.Now = s.stamp
 	s.progress.applied.Store(s.applied)
 	s.progress.cut.Store(s.applied)

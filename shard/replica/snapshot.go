@@ -88,8 +88,8 @@ func (s *Shard) replace(n *Shard) {
 	n.e.Log, n.e.Self = decisions{s}, s
 	s.e, s.streams, s.served, s.slot = n.e, n.streams, n.served, n.slot
 	s.applied, s.atTerm, s.stamp, s.round = n.applied, n.atTerm, max(s.stamp, n.stamp), n.round
-	s.clock.applied(n.stamp, s.mono, s.leader != 0)
-	s.e.Now = max(s.e.Now, s.clock.last())
+	s.clock.applied(n.stamp, s.role())
+	s.e.Now = max(s.stamp, s.clock.last())
 	s.dirty, s.dropped, s.recount, s.admitted = nil, nil, nil, nil
 	s.progress.applied.Store(s.applied)
 	s.progress.cut.Store(s.applied)

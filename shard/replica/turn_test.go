@@ -368,28 +368,3 @@ func TestGoneWhileRead(t *testing.T) {
 		t.Errorf("the body of a live message is lost: %v", fatal)
 	}
 }
-
-func TestLogClock(t *testing.T) {
-	var c logClock
-	c.applied(5000, time.Second, false)
-	if c.lived {
-		t.Error("a replay is no life")
-	}
-	c.seed(4000)
-	if now := c.now(2*time.Second, 4000); now != 5000 {
-		t.Errorf("seeded with an older time: %d", now)
-	}
-	if now := c.now(3*time.Second, 1<<40); now != 6010 {
-		t.Errorf("one second later, by a fast clock: %d", now)
-	}
-	if now := c.now(4*time.Second, 0); now != 7000 {
-		t.Errorf("one second later, by a slow clock: %d", now)
-	}
-	if now := c.now(3*time.Second, 0); now != 7000 {
-		t.Errorf("back in time: %d", now)
-	}
-	c.applied(9000, 4*time.Second, true)
-	if now := c.now(5*time.Second, 10_000); now != 10_000 {
-		t.Errorf("behind a stamp: %d", now)
-	}
-}

@@ -1,0 +1,59 @@
+package replica
+
+import (
+	"testing"
+	"time"
+)
+
+func TestLogClock(t *testing.T) {
+	var c logClock
+	c.applied(5000, replaying)
+	if c.lived {
+		t.Error("a replay is no life")
+	}
+	c.seed(4000)
+	if now := c.now(2*time.Second, 4000); now != 5000 {
+		t.Errorf("seeded with an older time: %d", now)
+	}
+	if now := c.now(3*time.Second, 1<<40); now != 6010 {
+		t.Errorf("one second later, by a fast clock: %d", now)
+	}
+	if now := c.now(4*time.Second, 0); now != 7000 {
+		t.Errorf("one second later, by a slow clock: %d", now)
+	}
+	if now := c.now(3*time.Second, 0); now != 7000 {
+		t.Errorf("back in time: %d", now)
+	}
+	c.applied(6500, leading)
+	if now := c.now(4*time.Second, 0); now != 7000 {
+		t.Errorf("a leader's own stamp takes it back to %d", now)
+	}
+	c.applied(9000, leading)
+	if now := c.now(5*time.Second, 10_000); now != 9000 {
+		t.Errorf("with a stamp: %d", now)
+	}
+	if now := c.now(6*time.Second, 10_000); now != 10_000 {
+		t.Errorf("behind a stamp: %d", now)
+	}
+}
+
+// Who follows has the leader's time, however fast its own clock was, and however
+// long it was paused before it heard of an entry: messages must not expire early
+// when it leads.
+func TestLogClockFollows(t *testing.T) {
+	var c logClock
+	c.applied(1000, following)
+	c.now(time.Second, 0)
+	if now := c.now(61*time.Second, 61_600); now != 61_600 {
+		t.Fatalf("a minute later, by a fast clock: %d", now)
+	}
+	c.applied(61_000, following)
+	if now := c.now(61*time.Second, 61_600); now != 61_000 {
+		t.Errorf("the leader says 61000, the clock %d", now)
+	}
+	// Paused for half a minute, and the first it does is to apply.
+	c.applied(91_000, following)
+	if now := c.now(91*time.Second, 91_600); now != 91_000 {
+		t.Errorf("the leader says 91000, the clock %d", now)
+	}
+}
