@@ -53,6 +53,7 @@ type Operations interface {
 	Definitions
 	Backups
 	Watermarks
+	Clusters
 }
 
 // Done is the answer of an order that has nothing to say.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenmq/warren/admin/client"
 	"github.com/warrenmq/warren/cli/ctl"
 	"github.com/warrenmq/warren/config"
 )
@@ -22,6 +23,7 @@ func (a *App) ctlCmd(name, tool string) *cobra.Command {
 			code := ctl.Main(c.Context(), ctl.World{
 				Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Getenv: a.Getenv, Now: a.Now, Alive: ctl.Alive,
 				Version: a.Version, DataDir: config.DefaultDataDir,
+				Names: client.Names{Dir: client.NamesDir(a.Getenv), Alive: ctl.Alive},
 			}, tool, args)
 			if code != exitOK {
 				return &coded{code, errSaid}

@@ -19,6 +19,7 @@ const (
 	exitDataDir     = 73  // the data directory is in use, or cannot be made
 	exitIO          = 74  // reading or writing the data failed
 	exitDenied      = 77  // the broker refuses the user
+	exitRemoved     = 78  // the node was removed from its cluster
 	exitInterrupted = 130 // ended at once by a second signal
 )
 
@@ -43,6 +44,8 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &c):
 		return c.code
+	case errors.Is(err, node.ErrForgotten):
+		return exitRemoved
 	case errors.Is(err, node.ErrLocked), errors.Is(err, node.ErrDataDir):
 		return exitDataDir
 	case errors.Is(err, node.ErrIO):

@@ -112,6 +112,7 @@ func (n *Node) forward(leader uint64, data []byte) bool {
 const (
 	bulkSnapshot = 1 // see cluster/snapshot
 	bulkPropose  = 2 // commands of the catalog
+	bulkAbout    = 3 // nothing; see admin.About
 )
 
 // Bulk implements transport.BulkHandler.
@@ -125,6 +126,8 @@ func (b *bulkAsked) Bulk(s *transport.BulkStream, head []byte) error {
 		return n.sender.Serve(s.Peer(), head[1:], s)
 	case bulkPropose:
 		return n.catalog.Offer(s.Peer(), append([]byte(nil), head[1:]...))
+	case bulkAbout:
+		return n.tellAbout(s)
 	}
 	return errors.New("a request of a kind that this version does not know")
 }

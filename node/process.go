@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/admin"
-	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol/amqp091"
 )
 
@@ -37,13 +36,7 @@ func (o operations) Overview(ctx context.Context) (admin.Overview, error) {
 		gs := g.Stats()
 		x.HalfOpen = admin.HalfOpen{Now: gs.HalfOpen, Most: gs.MaxHalfOpen, Evicted: gs.Evicted}
 	}
-	alarms := o.broker.Load().Alarms()
-	if alarms&broker.LowMemory != 0 {
-		x.Alarms = append(x.Alarms, "memory")
-	}
-	if alarms&broker.LowDisk != 0 {
-		x.Alarms = append(x.Alarms, "disk")
-	}
+	x.Alarms = append(x.Alarms, o.alarmNames()...)
 	x.VHostsDown = o.vhostsDown()
 	return x, nil
 }

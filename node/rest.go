@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -160,10 +161,8 @@ func (n *Node) Join(ctx context.Context) error {
 // if there is anything.
 func (n *Node) Holds() (what string, yes bool) { return member.HasData(n.catalog.View()) }
 
-// Waiting says whom a node that starts waits for, if there is anybody.
+// Waiting says what a node that starts waits for, if there is anything.
 func (n *Node) Waiting() string {
-	if d := n.member.Load(); d != nil {
-		return d.Status().Text
-	}
-	return ""
+	h := n.Health()
+	return cmp.Or(h.Why, h.Text)
 }

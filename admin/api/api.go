@@ -48,6 +48,7 @@ func Handler(o Options) http.Handler {
 	vhostOrders(mux, ops)
 	definitions(mux, ops)
 	backups(mux, ops)
+	cluster(mux, ops)
 	profiles(mux)
 	return few(mux, mostRequests)
 }

@@ -60,8 +60,12 @@ func (c *Client) ResetApp(ctx context.Context, o ResetApp) (Task, error) {
 	return act[ResetApp, Task](ctx, c, "/api/v1/life/reset", o)
 }
 
-// Names are the nodes of this machine by name.
-type Names = admin.Names
+type (
+	// Names are the nodes of this machine by name.
+	Names = admin.Names
+	// Named is one of them.
+	Named = admin.Named
+)
 
 // NamesDir is where they are.
 func NamesDir(getenv func(string) string) string { return admin.NamesDir(getenv) }

@@ -18,13 +18,14 @@ type check struct {
 	tools              tool
 	min                int
 	asks               string // with %s for the node; more for the arguments
+	needs              needs
 	run                func(c *call, x client.Overview) error
 }
 
 func checkVerbs() (out []verb) {
 	for _, k := range checks() {
 		v := verb{
-			name: k.name, tools: cmpTool(k.tools), group: checkGroup, short: k.short, usage: k.usage, min: k.min, max: k.min, timeout: listTime,
+			name: k.name, tools: cmpTool(k.tools), group: checkGroup, short: k.short, usage: k.usage, min: k.min, max: k.min, timeout: listTime, needs: k.needs,
 			run: func(c *call) error {
 				x, err := c.node.Overview(c.ctx)
 				if err != nil {
@@ -67,24 +68,40 @@ func (k *check) question(c *call) string {
 
 func checks() []check {
 	single := "Node %s seems to be the only one in a single node cluster, the check does not apply"
-	lone := func(c *call, x client.Overview) error { c.say(single, x.Node); return nil }
+	lone := func(run func(c *call, x client.Overview) error) func(c *call, x client.Overview) error {
+		return func(c *call, x client.Overview) error {
+			if len(x.Members) > 1 {
+				return run(c, x)
+			}
+			return c.answers(pairs{{"result", "ok"}}, single, x.Node)
+		}
+	}
 	return []check{
 		{
 			name: "check_running", short: "Health check that exits with a non-zero code if the node is not running",
-			asks: "Checking if RabbitMQ is running on node {node} ...", run: func(c *call, x client.Overview) error {
+			asks: "Checking if RabbitMQ is running on node {node} ...", needs: anyState, run: func(c *call, x client.Overview) error {
+				if c.self.State != "" {
+					return c.failed(exitUnavailable, notRunning, x.Node)
+				}
 				c.say("RabbitMQ on node %s is fully booted and running", x.Node)
 				return nil
 			},
 		},
 		{
 			name: "is_running", short: "Queries the node if it is running",
-			asks: "Asking node {node} for its status ...", run: func(c *call, x client.Overview) error {
+			asks: "Asking node {node} for its status ...", needs: anyState, run: func(c *call, x client.Overview) error {
+				if c.self.State != "" {
+					return c.answers(pairs{{"result", false}}, notRunning, x.Node)
+				}
 				return c.answers(pairs{{"result", true}}, "RabbitMQ on node %s is fully booted and running", x.Node)
 			},
 		},
 		{
 			name: "is_booting", short: "Queries the node if it is still booting",
-			asks: "Asking node {node} for its boot status ...", run: func(c *call, x client.Overview) error {
+			asks: "Asking node {node} for its boot status ...", needs: anyState, run: func(c *call, x client.Overview) error {
+				if c.self.State == client.AppStarts {
+					return c.answers(pairs{{"result", true}}, "RabbitMQ on node %s is booting", x.Node)
+				}
 				return c.answers(pairs{{"result", false}}, "RabbitMQ on node %s is fully booted (check with is_running), stopped or has not started booting yet", x.Node)
 			},
 		},
@@ -126,11 +143,13 @@ func checks() []check {
 		},
 		{
 			name: "check_if_node_is_quorum_critical", tools: diagnostics | queuesTool, short: "Health check that exits with a non-zero code if queues would lose their quorum without this node",
-			asks: "Checking if node {node} is critical for quorum of any quorum queues ...", run: lone,
+			asks: "Checking if node {node} is critical for quorum of any quorum queues ...", run: lone((*call).quorumCritical),
 		},
 		{
 			name: "check_if_node_is_mirror_sync_critical", tools: diagnostics | queuesTool, short: "Health check that exits with a non-zero code if queues would lose their only copy without this node",
-			asks: "Checking if node {node} is critical for data safety of any classic mirrored queues ...", run: lone,
+			asks: "Checking if node {node} is critical for data safety of any classic mirrored queues ...", run: lone(func(c *call, x client.Overview) error {
+				return c.answers(pairs{{"result", "ok"}}, "Node %s reported no classic mirrored queues without online synchronised mirrors", x.Node)
+			}),
 		},
 		{
 			name: "node_health_check", tools: ctl | diagnostics, short: "Checks that the node answers, its vhosts are served and there is no alarm",
@@ -138,7 +157,7 @@ func checks() []check {
 		},
 		{
 			name: "server_version", short: "Displays the version of RabbitMQ whose dialect the node speaks",
-			asks: "Asking node {node} for its RabbitMQ version...", run: func(c *call, x client.Overview) error {
+			asks: "Asking node {node} for its RabbitMQ version...", needs: anyState, run: func(c *call, x client.Overview) error {
 				c.say("%s", x.Compatible)
 				return nil
 			},
@@ -159,6 +178,33 @@ func checks() []check {
 	}
 }
 
+const notRunning = "RabbitMQ on node %s is not running or has not fully booted yet (check with is_booting)"
+
+// quorumCritical fails if a shard with queues has no majority without this node,
+// of its replicas on nodes that run.
+func (c *call) quorumCritical(x client.Overview) error {
+	_, up := members(x.Members)
+	var lines []string
+	for _, s := range x.Shards {
+		if s.Kind != "queues" || s.Queues == 0 || !slices.Contains(s.Replicas, x.Node) {
+			continue
+		}
+		others := 0
+		for _, r := range s.Replicas {
+			if r != x.Node && slices.Contains(up, r) {
+				others++
+			}
+		}
+		if others < len(s.Replicas)/2+1 {
+			lines = append(lines, fmt.Sprintf("%d queues of shard %d would lose quorum if node %s is stopped", s.Queues, s.ID, x.Node))
+		}
+	}
+	if len(lines) == 0 {
+		return c.answers(pairs{{"result", "ok"}}, "Node %s reported no quorum queues with minimum quorum", x.Node)
+	}
+	return &failure{exitUnavailable, strings.Join(lines, "\n")}
+}
+
 // answers prints a value for programs, or words for people.
 func (c *call) answers(v pairs, format string, args ...any) error {
 	if c.machine() {
@@ -174,7 +220,7 @@ func (c *call) noAlarms(x client.Overview, well string) error {
 	if len(x.Alarms) == 0 {
 		return c.answers(pairs{{"result", "ok"}}, well, x.Node)
 	}
-	return &failure{exitUnavailable, "Node " + x.Node + " reported alarms:\n" + strings.Join(alarmTexts(x), "\n")}
+	return &failure{exitUnavailable, "Node " + x.Node + " reported alarms:\n" + strings.Join(alarmTexts(x.Node, x.Alarms), "\n")}
 }
 
 func (c *call) alarms(x client.Overview) error {
@@ -185,7 +231,7 @@ func (c *call) alarms(x client.Overview) error {
 	if len(x.Alarms) == 0 {
 		c.say("Node %s reported no alarms, local or clusterwide", x.Node)
 	}
-	for _, text := range alarmTexts(x) {
+	for _, text := range alarmTexts(x.Node, x.Alarms) {
 		c.say("%s", text)
 	}
 	return nil
@@ -193,7 +239,7 @@ func (c *call) alarms(x client.Overview) error {
 
 func (c *call) listListeners(x client.Overview) error {
 	var all terms
-	for _, l := range listeners(x) {
+	for _, l := range listeners(x.Listeners) {
 		all = append(all, l.term(x.Node))
 		if !c.machine() {
 			c.say("%s", l)
@@ -207,7 +253,7 @@ func (c *call) listListeners(x client.Overview) error {
 
 func (c *call) checkPort(x client.Overview) error {
 	var ports []string
-	for _, l := range listeners(x) {
+	for _, l := range listeners(x.Listeners) {
 		ports = append(ports, strconv.Itoa(l.port))
 	}
 	if slices.Contains(ports, c.args[0]) {
@@ -224,7 +270,7 @@ func (c *call) checkProtocol(x client.Overview) error {
 		want = a
 	}
 	var have []string
-	for _, l := range listeners(x) {
+	for _, l := range listeners(x.Listeners) {
 		have = append(have, l.proto)
 	}
 	slices.Sort(have)
@@ -240,7 +286,7 @@ func (c *call) checkProtocol(x client.Overview) error {
 // is no fault of a client.
 func (c *call) checkConnectivity(x client.Overview) error {
 	var good, bad []string
-	for _, l := range listeners(x) {
+	for _, l := range listeners(x.Listeners) {
 		host := l.host
 		if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil && ip.IsUnspecified() {
 			host = "127.0.0.1"

@@ -2,7 +2,6 @@ package ctl
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/warrenmq/warren/admin/client"
 )
@@ -12,9 +11,22 @@ const clusterGroup = "Cluster"
 func clusterVerbs() []verb {
 	return []verb{
 		{
-			name: "cluster_status", tools: ctl | diagnostics, group: clusterGroup, timeout: listTime,
+			name: "cluster_status", tools: ctl | diagnostics, group: clusterGroup, timeout: listTime, needs: anyState,
 			short:  "Displays all the nodes in the cluster, together with the currently running nodes",
 			banner: (*call).clusterBanner, run: (*call).clusterStatus,
+		},
+		{
+			name: "set_cluster_name", tools: ctl, group: clusterGroup, min: 1, max: 1, timeout: listTime,
+			short: "Sets the cluster name", usage: "<name>",
+			banner: func(c *call) string { return fmt.Sprintf("Setting cluster name to %s ...", c.args[0]) },
+			run: func(c *call) error {
+				text, err := marshal(c.args[0])
+				if err != nil {
+					return err
+				}
+				_, err = c.node.SetParameter(c.ctx, client.NewParameter{Parameter: client.Parameter{Name: "cluster_name", Value: text}, Global: true})
+				return err
+			},
 		},
 		{
 			name: "list_feature_flags", tools: ctl | diagnostics, group: "Feature flags", max: -1, timeout: listTime,
@@ -89,108 +101,4 @@ func (c *call) clusterBanner() string {
 		return fmt.Sprintf("Cluster status of node %s ...", erlangAtom(c.self.Node))
 	}
 	return fmt.Sprintf("Cluster status of node %s ...", c.self.Node)
-}
-
-func (c *call) clusterStatus() error {
-	x, err := c.node.Overview(c.ctx)
-	if err != nil {
-		return err
-	}
-	switch c.format {
-	case "", asTable, "report":
-		c.printCluster(x)
-	case asErlang:
-		c.erlangCluster(x)
-	default:
-		c.form.value(clusterTerm(x))
-	}
-	return nil
-}
-
-// erlangCluster prints what scripts of old look for: the first three terms as
-// RabbitMQ had them when there were no others, each on a line.
-func (c *call) erlangCluster(x client.Overview) {
-	all, running := members(x)
-	lines := []string{
-		"{nodes,[{disc," + erlang(atoms(all)) + "}]}",
-		"{running_nodes," + erlang(atoms(running)) + "}",
-		"{partitions,[]}",
-		"{cluster_name," + erlang(x.Node) + "}",
-		"{alarms,[{" + erlang(atom(x.Node)) + "," + erlang(atoms(x.Alarms)) + "}]}",
-	}
-	fmt.Fprintf(c.w.Stdout, "[%s]\n", strings.Join(lines, ",\n "))
-	c.banner("...done.")
-}
-
-func (c *call) printCluster(x client.Overview) {
-	s := sheet{c.w.Stdout}
-	s.section("Basics")
-	s.line("Cluster name: %s\n", x.Node)
-	all, running := members(x)
-	s.section("Disk Nodes")
-	s.line("%s\n", strings.Join(all, "\n"))
-	s.section("Running Nodes")
-	s.line("%s\n", strings.Join(running, "\n"))
-	s.section("Versions")
-	s.line("%s: RabbitMQ %s on %s, Warren %s\n", x.Node, x.Compatible, x.Runtime, x.Version)
-	s.section("Maintenance status")
-	s.line("Node: %s, status: not under maintenance\n", x.Node)
-	s.section("Alarms")
-	s.list("%s", alarmTexts(x))
-	s.line("")
-	s.section("Network Partitions")
-	s.line("(none)\n")
-	s.section("Listeners")
-	for _, l := range listeners(x) {
-		s.line("Node: %s, interface: %s, port: %d, protocol: %s, purpose: %s", x.Node, l.host, l.port, l.proto, l.purpose)
-	}
-	s.line("")
-	s.section("Feature flags")
-	for _, f := range flags() {
-		state := "disabled"
-		if f.on {
-			state = "enabled"
-		}
-		s.line("Flag: %s, state: %s", f.name, state)
-	}
-}
-
-// clusterTerm is the cluster under the names that RabbitMQ's JSON has.
-// members returns the names of the cluster's nodes, and of those that run.
-func members(x client.Overview) (all, running []string) {
-	for _, m := range x.Members {
-		all = append(all, m.Name)
-		if m.Running {
-			running = append(running, m.Name)
-		}
-	}
-	return all, running
-}
-
-func clusterTerm(x client.Overview) pairs {
-	var open, all terms
-	for _, l := range listeners(x) {
-		open = append(open, l.term(x.Node))
-	}
-	for _, f := range flags() {
-		state := "disabled"
-		if f.on {
-			state = "enabled"
-		}
-		all = append(all, pairs{{"name", f.name}, {"state", state}, {"desc", f.text}, {"stability", "stable"}})
-	}
-	disk, running := members(x)
-	version := pairs{{"rabbitmq_name", "Warren"}, {"rabbitmq_version", x.Compatible}, {"product_version", x.Version}}
-	return pairs{
-		{"cluster_name", x.Node},
-		{"disk_nodes", texts(disk)},
-		{"ram_nodes", terms{}},
-		{"running_nodes", texts(running)},
-		{"partitions", pairs{}},
-		{"alarms", texts(x.Alarms)},
-		{"listeners", pairs{{x.Node, open}}},
-		{"versions", pairs{{x.Node, version}}},
-		{"maintenance_status", pairs{{x.Node, "not under maintenance"}}},
-		{"feature_flags", all},
-	}
 }

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -39,6 +40,8 @@ type World struct {
 	Version string
 	// DataDir is where a node keeps its data unless it is told otherwise.
 	DataDir string
+	// Names are the nodes of this machine by name.
+	Names client.Names
 }
 
 // Tools returns the names that the verbs are known under.
@@ -100,12 +103,16 @@ func (c *call) main(ctx context.Context, line []string) error {
 	if c.verb.local {
 		return c.verb.run(c)
 	}
+	c.locate()
 	c.node = client.New(c.data)
-	defer c.node.Close()
+	defer func() { c.node.Close() }()
 	if err := c.identify(); err != nil {
 		if c.verb.absent != nil {
 			return c.verb.absent(c, err)
 		}
+		return err
+	}
+	if err := c.suits(); err != nil {
 		return err
 	}
 	if c.verb.banner != nil {
@@ -114,6 +121,28 @@ func (c *call) main(ctx context.Context, line []string) error {
 		}
 	}
 	return c.verb.run(c)
+}
+
+// locate finds the data directory of a node that was named, or of the only one
+// that can be meant, unless the directory itself was given.
+func (c *call) locate() string {
+	if c.hasData {
+		return c.data
+	}
+	x, ok := client.Named{}, false
+	if c.nodeName != "" {
+		x, ok = c.w.Names.Find(c.nodeName)
+	} else if _, err := os.Stat(c.data); err != nil {
+		if all := c.w.Names.List(); len(all) == 1 {
+			x, ok = all[0], true
+		} else {
+			x, ok = c.w.Names.Find("rabbit")
+		}
+	}
+	if ok {
+		c.data = x.Data
+	}
+	return c.data
 }
 
 // identify asks who the node is, and whether it is the one that was meant.

@@ -81,6 +81,14 @@ func explain(c *call, err error) *failure {
 		return &failure{exitUnavailable, c.unreachable(err)}
 	case errors.Is(err, client.ErrNotAllowed):
 		return &failure{exitDenied, "Error: " + err.Error()}
+	case client.KindOf(err) == client.AppStopped, client.KindOf(err) == client.AppRunning:
+		refused := c.appStopped
+		if client.KindOf(err) == client.AppRunning {
+			refused = c.appRunning
+		}
+		var f *failure
+		_ = errors.As(refused(), &f) // it always is one
+		return f
 	case errors.As(err, &e):
 		switch {
 		case e.Kind == client.NotFound && e.Thing == client.UserThing:

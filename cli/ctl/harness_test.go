@@ -14,6 +14,7 @@ import (
 
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/admin/api"
+	"github.com/warrenmq/warren/admin/client"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +37,7 @@ type desk struct {
 	env       map[string]string
 	dir       string
 	stdin     string
+	names     client.Names
 }
 
 // newDesk serves ops, if there are any, for a directory until the test ends.
@@ -63,7 +65,7 @@ func (d *desk) runAs(tool string, line ...string) int {
 	d.errs.Reset()
 	return Main(d.t.Context(), World{
 		Stdin: strings.NewReader(d.stdin), Stdout: &d.out, Stderr: &d.errs, Version: "test", DataDir: d.dir,
-		Getenv: func(name string) string { return d.env[name] }, Now: time.Now, Alive: Alive,
+		Getenv: func(name string) string { return d.env[name] }, Now: time.Now, Alive: Alive, Names: d.names,
 	}, tool, line)
 }
 

@@ -12,6 +12,7 @@ import (
 type options struct {
 	data, nodeName, vhost, format string
 	quiet, silent, noHeaders      bool
+	hasData                       bool // the directory was given
 	// timeout is 0 for none; hasTimeout says that it was given.
 	timeout    time.Duration
 	hasTimeout bool
@@ -55,7 +56,7 @@ func globals() []option {
 	ignored := func(*options, string) error { return nil }
 	return []option{
 		{"node", "n", "node", text(func(o *options) *string { return &o.nodeName })},
-		{"data", "", "dir", text(func(o *options) *string { return &o.data })},
+		{"data", "", "dir", func(o *options, v string) error { o.data, o.hasData = v, true; return nil }},
 		{"vhost", "p", "vhost", text(func(o *options) *string { return &o.vhost })},
 		{"formatter", "", "formatter", text(func(o *options) *string { return &o.format })},
 		{"quiet", "q", "", flag(func(o *options) *bool { return &o.quiet })},
@@ -88,7 +89,7 @@ func (c *call) parse(line []string) error {
 		data: c.w.DataDir, nodeName: c.w.Getenv("RABBITMQ_NODENAME"), vhost: "/", format: "", given: map[string]string{},
 	}
 	if dir := c.w.Getenv("WARREN_DATA"); dir != "" {
-		c.data = dir
+		c.data, c.hasData = dir, true
 	}
 	rest, err := c.words(line)
 	if err != nil {

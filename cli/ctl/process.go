@@ -27,14 +27,14 @@ const (
 func processVerbs() []verb {
 	return []verb{
 		{
-			name: "stop", tools: ctl, group: nodeGroup, max: 1, timeout: stopTime,
+			name: "stop", tools: ctl, group: nodeGroup, max: 1, timeout: stopTime, needs: anyState,
 			short: "Stops the node, and waits until it is gone", usage: "[<pidfile>] [--idempotent]",
 			options: []option{own("idempotent", "")},
 			banner:  func(c *call) string { return fmt.Sprintf("Stopping and halting node %s ...", c.self.Node) },
 			run:     (*call).stop, absent: (*call).stopped,
 		},
 		{
-			name: "shutdown", tools: ctl, group: nodeGroup, timeout: stopTime,
+			name: "shutdown", tools: ctl, group: nodeGroup, timeout: stopTime, needs: anyState,
 			short: "Stops the node, and waits until it is gone", usage: "[--wait] [--no-wait]",
 			options: []option{own("wait", ""), own("no-wait", "")},
 			banner: func(c *call) string {
@@ -148,14 +148,18 @@ func (c *call) until(ok func() bool) error {
 
 // awaitNode waits until the node answers, or alive says why it never will.
 func (c *call) awaitNode(alive func() error) error {
+	defer func() { c.node.Close() }()
 	c.node = client.New(c.data)
-	defer c.node.Close()
 	var dead error
 	err := c.until(func() bool {
+		if before := c.data; c.locate() != before { // it may enter its name only now
+			c.node.Close()
+			c.node = client.New(c.data)
+		}
 		if dead = alive(); dead != nil {
 			return true
 		}
-		return c.identify() == nil
+		return c.identify() == nil && c.self.State == ""
 	})
 	return errors.Join(dead, err)
 }
@@ -193,13 +197,18 @@ func (c *call) wait() error {
 	return nil
 }
 
-// awaitNodes waits for nodes in the cluster. There is one; more come with
-// clusters.
+// awaitNodes waits for nodes of the cluster to run.
 func (c *call) awaitNodes() error {
-	if c.args[0] == "1" {
-		return nil
+	want, _ := strconv.Atoi(c.args[0]) // it was looked at
+	err := c.until(func() bool {
+		x, err := c.node.Cluster(c.ctx, client.ClusterQuery{})
+		_, up := members(membersOf(x))
+		return err == nil && len(up) >= want
+	})
+	if err != nil {
+		return &failure{exitSoftware, fmt.Sprintf("Error: timed out while waiting. Not enough nodes joined %s's cluster.", c.self.Node)}
 	}
-	return c.failed(exitUnavailable, "this version runs single nodes: %s nodes will not come", c.args[0])
+	return nil
 }
 
 // environment lists the configuration.

@@ -112,7 +112,8 @@ func TestChecks(t *testing.T) {
 		{"log_location -s", "", "", 0},
 		{"log_location -q", "<stderr>\n", "", 0},
 		{"await_online_nodes 1 -q", "", "", 0},
-		{"await_online_nodes 2 -q", "", "Error:\nthis version runs single nodes: 2 nodes will not come\n", exitUnavailable},
+		{"await_online_nodes 2 -q -t 1", "", "Error: timed out while waiting. Not enough nodes joined rabbit@node-01's cluster.\n", exitSoftware},
+		{"check_if_node_is_mirror_sync_critical -q --formatter json", "{\"result\":\"ok\"}\n", "", 0},
 		{"await_startup", "", "", 0},
 	} {
 		t.Run(tc.line, func(t *testing.T) {
@@ -177,12 +178,6 @@ func TestRefused(t *testing.T) {
 		}
 		if code := d.runAs(tool, r.name, "--any", "thing"); code != exitUnavailable || d.errs.String() != "Error:\n"+r.why+"\n" {
 			t.Errorf("%s: %d %s", r.name, code, d.errs.String())
-		}
-	}
-	// (estate R9, R13, R14: single nodes refuse what comes with clusters)
-	for _, verb := range []string{"stop_app", "join_cluster", "start_app", "reset", "forget_cluster_node"} {
-		if code := d.run(verb, "rabbit@node-02"); code != exitUnavailable || !strings.Contains(d.errs.String(), "clusters come in a later release") {
-			t.Errorf("%s: %d %s", verb, code, d.errs.String())
 		}
 	}
 }

@@ -9,22 +9,14 @@ type refusal struct {
 }
 
 func refusals() []refusal {
-	cluster := "this version runs single nodes; clusters come in a later release"
+	cluster := "this version does not do it yet"
 	erlangOnly := "there is no Erlang in this node to run it"
 	return []refusal{
-		{"stop_app", ctl, cluster + ". To stop the node: rabbitmqctl stop"},
-		{"start_app", ctl, cluster + ". The node is running"},
-		{"reset", ctl, cluster + ". To begin anew, stop the node and give it another data directory"},
-		{"force_reset", ctl, cluster + ". To begin anew, stop the node and give it another data directory"},
-		{"force_boot", ctl, cluster},
-		{"join_cluster", ctl, cluster},
-		{"forget_cluster_node", ctl, cluster},
-		{"change_cluster_node_type", ctl, cluster},
-		{"rename_cluster_node", ctl, cluster + ". A single node takes its name from --name when it starts"},
-		{"update_cluster_nodes", ctl, cluster},
-		{"set_cluster_name", ctl, cluster + "; the cluster of one is called as its node"},
-		{"sync_queue", ctl, cluster},
-		{"cancel_sync_queue", ctl, cluster},
+		{"force_boot", ctl, "a node serves with a majority of its cluster, in whichever order they start, and without one it would serve what others may have changed: start the others, or forget the lost ones at a node that serves"},
+		{"rename_cluster_node", ctl, "nodes know each other by ids, a name is an attribute: stop the node, start it with another --name (RABBITMQ_NODENAME), and the cluster knows it by that"},
+		{"update_cluster_nodes", ctl, "a node finds the others by what all of them have agreed on: there is nothing to bring up to date. If none of its addresses is right any more, start it with --join and one that is"},
+		{"sync_queue", ctl, "replicas of a queue are brought up to date by themselves, while it serves; `warren status` shows how far they are"},
+		{"cancel_sync_queue", ctl, "replicas of a queue are brought up to date by themselves, while it serves; `warren status` shows how far they are"},
 		{"grow", queuesTool, cluster},
 		{"shrink", queuesTool, cluster},
 		{"add_member", queuesTool, cluster},

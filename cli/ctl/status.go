@@ -16,14 +16,14 @@ func statusVerbs() []verb {
 	return []verb{
 		{
 			name: "ping", tools: ctl | diagnostics, group: monitoring,
-			short: "Checks that the node answers", timeout: listTime,
+			short: "Checks that the node answers", timeout: listTime, needs: anyState,
 			banner: func(c *call) string {
 				return fmt.Sprintf("Will ping %s. This only checks if the node's process answers. Timeout: %d ms.", c.self.Node, c.timeout.Milliseconds())
 			},
 			run: func(c *call) error { c.say("Ping succeeded"); return nil },
 		},
 		{
-			name: "status", tools: ctl | diagnostics, group: monitoring, timeout: listTime,
+			name: "status", tools: ctl | diagnostics, group: monitoring, timeout: listTime, needs: anyState,
 			short: "Displays status of a node", usage: "[--unit <unit>]", options: []option{own("unit", "unit")},
 			check:  func(c *call) error { _, err := c.unit(); return err },
 			banner: func(c *call) string { return fmt.Sprintf("Status of node %s ...", c.self.Node) },
@@ -117,7 +117,7 @@ func (c *call) printStatus(x client.Overview) error {
 	s.list(" * %s", x.LogFiles)
 	s.line("")
 	s.section("Alarms")
-	s.list("%s", alarmTexts(x))
+	s.list("%s", alarmTexts(x.Node, x.Alarms))
 	s.line("")
 	s.section("Memory")
 	s.line("Total memory used: %s", u.of(x.Memory.Used))
@@ -137,7 +137,7 @@ func (c *call) printStatus(x client.Overview) error {
 	s.line("Queue count: %d", x.Counts.Queues)
 	s.line("Virtual host count: %d\n", x.Counts.VHosts)
 	s.section("Listeners")
-	for _, l := range listeners(x) {
+	for _, l := range listeners(x.Listeners) {
 		s.line("%s", l)
 	}
 	s.line("")
@@ -157,15 +157,15 @@ func (s sheet) parts(u unit, x client.Overview, percent string) {
 }
 
 // alarmTexts are the alarms in RabbitMQ's words.
-func alarmTexts(x client.Overview) (out []string) {
-	for _, a := range x.Alarms {
+func alarmTexts(node string, alarms []string) (out []string) {
+	for _, a := range alarms {
 		switch a {
 		case "memory":
-			out = append(out, "Memory alarm on node "+x.Node)
+			out = append(out, "Memory alarm on node "+node)
 		case "disk":
-			out = append(out, "Free disk space alarm on node "+x.Node)
+			out = append(out, "Free disk space alarm on node "+node)
 		default:
-			out = append(out, a+" alarm on node "+x.Node)
+			out = append(out, a+" alarm on node "+node)
 		}
 	}
 	return out
@@ -187,12 +187,12 @@ func (b bound) term(node string) pairs {
 }
 
 // listeners lists the open addresses.
-func listeners(x client.Overview) (out []bound) {
+func listeners(open []client.Listener) (out []bound) {
 	purposes := map[string]string{
-		"amqp": "AMQP 0-9-1", "amqps": "AMQP 0-9-1 over TLS", "auto": "every protocol that is served",
+		"cluster": "inter-node and CLI tool communication", "amqp": "AMQP 0-9-1", "amqps": "AMQP 0-9-1 over TLS", "auto": "every protocol that is served",
 	}
-	protocols := map[string]string{"amqps": "amqp/ssl"} // RabbitMQ's names
-	for _, l := range x.Listeners {
+	protocols := map[string]string{"amqps": "amqp/ssl", "cluster": "clustering"} // RabbitMQ's names
+	for _, l := range open {
 		host, port, err := net.SplitHostPort(l.Address)
 		if err != nil {
 			continue // not an address of the network
@@ -214,7 +214,7 @@ func statusTerm(x client.Overview) pairs {
 	}
 	memory = append(memory, pair{"total", pairs{{"allocated", x.Memory.Used}}})
 	var open terms
-	for _, l := range listeners(x) {
+	for _, l := range listeners(x.Listeners) {
 		open = append(open, l.term(x.Node))
 	}
 	return pairs{

@@ -47,6 +47,7 @@ type verb struct {
 	options  []option
 	timeout  time.Duration // unless given; 0 is none
 	local    bool          // asks no node
+	needs    needs         // what the node has to be at
 	loose    bool          // takes any options
 	secret   bool          // what follows the first argument is not repeated in errors
 	// check looks at the arguments before the node is asked; may be nil.
@@ -65,7 +66,7 @@ func verbs() []verb {
 	return slices.Concat(
 		helpVerbs(), statusVerbs(), queueVerbs(), exchangeVerbs(), connectionVerbs(), closeVerbs(),
 		userVerbs(), vhostVerbs(), policyVerbs(),
-		processVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(), watermarkVerbs(),
+		processVerbs(), lifeVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(), watermarkVerbs(),
 		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(), definitionVerbs(),
 		policyOrderVerbs(), limitVerbs(), pluginVerbs(), hashVerbs(),
 	)
