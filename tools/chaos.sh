@@ -4,7 +4,8 @@
 # networks of their own: CHAOS_SCENARIO (a name, all, or share: the default) for
 # CHAOS_SECONDS each (8), from CHAOS_SEED. FULL=1: 50 rounds, and all scenarios for 180 s
 # each; verdicts are kept in dist/full/chaos.tsv, and what passed of this commit is not
-# run again. What a failed run leaves is kept in CHAOS_DIR (dist/chaos).
+# run again; then CHAOS_KILLS (50) kills of a leader, whose times go to
+# dist/full/leader.tsv. What a failed run leaves is kept in CHAOS_DIR (dist/chaos).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export WARREN=${WARREN:-$PWD/bin/warren} CHAOS_DIR=${CHAOS_DIR:-$PWD/dist/chaos}
@@ -31,4 +32,5 @@ for s in $(sed -nE 's|^\t\{name: "([^"]+)".*|\1|p' test/cluster/faults_test.go);
 	grep -qP "^\Q$commit\E\t$s\t.*\tpass\t" "$CHAOS_RESULTS" && { echo "chaos: $s passed before"; continue; }
 	CHAOS_SCENARIO=$s clusters -test.run TestScenarios || failed=1
 done
+CHAOS_KILLS=${CHAOS_KILLS:-50} clusters -test.run TestLeader || failed=1
 exit $failed

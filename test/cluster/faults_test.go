@@ -28,6 +28,7 @@ var scenarios = []scenario{
 	{name: "damage", nodes: 3, hurt: damage},
 	{name: "membership", nodes: 3, hurt: membership},
 	{name: "rolling-restart", nodes: 3, hurt: rolling},
+	{name: "clock", nodes: 3, hurt: clocks},
 	{name: "everything", nodes: 5, hurt: everything},
 }
 
@@ -320,7 +321,7 @@ func fill(path string, free int) {
 // everything does any of the above.
 func everything(r *round, d time.Duration) {
 	all := []func(*round, time.Duration){
-		halves, leaderAlone, bridge, ring, oneWay, killLeader, killMinority, killAll, pauseKill, pause, slowDisk, syncFails, rolling, lossy, damage,
+		halves, leaderAlone, bridge, ring, oneWay, killLeader, killMinority, killAll, pauseKill, pause, slowDisk, syncFails, rolling, lossy, damage, clocks,
 	}
 	all[r.chance.IntN(len(all))](r, d)
 }

@@ -41,7 +41,7 @@ type cluster struct {
 // startLimit bounds the start of a node on a busy machine.
 const startLimit = 90 * time.Second
 
-func binary() string {
+func program() string {
 	if b := os.Getenv("WARREN"); b != "" {
 		return b
 	}
@@ -52,7 +52,7 @@ func binary() string {
 // are to hold.
 func newCluster(t testing.TB, dir string, n int, disk int64) *cluster {
 	t.Helper()
-	bin, err := filepath.Abs(binary())
+	bin, err := filepath.Abs(program())
 	if err != nil {
 		t.Fatal(err)
 	}
