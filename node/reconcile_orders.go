@@ -79,7 +79,7 @@ func (n *Node) mayForget(v *catalog.View, m *catalog.Node) error {
 		return refused("node %s alone holds %s: they would be lost. Start it again, or, to lose them, forget it by force (--force)", m.Name, reconcile.Lost(v, only))
 	}
 	if stuck := reconcile.Stuck(v, m.ID); len(stuck) > 0 {
-		return refused("without node %s and others that do not run, %s would have no majority and stand still. Start the others first", m.Name, reconcile.Lost(v, stuck))
+		return refused("without node %s and others that do not run, %d shards would have no majority and stand still, with %s. Start the others first", m.Name, len(stuck), reconcile.Lost(v, stuck))
 	}
 	if takers(v, m.ID) == 0 {
 		return refused("no node that runs can take over what node %s holds", m.Name)

@@ -336,15 +336,17 @@ func TestForgetOfTwo(t *testing.T) {
 	waitSettled(t, rs)
 	rs[1].stop()
 	id := uint64(rs[1].dir.Node().Node)
+	last := ""
+	defer func() { t.Log(last) }()
 	waitFor(t, "a refusal", func() bool {
 		var e *admin.Error
 		err := rs[0].ForgetNode(context.Background(), rs[1].o.Name, false)
+		last = fmt.Sprint(err)
 		return errors.As(err, &e) && e.Kind == admin.Unavailable && strings.Contains(e.Text, "without a majority")
 	})
 	if rs[0].catalog.View().Node(id) == nil {
 		t.Error("it was forgotten")
 	}
-	rs[0].stopAny()
 }
 
 // A node under maintenance hands over what it leads and closes its listeners;

@@ -151,9 +151,10 @@ func (p *planning) last(id uint64) bool {
 // free reports whether no group has a node, or is to have it.
 func (p *planning) free(id uint64) bool { return !holds(p.View, id) && !p.Catalog.Has(id) }
 
-// joined reports whether a node has all replicas that it is to have.
+// joined reports whether a node has all replicas that it is to have, and votes on
+// the catalog if it should.
 func (p *planning) joined(id uint64) bool {
-	if !p.Catalog.Has(id) {
+	if !p.Catalog.Has(id) || len(p.Catalog.Voters) < MaxVoters && !slices.Contains(p.Catalog.Voters, id) {
 		return false
 	}
 	some := false
