@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
 # sim.sh: runs test/sim over many seeds, a worker for each core. A failing seed is
 # printed; `go test ./test/sim -seed N -trace` shows it again, step by step.
-# SEEDS (default 2000) from FIRST (default 0). FULL=1 runs 150,000 in steps of 5,000
-# and goes on where it was stopped (dist/full/sim.next).
+# SEEDS (default 2000) from FIRST (default 0). FULL=1 runs 150,000 in steps of STEP
+# (default 5,000), replays 100 of them, and goes on where it was stopped: dist/full
+# has what is next (sim.next), what was done (sim.done) and what failed (sim.failed).
+# WORKERS (default one for each core) may be fewer on a machine with other work.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p dist/full
 go test -c -o dist/sim.test ./test/sim
-workers=$(nproc)
+workers=${WORKERS:-$(nproc)}
+
+run() { # NAME SEED COUNT [FLAG…]
+	(cd test/sim && exec ../../dist/sim.test -test.run "$1" -test.v -test.timeout=0 -seed "$2" -seeds "$3" "${@:4}")
+}
 
 seeds() { # FIRST COUNT
 	local share=$((($2 + workers - 1) / workers)) failed=0 w pids=()
 	for w in $(seq 0 $((workers - 1))); do
-		(cd test/sim && exec ../../dist/sim.test -test.run '^Test(Seeds|Shards)$' -test.v -test.timeout=0 \
-			-seed $(($1 + w * share)) -seeds $share) >dist/sim.$w.log 2>&1 &
+		run '^Test(Seeds|Shards)$' $(($1 + w * share)) $share >dist/sim.$w.log 2>&1 &
 		pids+=($!)
 	done
 	trap 'kill "${pids[@]}" 2>/dev/null' EXIT
@@ -29,11 +34,18 @@ if [ -z "${FULL:-}" ]; then
 	seeds "${FIRST:-0}" "${SEEDS:-2000}"
 	exit
 fi
+step=${STEP:-5000}
 first=$(cat dist/full/sim.next 2>/dev/null || echo 0)
 while [ "$first" -lt 150000 ]; do
-	echo "seeds $first to $((first + 4999))"
-	seeds "$first" 5000
-	first=$((first + 5000))
+	echo "seeds $first to $((first + step - 1))"
+	seeds "$first" "$step" || cat dist/sim.?.log | grep -E 'seed [0-9]+:' >>dist/full/sim.failed || true
+	echo "$(git rev-parse --short HEAD) $first $step" >>dist/full/sim.done
+	first=$((first + step))
 	echo "$first" >dist/full/sim.next
 done
-echo "sim: 150000 seeds done"
+run '^Test(Shards)?Replay$' 0 100
+if [ -s dist/full/sim.failed ]; then
+	cat dist/full/sim.failed
+	exit 1
+fi
+echo "sim: 150000 seeds done, none failed; 100 replayed to the same bit"

@@ -238,7 +238,7 @@ func (c *Cluster) drain(failed func() bool) {
 			return
 		}
 		l.n.after(0, d.Drain)
-		c.world.Run(c.world.Now()+10*time.Second, func() bool { return failed() || d.Drained() })
+		c.world.Run(c.world.Now()+30*time.Second, func() bool { return failed() || d.Drained() })
 		if !failed() && !d.Drained() {
 			c.check.failf("group %d: its queues can not be drained: %s", id, c.describe())
 		}
@@ -258,6 +258,9 @@ func (c *Cluster) verify() {
 			if m.machine.Digest() != l.machine.Digest() {
 				c.check.failf("group %d: nodes %d and %d differ at %d", id, m.n.id, l.n.id, l.applied)
 			}
+		}
+		if v, ok := l.machine.(Verifier); ok {
+			v.Verify()
 		}
 		for op, index := range c.check.groups[id].confirmed {
 			if !l.machine.Contains(op) {

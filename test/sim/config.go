@@ -55,6 +55,12 @@ type Env struct {
 	Kill   func(node uint64)
 	Chance func(p float64) bool
 	Count  func(what string)
+	// Wall is the node's wall clock, which may be wrong and may jump.
+	Wall func() time.Duration
+	// World is the time that no node knows.
+	World func() time.Duration
+	// Note makes numbers a part of the run's hash.
+	Note func(values ...uint64)
 	// Trace writes a line into the trace.
 	Trace func(format string, args ...any)
 	// Fail reports a violation.
@@ -66,6 +72,24 @@ type Env struct {
 type Drainer interface {
 	Drain()
 	Drained() bool
+}
+
+// A Hander is a machine whose leader prepares to hand over. It calls now when the
+// lead may go, and goes on after a while if it does not.
+type Hander interface {
+	Hand(now func())
+}
+
+// An Installer is a machine that takes a snapshot while it goes on: its clients
+// stay. It calls done when the state is in place.
+type Installer interface {
+	Install(index, term uint64, state []byte, done func())
+}
+
+// A Verifier is a machine that, led and drained at the end of a run, can say more
+// of it than Contains.
+type Verifier interface {
+	Verify()
 }
 
 // A Config describes a run.
@@ -84,6 +108,8 @@ type Config struct {
 	Anywhere bool
 	// Calm leaves out all faults.
 	Calm bool
+	// Clocks has nodes' clocks run at rates up to a twentieth apart, and jump.
+	Clocks bool
 	// Bug is planted to see that it is found; see the Bug constants.
 	Bug Bug
 	// Trace receives a line for everything that happens; nil discards them.

@@ -9,7 +9,7 @@
 //
 // The machine that is fed is pluggable: a Config brings a function that makes
 // one. NewLedger is a list, which shows what Raft does; NewQueues is a real shard
-// of real queues with clients at its leader, held against what they were told.
+// of real queues with clients at every node, held against what they were told.
 // Run it with
 //
 //	go test ./test/sim -seeds=2000            many runs

@@ -18,14 +18,17 @@ func (m *shardMachine) Drain() {
 		for _, c := range slices.Clone(x.consumers) {
 			x.cancel(c)
 		}
+		x.giveBackRest()
 		x.env.Wake()
 	}
 	m.env.After(time.Second, func() {
-		for q := uint64(1); q <= simQueues; q++ {
+		for q := uint64(1); q <= m.truth.queues(); q++ {
 			m.consume(q, 0)
 		}
 	})
 }
 
 // Drained implements Drainer.
-func (m *shardMachine) Drained() bool { return m.draining && m.env.Now() >= m.drainEnd }
+func (m *shardMachine) Drained() bool {
+	return m.draining && m.env.Now() >= m.drainEnd && (!m.truth.clients.All || m.settledDown())
+}

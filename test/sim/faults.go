@@ -15,6 +15,10 @@ func (c *Cluster) fault() {
 	}
 	c.world.After(c.world.Between(20*time.Millisecond, 1500*time.Millisecond), c.fault)
 	n := c.nodes[c.world.Rand.IntN(len(c.nodes))]
+	if c.conf.Clocks && c.world.Chance(0.05) {
+		c.count("clock jumped")
+		n.jump += c.world.Between(0, 4*time.Hour) - 2*time.Hour
+	}
 	switch c.world.Rand.IntN(12 + 4*min(c.conf.Spares, 1)) {
 	case 0, 1:
 		c.kill(n)
@@ -108,7 +112,17 @@ func (c *Cluster) transfer() {
 		return
 	}
 	c.count("transfer")
-	l.group.TransferLeader(1 + c.world.Rand.Uint64N(uint64(len(c.nodes))))
+	to := 1 + c.world.Rand.Uint64N(uint64(len(c.nodes)))
+	if h, ok := l.machine.(Hander); ok {
+		l.n.after(0, func() {
+			h.Hand(func() {
+				c.count("transfer when quiet")
+				l.group.TransferLeader(to)
+			})
+		})
+		return
+	}
+	l.group.TransferLeader(to)
 	l.n.poll()
 }
 

@@ -33,7 +33,7 @@ func newGuard(n *node, id uint64, cp checkpoint) *guard {
 	g.machine = n.c.conf.NewMachine(Env{
 		Node: n.id, Group: id, Confirm: func(op, index uint64) { n.c.confirmed(id, op, index) },
 		Refuse: func() { n.c.refused[id]++ },
-		Log:    n.disk.log, Now: n.c.world.Now, After: n.after, Wake: func() { g.group.Wake() },
+		Log:    n.disk.log, Now: n.mono, Wall: n.wall, World: n.c.world.Now, After: n.after, Wake: func() { g.group.Wake() },
 		Applied:   func() uint64 { return g.applied },
 		Committed: func() uint64 { return n.c.check.groups[id].highest },
 		Newest:    func() uint64 { return n.c.check.newest(id) },
@@ -43,6 +43,7 @@ func newGuard(n *node, id uint64, cp checkpoint) *guard {
 		Kill:      func(node uint64) { n.c.kill(n.c.nodes[node-1]) },
 		Chance:    n.c.world.Chance,
 		Count:     n.c.count,
+		Note:      n.c.world.Note,
 		Trace: func(format string, args ...any) {
 			if n.c.world.Logging() {
 				n.c.world.Logf("%d: g%d %s", n.id, id, fmt.Sprintf(format, args...))
@@ -171,20 +172,32 @@ func (g *guard) Install(s raftgroup.Snapshot, done func()) {
 	g.installing = true
 	g.n.after(g.n.c.world.Between(0, 200*time.Millisecond), func() {
 		cp := checkpoint{index: s.Index, term: s.Term, conf: s.ConfState, state: s.ID}
-		g.n.disk.checkpoints[g.id] = cp
-		staged := g.n.disk.staged[g.id][:0:0]
-		for _, old := range g.n.disk.staged[g.id] {
-			if old.index > s.Index {
-				staged = append(staged, old)
-			}
+		installed := func() {
+			g.installed(cp)
+			done()
 		}
-		g.n.disk.staged[g.id] = staged
+		if m, ok := g.machine.(Installer); ok {
+			m.Install(s.Index, s.Term, s.ID, installed)
+			return
+		}
 		g.machine.Restore(s.ID)
-		g.applied, g.term, g.saved = s.Index, s.Term, s.Index
-		g.installing = false
-		g.n.c.count("snapshot installed")
-		g.n.c.world.Note(6, g.n.id, g.id, s.Index)
-		g.n.c.world.Logf("%d: g%d INSTALLED %d", g.n.id, g.id, s.Index)
-		done()
+		installed()
 	})
+}
+
+// installed notes that a snapshot is the state.
+func (g *guard) installed(cp checkpoint) {
+	g.n.disk.checkpoints[g.id] = cp
+	staged := g.n.disk.staged[g.id][:0:0]
+	for _, old := range g.n.disk.staged[g.id] {
+		if old.index > cp.index {
+			staged = append(staged, old)
+		}
+	}
+	g.n.disk.staged[g.id] = staged
+	g.applied, g.term, g.saved = cp.index, cp.term, cp.index
+	g.installing = false
+	g.n.c.count("snapshot installed")
+	g.n.c.world.Note(6, g.n.id, g.id, cp.index)
+	g.n.c.world.Logf("%d: g%d INSTALLED %d", g.n.id, g.id, cp.index)
 }

@@ -29,6 +29,9 @@ type node struct {
 	host        *raftgroup.Host
 	groups      []*guard // by id
 
+	rate float64       // of its clocks
+	jump time.Duration // of its wall clock, so far
+
 	syncMin, syncMax time.Duration
 	diskBusy         bool
 	polling          bool
@@ -52,8 +55,12 @@ type checkpoint struct {
 }
 
 func (c *Cluster) newNode(id uint64) *node {
+	rate := 1.0
+	if c.conf.Clocks {
+		rate += (c.world.Rand.Float64() - 0.5) / 10
+	}
 	return &node{
-		c: c, id: id, syncMin: 100 * time.Microsecond, syncMax: 3 * time.Millisecond,
+		c: c, id: id, rate: rate, syncMin: 100 * time.Microsecond, syncMax: 3 * time.Millisecond,
 		disk: disk{
 			log: storagetest.NewMemLog(), checkpoints: make(map[uint64]checkpoint),
 			staged: make(map[uint64][]checkpoint), member: make(map[uint64]bool),
@@ -61,10 +68,17 @@ func (c *Cluster) newNode(id uint64) *node {
 	}
 }
 
-// after runs f on this node when d has passed, unless the node was restarted
+// mono is the node's monotonic clock.
+func (n *node) mono() time.Duration { return time.Duration(float64(n.c.world.Now()) * n.rate) }
+
+// wall is its wall clock, an hour wrong or several.
+func (n *node) wall() time.Duration { return n.mono() + time.Duration(n.id)*time.Hour + n.jump }
+
+// after runs f on this node when d has passed by its clock, unless the node was restarted
 // meanwhile. A stalled node does it when it goes on.
 func (n *node) after(d time.Duration, f func()) {
 	life := n.life
+	d = time.Duration(float64(d) / n.rate)
 	var run func()
 	run = func() {
 		switch {
@@ -85,7 +99,7 @@ func (n *node) start() {
 	n.up, n.diskBusy, n.polling = true, false, false
 	n.groups = nil
 	h, err := raftgroup.NewHost(raftgroup.Options{
-		NodeID: n.id, Log: n.newLog(), Transport: n, Now: n.c.world.Now,
+		NodeID: n.id, Log: n.newLog(), Transport: n, Now: n.mono,
 		CacheBytes: 2 << 10, CatchUpBytesPerTick: 8 << 10, MaxMessageSize: 4 << 10,
 		MaxInflightBytes: 16 << 10, MaxApplyingBytes: 8 << 10, ApplyBytesPerTurn: 1 << 10,
 		SnapshotHoldTicks: 20, MaxInboxMessages: 64,

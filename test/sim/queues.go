@@ -2,7 +2,6 @@ package sim
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -14,12 +13,10 @@ import (
 	"github.com/warrenmq/warren/shard/origin"
 	"github.com/warrenmq/warren/shard/remote"
 	"github.com/warrenmq/warren/shard/replica"
-	"github.com/warrenmq/warren/storage"
+	"github.com/warrenmq/warren/storage/slot"
 	"github.com/warrenmq/warren/storage/state"
+	"github.com/warrenmq/warren/transfer"
 )
-
-// simQueues is how many queues a simulated shard has.
-const simQueues = 4
 
 // queues is what all clients of a run know: the truth that shards are held
 // against. Messages have the ids of operations.
@@ -31,7 +28,8 @@ type queues struct {
 	live    map[[2]uint64]*shardMachine // by group and node
 	current map[[2]uint64]queue.Incarnation
 	ended   map[uint64]bool // incarnations that the catalog has ended
-	patient bool            // clients settle nothing of a consumer that they end
+	clients Clients
+	all     everything // of Clients.All
 }
 
 // A simMessage is one publish, in each of its queues.
@@ -39,7 +37,13 @@ type simMessage struct {
 	by        uint64 // the incarnation of its publisher
 	order     uint64 // among all publishes
 	confirmed bool
+	refused   bool
 	in        map[uint64]*simCopy
+
+	group    uint64
+	at       time.Duration // when it was published
+	priority uint8
+	tx       *simTx // that it is a part of
 }
 
 type simCopy struct {
@@ -48,20 +52,38 @@ type simCopy struct {
 	settling  uint64 // the incarnation whose client accepted it
 	settled   bool   // and was told that this is committed
 	drained   bool   // found at the end
+
+	times            int      // delivered
+	gone             bool     // nobody knows whether it is there: it may have been purged or dropped
+	rejected         bool     // settling rejects it
+	requeued         int      // requeues that count against the delivery limit
+	acquired, failed uint16   // as delivered last
+	from             *simCopy // whose letter this is
+}
+
+// Clients says what the clients of NewQueues do.
+type Clients struct {
+	// Patient ones settle nothing of a consumer that they end.
+	Patient bool
+	// All has them use everything that shards have; see everything.
+	All bool
 }
 
 // NewQueues returns a maker of machines that are shards of real queues, with
 // clients at every node that publish, consume and settle. All machines of a run
 // come from one maker.
-func NewQueues(patient bool) func(Env) Machine {
+func NewQueues(clients Clients) func(Env) Machine {
 	truth := &queues{
 		messages: make(map[uint64]*simMessage), live: make(map[[2]uint64]*shardMachine),
 		current: make(map[[2]uint64]queue.Incarnation), ended: make(map[uint64]bool),
-		patient: patient,
+		clients: clients, all: newEverything(),
 	}
 	return func(env Env) Machine {
 		m := &shardMachine{env: env, truth: truth}
 		m.open(state.NewMemory())
+		if clients.All {
+			return &fullMachine{m}
+		}
 		return m
 	}
 }
@@ -77,15 +99,22 @@ type shardMachine struct {
 	step   bool // of the loader is planned
 
 	term      uint64 // led, 0 if none
+	leader    uint64 // who leads, as far as is known
+	lived     bool   // something was applied while somebody led
 	consumers []*shard.Consumer
 	held      []simHeld
 	leaving   map[*shard.Consumer]bool // asked to end with all they hold
+	quitting  map[*shard.Consumer]bool // asked to end, and what they hold stays held
 	last      map[simRow]uint64        // what was first delivered last
 	cancelled map[uint64]bool          // queues that a consumer left: what waited for it comes later
 	draining  bool
 	drainEnd  time.Duration
 
 	org     *origin.Origin
+	slots   *slot.Slots
+	mail    *transfer.Transfer // if clients do everything
+	mailAt  time.Duration      // when its next step is planned, or 0
+	txs     []pendingTx
 	dead    bool
 	hub     *remote.Hub
 	server  *remote.Server
@@ -95,8 +124,9 @@ type shardMachine struct {
 
 // A simRow is what one consumer gets of one publisher.
 type simRow struct {
-	c  *shard.Consumer
-	by uint64
+	c        *shard.Consumer
+	by       uint64
+	priority uint8
 }
 
 type simHeld struct {
@@ -116,21 +146,29 @@ func (m *shardMachine) open(st *state.Memory) {
 	m.truth.lives++
 	m.inc, m.state, m.step = m.truth.lives, st, false
 	m.term, m.consumers, m.held = 0, nil, nil
-	m.streams = nil
-	m.leaving = make(map[*shard.Consumer]bool)
+	m.leader, m.lived = 0, false
+	m.streams, m.txs = nil, nil
+	m.leaving, m.quitting = make(map[*shard.Consumer]bool), make(map[*shard.Consumer]bool)
 	m.cancelled, m.last = make(map[uint64]bool), make(map[simRow]uint64)
 	m.truth.end(m.env.Group, m.truth.current[at])
 	m.truth.current[at] = m.incarnation()
 	m.org = origin.New(m.incarnation())
 	m.connect()
 	m.loader = replica.NewLoader(m.env.Log, st, m.fatal)
+	slots, err := slot.Open(st)
+	if err != nil {
+		m.env.Fail("open: %v", err)
+		return
+	}
+	m.slots = slots
+	m.opened()
 	s, _, err := replica.Open(replica.Options{
 		Group: m.env.Group, Incarnation: m.incarnation(), Catalog: simCatalog{m.truth},
 		Origin: m.org, Elsewhere: m.client, Answers: m.server, Suspect: m.suspect,
 		OnLead:   func(term uint64) { m.server.Lead(remote.Target(m.env.Group), term) },
 		OnFollow: func() { m.server.Follow(remote.Target(m.env.Group)) },
 		State:    st, Log: m.env.Log, Loader: m.loader, Budget: 4 << 10, HotPages: 1, Wall: m.wall, Fatal: m.fatal,
-		Ended: func(shard.QueueID) {},
+		Ended: func(shard.QueueID) {}, Slots: slots, Mail: m.post(),
 	})
 	if err != nil {
 		m.env.Fail("open: %v", err)
@@ -148,9 +186,7 @@ func (m *shardMachine) incarnation() queue.Incarnation {
 func (m *shardMachine) fatal(err error) { m.env.Fail("fatal: %v", err) }
 
 // wall is a clock that is wrong on most nodes.
-func (m *shardMachine) wall() int64 {
-	return int64((m.env.Now() + time.Duration(m.env.Node)*time.Hour) / time.Millisecond)
-}
+func (m *shardMachine) wall() int64 { return int64(m.env.Wall() / time.Millisecond) }
 
 // simGroup lets the simulator plan all turns.
 type simGroup struct{ m *shardMachine }
@@ -160,27 +196,14 @@ func (g simGroup) TryTurn() bool                { g.m.env.Wake(); return false }
 func (g simGroup) Compact(uint64)               {} // the guard's affair
 func (g simGroup) AppendConf(dst []byte) []byte { return dst }
 
-// simCatalog knows simQueues queues; one of them is small and refuses, and one
-// has messages that expire long after the run.
-type simCatalog struct{ truth *queues }
-
-func (simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool) {
-	if id == simQueues {
-		s.MaxLength, s.Overflow = queue.AtMost(20), queue.RejectPublish
-	}
-	if id == simQueues-1 {
-		s.TTL, s.HasTTL = 1<<31, true
-	}
-	return s, 1, id >= 1 && id <= simQueues
-}
-func (simCatalog) Revision() uint64 { return 1 }
-
-func (c simCatalog) Alive(i queue.Incarnation) bool { return !c.truth.ended[i.Number] }
-
 // Offer implements Machine: a publish, and now and then something that a
 // consumer does.
 func (m *shardMachine) Offer(id uint64, r *rand.Rand) {
 	if m.draining {
+		return
+	}
+	if m.truth.clients.All {
+		m.offerAll(id, r)
 		return
 	}
 	m.publish(id, r)
@@ -189,7 +212,7 @@ func (m *shardMachine) Offer(id uint64, r *rand.Rand) {
 		case n == 0 && len(m.consumers) > 0:
 			m.cancel(m.consumers[r.IntN(len(m.consumers))])
 		case n < 3 && len(m.consumers) < 6:
-			m.consume(1+r.Uint64N(simQueues), uint32(r.IntN(8)))
+			m.consume(1+r.Uint64N(someQueues), uint32(r.IntN(8)))
 		case len(m.held) > 0:
 			m.settle(r.IntN(len(m.held)), r.IntN(4) == 0)
 		}
@@ -197,7 +220,11 @@ func (m *shardMachine) Offer(id uint64, r *rand.Rand) {
 }
 
 func (m *shardMachine) cancel(c *shard.Consumer) {
+	if m.quitting[c] {
+		return
+	}
 	m.leaving[c] = true
+	m.overtake(c)
 	m.shard.Cancel(c, true, func(error) {
 		m.cancelled[c.Queue] = true
 		m.forget(c)
@@ -206,10 +233,10 @@ func (m *shardMachine) cancel(c *shard.Consumer) {
 
 func (m *shardMachine) publish(id uint64, r *rand.Rand) {
 	m.truth.orders++
-	msg := &simMessage{by: m.inc, order: m.truth.orders, in: make(map[uint64]*simCopy)}
+	msg := m.newMessage()
 	p := shard.Publish{To: m, Tag: id}
-	first := 1 + r.Uint64N(simQueues)
-	for q := first; q <= simQueues && (q == first || r.IntN(4) == 0); q++ {
+	first := 1 + r.Uint64N(someQueues)
+	for q := first; q <= someQueues && (q == first || r.IntN(4) == 0); q++ {
 		p.Queues = append(p.Queues, q)
 		msg.in[q] = &simCopy{}
 	}
@@ -217,6 +244,10 @@ func (m *shardMachine) publish(id uint64, r *rand.Rand) {
 	p.Message = &message.Message{Body: make([]byte, 8+r.IntN(200))}
 	binary.BigEndian.PutUint64(p.Message.Body, id)
 	m.shard.Publish([]shard.Publish{p})
+}
+
+func (m *shardMachine) newMessage() *simMessage {
+	return &simMessage{by: m.inc, order: m.truth.orders, in: make(map[uint64]*simCopy), group: m.env.Group, at: m.truth.now(m)}
 }
 
 func (m *shardMachine) consume(q uint64, prefetch uint32) {
@@ -242,7 +273,7 @@ func (m *shardMachine) forget(c *shard.Consumer) {
 
 func (m *shardMachine) settle(i int, requeue bool) {
 	h := m.held[i]
-	if m.truth.patient && m.leaving[h.c] {
+	if m.truth.clients.Patient && m.leaving[h.c] {
 		return // what it held goes back: a settle behind that changes nothing
 	}
 	m.held = slices.Delete(m.held, i, i+1)
@@ -269,6 +300,7 @@ func (m *shardMachine) Confirmed(first uint64, n uint32, refused bool) {
 			m.env.Fail("message %d of incarnation %d is confirmed to %d", id, msg.by, m.inc)
 		}
 		if refused {
+			msg.refused = true
 			m.env.Refuse()
 		} else {
 			msg.confirmed = true
@@ -292,7 +324,7 @@ func (m *shardMachine) Deliver(c *shard.Consumer, ds []shard.Delivery) {
 		m.inOrder(c, ds)
 	}
 	for i := range ds {
-		m.deliver(c, ds[i])
+		m.deliver(c.Queue, c, ds[i])
 	}
 }
 
@@ -319,9 +351,9 @@ func (m *shardMachine) inOrder(c *shard.Consumer, ds []shard.Delivery) {
 		if x == nil || ds[i].Redelivered {
 			continue
 		}
-		row := simRow{c, msg.by}
+		row := simRow{c, msg.by, msg.priority}
 		m.env.Trace("send %d q%d to inc%d.%d by=%d order=%d hold=%v", id, c.Queue, c.Incarnation.Number, c.ID, msg.by, msg.order, ds[i].Holding)
-		if msg.order < m.last[row] && !m.cancelled[c.Queue] {
+		if msg.order < m.last[row] && !m.cancelled[c.Queue] && x.from == nil {
 			m.env.Fail("message %d comes from queue %d behind a later one", id, c.Queue)
 		}
 		m.last[row] = msg.order
@@ -345,15 +377,23 @@ func (m *shardMachine) reset() {
 	m.last = make(map[simRow]uint64)
 }
 
-func (m *shardMachine) deliver(c *shard.Consumer, d shard.Delivery) {
-	q := c.Queue
-	id, _, x := m.parse(q, &d)
+// accounted reports whether a copy was settled, or is found at the end, be it as
+// a letter.
+func (msg *simMessage) accounted(q uint64, x *simCopy) bool {
+	if y := msg.in[letterBox]; y != nil && y.from == x && (y.drained || y.settling != 0 || y.gone) {
+		return true
+	}
+	return x.gone || x.drained || x.settling != 0 && !(x.rejected && hasLetters(q))
+}
+
+// deliver takes what a consumer got, or a get if there is none.
+func (m *shardMachine) deliver(q uint64, c *shard.Consumer, d shard.Delivery) {
+	id, msg, x := m.parse(q, &d)
 	if x == nil {
 		return
 	}
-	if m.env.Trace != nil {
-		m.env.Trace("deliver %d q%d seq=%d to inc%d.%d term=%d hold=%v re=%v leading=%v", id, q, d.Seq, m.inc, c.ID, m.org.Term(), d.Holding, d.Redelivered, m.term)
-	}
+	m.env.Note(8, m.env.Node, m.env.Group, id, q, d.Seq, d.Holding.Term, d.Holding.Counter)
+	m.env.Trace("deliver %d q%d seq=%d to inc%d term=%d hold=%v re=%v leading=%v", id, q, d.Seq, m.inc, m.org.Term(), d.Holding, d.Redelivered, m.term)
 	lives := func(inc uint64) bool { return inc != 0 && !m.truth.ended[inc] }
 	switch {
 	case x.settled:
@@ -365,25 +405,40 @@ func (m *shardMachine) deliver(c *shard.Consumer, d shard.Delivery) {
 	case lives(x.holder):
 		m.env.Fail("message %d comes from queue %d to %d, and %d which holds it lives", id, q, m.inc, x.holder)
 	}
-	x.delivered, x.holder, x.settling = true, m.inc, 0
-	x.drained = x.drained || m.draining && slices.Contains(m.consumers, c)
+	if c == nil && m.draining {
+		m.env.After(0, m.giveBackGets) // its session has ended meanwhile
+	}
+	m.checkMore(id, msg, x, q, c, &d)
+	x.delivered, x.holder, x.settling, x.rejected = true, m.inc, 0, false
+	x.times, x.acquired, x.failed = x.times+1, d.Acquired, d.Failed
+	x.drained = x.drained || m.draining && slices.Contains(m.consumers, c) && !m.leaving[c] && !m.quitting[c]
+	if m.truth.clients.All { // what it had before under another number is not held any more
+		m.held = slices.DeleteFunc(m.held, func(h simHeld) bool { return h.id == id && h.queue == q })
+	}
 	m.held = append(m.held, simHeld{id, q, c, d})
 }
 
 // Apply implements commitlog.Machine.
-func (m *shardMachine) Apply(ents []commitlog.Entry) { m.shard.Apply(ents) }
+func (m *shardMachine) Apply(ents []commitlog.Entry) {
+	m.lived = m.lived || m.term != 0 || m.leader != 0
+	m.shard.Apply(ents)
+}
 
 // Lead implements commitlog.Machine.
 func (m *shardMachine) Lead(term uint64) {
 	m.term, m.cancelled = term, make(map[uint64]bool)
 	m.reset()
+	if !m.lived {
+		m.lived = true
+		m.opened() // by its wall clock, for it does not know how long ago the last entry was
+	}
 	m.org.Unsettled(m.comesLater)
 	m.shard.Lead(term)
 }
 
 // Follow implements commitlog.Machine.
 func (m *shardMachine) Follow(term, leader uint64) {
-	m.term = 0
+	m.term, m.leader = 0, leader
 	m.shard.Follow(term, leader)
 }
 
@@ -391,6 +446,12 @@ func (m *shardMachine) Follow(term, leader uint64) {
 func (m *shardMachine) Turn(now time.Duration, p commitlog.Proposer) {
 	m.streaming()
 	m.shard.Turn(now, p)
+	m.load()
+	m.deliverMail()
+}
+
+// load has the loader work in a while.
+func (m *shardMachine) load() {
 	if m.loader.Pending() && !m.step {
 		m.step = true
 		l := m.loader
@@ -402,67 +463,6 @@ func (m *shardMachine) Turn(now time.Duration, p commitlog.Proposer) {
 	}
 }
 
-// Checkpoint implements Machine.
-func (m *shardMachine) Checkpoint() []byte {
-	c := m.shard.CutNow()
-	err := c.Bodies(m.state.NewBatch)
-	b := m.state.NewBatch()
-	if err == nil {
-		err = c.State(b)
-	}
-	if err == nil {
-		err = b.Commit()
-	}
-	if err == nil {
-		err = m.state.Flush()
-	}
-	if err != nil {
-		m.env.Fail("checkpoint: %v", err)
-	}
-	c.Durable()
-	return dump(m.state)
-}
-
-func dump(st storage.State) (b []byte) {
-	it, err := st.Iter(nil, nil)
-	if err != nil {
-		panic(fmt.Sprintf("sim: the state can not be read: %v", err))
-	}
-	for it.Next() {
-		for _, x := range [...][]byte{it.Key(), it.Value()} {
-			b = binary.AppendUvarint(b, uint64(len(x)))
-			b = append(b, x...)
-		}
-	}
-	if err := it.Close(); err != nil {
-		panic(fmt.Sprintf("sim: the state can not be read: %v", err))
-	}
-	return b
-}
-
-// Restore implements Machine.
-func (m *shardMachine) Restore(b []byte) {
-	st := state.NewMemory()
-	batch := st.NewBatch()
-	next := func() []byte {
-		n, k := binary.Uvarint(b)
-		x := b[k : k+int(n)]
-		b = b[k+int(n):]
-		return x
-	}
-	for len(b) > 0 {
-		k := next()
-		batch.Set(k, next())
-	}
-	if err := batch.Commit(); err != nil {
-		m.env.Fail("restore: %v", err)
-	}
-	if err := st.Flush(); err != nil {
-		m.env.Fail("restore: %v", err)
-	}
-	m.open(st)
-}
-
 // Digest implements Machine.
 func (m *shardMachine) Digest() uint64 {
 	_, d := m.shard.Digest()
@@ -472,8 +472,8 @@ func (m *shardMachine) Digest() uint64 {
 // Contains implements Machine: a confirmed message was settled, or is found in
 // each of its queues at the end.
 func (m *shardMachine) Contains(id uint64) bool {
-	for _, x := range m.truth.messages[id].in {
-		if x.settling == 0 && !x.drained {
+	for q, x := range m.truth.messages[id].in {
+		if x.from == nil && !m.truth.messages[id].accounted(q, x) {
 			return false
 		}
 	}

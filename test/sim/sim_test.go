@@ -19,13 +19,18 @@ type flags struct {
 	trace *bool
 
 	patient *bool
+	all     *bool
 }
+
+// clients are those of TestShards.
+func (f flags) clients() sim.Clients { return sim.Clients{Patient: *f.patient, All: *f.all} }
 
 var given = flags{
 	seeds:   flag.Uint64("seeds", uint64(racing.Less(60)), "how many seeds to run"),
 	seed:    flag.Uint64("seed", 0, "the only seed to run, or the first of -seeds"),
 	trace:   flag.Bool("trace", false, "print what happens"),
 	patient: flag.Bool("patient", true, "clients of TestShards settle nothing of a consumer that they end"),
+	all:     flag.Bool("all", true, "clients of TestShards use everything that shards have"),
 }
 
 // config is the run of a seed: most have three nodes, some have spares and
@@ -82,9 +87,10 @@ func TestSeeds(t *testing.T) {
 }
 
 // shards is the run of a seed with real shards and queues.
-func shards(seed uint64, patient bool) sim.Config {
+func shards(seed uint64, clients sim.Clients) sim.Config {
 	c := config(seed)
-	c.NewMachine = sim.NewQueues(patient)
+	c.NewMachine = sim.NewQueues(clients)
+	c.Clocks = clients.All
 	c.Groups = 2
 	c.Ops = 300
 	c.Anywhere = true
@@ -93,7 +99,7 @@ func shards(seed uint64, patient bool) sim.Config {
 
 // TestShards runs -seeds seeds with real queues: what was confirmed is there or
 // was settled, what was settled does not come back, what comes again is flagged,
-// and replicas agree.
+// and replicas agree. docs/reliability.md says what else, and what not.
 func TestShards(t *testing.T) {
 	first, n := *given.seed, *given.seeds
 	if first != 0 && !isSet("seeds") {
@@ -101,16 +107,26 @@ func TestShards(t *testing.T) {
 	}
 	var steps uint64
 	var offered, confirmed int
+	counts := make(map[string]int)
 	for seed := first; seed < first+n; seed++ {
-		r := sim.Run(shards(seed, *given.patient))
+		r := sim.Run(shards(seed, given.clients()))
 		if r.Err != nil {
 			t.Errorf("seed %d: %v", seed, r.Err)
 		}
 		steps += r.Steps
 		offered += r.Offered
 		confirmed += r.Confirmed
+		for what, n := range r.Counts {
+			counts[what] += n
+		}
 	}
 	t.Logf("%d seeds, %d steps, %d of %d publishes confirmed", n, steps, confirmed, offered)
+	t.Log(list(counts))
+	for _, what := range rareShards {
+		if n >= 40 && *given.all && counts[what] == 0 {
+			t.Errorf("never reached: %s", what)
+		}
+	}
 	if n >= 40 && confirmed*2 < offered {
 		t.Errorf("%d of %d publishes confirmed: the run says nothing", confirmed, offered)
 	}
@@ -120,12 +136,12 @@ func TestShards(t *testing.T) {
 // record in docs/reliability.md.
 func TestShardsFound(t *testing.T) {
 	for _, seed := range []uint64{1083, 1949, 5953, 6181} { // in the last two only the client was at fault
-		if r := sim.Run(shards(seed, true)); r.Err != nil {
+		if r := sim.Run(shards(seed, sim.Clients{Patient: true})); r.Err != nil {
 			t.Errorf("seed %d: %v", seed, r.Err)
 		}
 	}
 	for _, seed := range []uint64{653, 1296, 1393, 5077, 5363} {
-		if r := sim.Run(shards(seed, false)); r.Err != nil {
+		if r := sim.Run(shards(seed, sim.Clients{})); r.Err != nil {
 			t.Errorf("seed %d: %v", seed, r.Err)
 		}
 	}
@@ -138,7 +154,7 @@ func TestShardsReplay(t *testing.T) {
 		n = min(*given.seeds, 100)
 	}
 	for seed := range n {
-		a, b := sim.Run(shards(seed, *given.patient)), sim.Run(shards(seed, *given.patient))
+		a, b := sim.Run(shards(seed, given.clients())), sim.Run(shards(seed, given.clients()))
 		if a.Hash != b.Hash || a.Steps != b.Steps {
 			t.Errorf("seed %d: trace %x of %d steps, then %x of %d", seed, a.Hash, a.Steps, b.Hash, b.Steps)
 		}
@@ -149,6 +165,12 @@ func TestShardsReplay(t *testing.T) {
 var rare = []string{
 	"lead", "leader deposed", "crash", "power cut", "split", "one-way cut", "bridge", "node stalled",
 	"suffix replaced", "snapshot sent", "snapshot installed", "change proposed", "transfer", "leader forgotten",
+}
+
+// rareShards is the same of TestShards.
+var rareShards = []string{
+	"attached", "transfer when quiet", "snapshot taken in place", "clock jumped", "node stalled", "power cut",
+	"got", "purged", "rejected", "exclusive refused", "letter", "spent", "expired", "tx happened", "tx refused", "tx unknown",
 }
 
 func list(counts map[string]int) string {
