@@ -91,7 +91,8 @@ const groupTime = 20 * time.Second
 func (n *Node) deliverSnapshot(group uint64, m *raftpb.Message) {
 	ctx, cancel := context.WithTimeout(n.work.ctx, groupTime)
 	defer cancel()
-	if err := await(ctx, "wait for a group", func() bool { return n.host.Group(group) != nil }); err != nil {
+	err := await(ctx, "wait for a group", func() bool { return n.stopping.Load() || n.host.Group(group) != nil })
+	if err != nil || n.host.Group(group) == nil {
 		return // the node stops, or the replica is not to be here any more
 	}
 	// The opening of the group dropped what its log did not speak of: Raft, which

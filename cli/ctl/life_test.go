@@ -1,12 +1,15 @@
 package ctl
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +36,25 @@ type resident struct {
 	stop context.CancelFunc
 	over chan error
 	up   chan map[string]string
+	log  *screen
+}
+
+// A screen takes what several goroutines write.
+type screen struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }
 
 func newHost(t *testing.T) *host {
@@ -45,7 +67,7 @@ func (h *host) node(name string) *resident {
 	h.t.Helper()
 	r := h.desks[name]
 	if r == nil {
-		r = &resident{name: name, desk: newDesk(h.t, nil), up: make(chan map[string]string, 16)}
+		r = &resident{name: name, desk: newDesk(h.t, nil), up: make(chan map[string]string, 16), log: &screen{}}
 		r.dir = filepath.Join(h.dir, name)
 		r.names = h.names
 		h.desks[name] = r
@@ -55,13 +77,19 @@ func (h *host) node(name string) *resident {
 				Listen:  []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
 				Memory:  node.Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 4 << 20, Cache: 4 << 20},
 				Grace:   500 * time.Millisecond,
+				Logger:  slog.New(slog.NewTextHandler(r.log, nil)).With("node", name),
 				Cluster: node.Cluster{Addr: "127.0.0.1:0", Cookie: secret.New("a cookie that is long enough")},
 				Exit:    func(status int) { h.t.Errorf("%s ended the process with status %d", name, status); runtime.Goexit() },
 			},
 			Names: h.names,
 			Up:    func(addrs map[string]string) error { r.up <- addrs; return nil },
 		}
-		h.t.Cleanup(func() { r.end() })
+		h.t.Cleanup(func() {
+			r.end()
+			if h.t.Failed() {
+				h.t.Log(r.log.String())
+			}
+		})
 	}
 	p, err := app.New(r.o)
 	if err != nil {
