@@ -45,7 +45,7 @@ func TestKill(t *testing.T) {
 	defer history.Close()
 	began := time.Now()
 	rec := checker.NewRecorder(history, checker.NewJudge(checker.JudgeOptions{}), func() time.Duration { return time.Since(began) })
-	w := &load.World{Rec: rec, Nodes: 1, Addr: func(int) string { return b.address() }}
+	w := &load.World{Rec: rec, Nodes: func() int { return 1 }, Addr: func(int) string { return b.address() }}
 	declare(t, w)
 
 	publishers, consumers := load.NewGroup(t.Context()), load.NewGroup(t.Context())

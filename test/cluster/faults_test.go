@@ -34,7 +34,7 @@ var scenarios = []scenario{
 
 // shuffled returns the nodes in any order.
 func (r *round) shuffled() []*member {
-	ms := append([]*member(nil), r.nodes...)
+	ms := r.members()
 	r.chance.Shuffle(len(ms), func(i, j int) { ms[i], ms[j] = ms[j], ms[i] })
 	return ms
 }
@@ -75,7 +75,7 @@ func halves(r *round, d time.Duration) {
 func leaderAlone(r *round, d time.Duration) {
 	l := r.leading()
 	r.within(d, "cut off, a leader:", []*member{l}, func() {
-		for _, m := range r.nodes {
+		for _, m := range r.members() {
 			if m != l {
 				r.net.cutBoth(l.number, m.number)
 			}
@@ -113,7 +113,7 @@ func oneWay(r *round, d time.Duration) {
 		what = "deaf:"
 	}
 	r.within(d, what, []*member{l}, func() {
-		for _, m := range r.nodes {
+		for _, m := range r.members() {
 			switch {
 			case m == l:
 			case deaf:
@@ -151,7 +151,7 @@ func killLeader(r *round, d time.Duration) {
 
 // killMinority kills some of them, perhaps while they start.
 func killMinority(r *round, d time.Duration) {
-	ms := r.shuffled()[:1+r.chance.IntN((len(r.nodes)-1)/2)]
+	ms := r.shuffled()[:1+r.chance.IntN((len(r.members())-1)/2)]
 	for range 1 + r.chance.IntN(3) {
 		healed := r.hurting("killed:", ms...)
 		for _, m := range ms {

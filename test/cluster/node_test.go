@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +38,33 @@ type cluster struct {
 	net    *network
 	nodes  []*member // the first has number 1
 	disk   int64     // size of the disk of each node; 0: that of the machine
+
+	known atomic.Int32                // how many there are, as clients know it
+	gone  [maxMembers + 1]atomic.Bool // those that are no members any more
+}
+
+// maxMembers bounds the nodes that a run makes: addresses have three digits.
+const maxMembers = 200
+
+// places is how many nodes there were so far.
+func (c *cluster) places() int { return int(c.known.Load()) }
+
+// amqp is where clients reach a node, empty if it is no member any more.
+func (c *cluster) amqp(node int) string {
+	if c.gone[node].Load() {
+		return ""
+	}
+	return address(node) + ":5672"
+}
+
+// members are the nodes that were not removed.
+func (c *cluster) members() (ms []*member) {
+	for _, m := range c.nodes {
+		if !c.gone[m.number].Load() {
+			ms = append(ms, m)
+		}
+	}
+	return ms
 }
 
 // startLimit bounds the start of a node on a busy machine.
@@ -105,14 +134,12 @@ func (c *cluster) place() *member {
 	}
 	c.net.host(m.number)
 	c.nodes = append(c.nodes, m)
+	c.known.Store(int32(len(c.nodes)))
 	return m
 }
 
 func (m *member) data() string { return filepath.Join(m.dir, "disk", "data") }
 func (m *member) name() string { return fmt.Sprintf("warren-%d@chaos", m.number) }
-
-// amqp is where the node serves.
-func (m *member) amqp() string { return address(m.number) + ":5672" }
 
 // launch starts the process and does not wait for it.
 func (m *member) launch() {
@@ -128,11 +155,13 @@ func (m *member) launch() {
 	_ = os.Remove(filepath.Join(m.data(), "ports.json")) // there is none before the first start
 	args := append(m.c.net.enter(m.number), m.c.binary, "serve", "--until-stdin-closes",
 		"--data", m.data(), "--name", m.name(), "--cookie-file", m.c.cookie(),
-		"--listen", "amqp="+m.amqp(), "--listen", "cluster="+address(m.number)+":25672",
+		"--listen", "amqp="+address(m.number)+":5672", "--listen", "cluster="+address(m.number)+":25672",
 		"--set", "default_user.name=chaos", "--set", "default_user.password=chaos",
 		"--set", "memory.budget=128MiB", "--set", "shards=1", "--set", "log.segment_size=2MiB", "--set", "disk.free_limit=8MiB")
-	if m.number > 1 {
-		args = append(args, "--join", address(1)+":25672")
+	for _, o := range m.c.members() {
+		if o.number < m.number {
+			args = append(args, "--join", address(o.number)+":25672")
+		}
 	}
 	cmd := exec.Command("nsenter", args...)
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
@@ -280,12 +309,17 @@ func (c *cluster) missing(n int) string {
 		if err != nil {
 			return err.Error()
 		}
-		if len(st.Shards) < 1+n {
+		if len(st.Shards) < 1+min(n, 3) {
 			return fmt.Sprintf("%s knows %d groups", m.name(), len(st.Shards))
 		}
 		for _, s := range st.Shards {
 			if want := min(n, 3); s.Kind != "catalog" && len(s.Replicas) < want {
 				return fmt.Sprintf("%s: group %d has %d replicas", m.name(), s.ID, len(s.Replicas))
+			}
+			for _, o := range c.nodes {
+				if c.gone[o.number].Load() && slices.Contains(s.Replicas, o.name()) {
+					return fmt.Sprintf("%s: group %d is on %s, which is gone", m.name(), s.ID, o.name())
+				}
 			}
 			for _, r := range s.Replicas {
 				if r == m.name() && s.Leader == "" {

@@ -66,13 +66,13 @@ func play(t *testing.T, s scenario) {
 		s.hurt(r, time.Duration(1+chance.IntN(max(2, min(seconds/6, 12))))*time.Second)
 		c.net.mend()
 		c.wonder()
-		for _, m := range c.nodes {
+		for _, m := range c.members() {
 			if !m.running() {
 				m.launch()
 			}
 		}
 	}
-	for _, m := range c.nodes {
+	for _, m := range c.members() {
 		m.await()
 	}
 	l.rec.Add(checker.Event{Kind: checker.Calm})
@@ -102,7 +102,7 @@ func (r *round) hurting(what string, nodes ...*member) (healed func()) {
 // wonder fails the test if a node ended though nobody wanted it to.
 func (c *cluster) wonder() {
 	c.t.Helper()
-	for _, m := range c.nodes {
+	for _, m := range c.members() {
 		if m.wondered() {
 			m.mean()
 			c.t.Errorf("%s ended by itself:\n%s", m.name(), m.tail())

@@ -18,17 +18,17 @@ import (
 
 // The queues of a run, by number.
 const (
-	plain    = iota // several publishers and consumers, at different nodes
-	quorum          // a quorum queue whose consumers give back
-	fan1            // of a fanout exchange
-	fan2            // the same
-	single          // one active consumer, in strict order
-	grave           // whose consumers reject
-	buried          // what was rejected there
-	aging           // with a time to live
-	aged            // what was too old there
-	atomic          // transactions
-	queueNum        // how many
+	plain      = iota // several publishers and consumers, at different nodes
+	quorum            // a quorum queue whose consumers give back
+	fan1              // of a fanout exchange
+	fan2              // the same
+	single            // one active consumer, in strict order
+	grave             // whose consumers reject
+	buried            // what was rejected there
+	aging             // with a time to live
+	aged              // what was too old there
+	transacted        // transactions
+	queueNum          // how many
 )
 
 const (
@@ -66,8 +66,8 @@ func newTraffic(c *cluster) *traffic {
 	l := &traffic{c: c, file: f, rate: setting(c.t, "CHAOS_RATE", 40)}
 	l.rec = checker.NewRecorder(f, j, func() time.Duration { return time.Since(began) })
 	l.w = &load.World{
-		Rec: l.rec, Nodes: len(c.nodes), User: "chaos", Password: "chaos", Heartbeat: 2 * time.Second,
-		Addr: func(n int) string { return address(n) + ":5672" },
+		Rec: l.rec, Nodes: c.places, User: "chaos", Password: "chaos", Heartbeat: 2 * time.Second,
+		Addr: c.amqp,
 	}
 	l.publishers, l.consumers = load.NewGroup(context.Background()), load.NewGroup(context.Background())
 	c.t.Cleanup(func() {
@@ -143,7 +143,7 @@ func (l *traffic) start(chance *rand.Rand) {
 	to(grave, home(), 0)
 	to(aging, home(), 0)
 	publish(load.Publisher{Home: home(), Exchange: "fan", Routes: 1<<fan1 | 1<<fan2})
-	publish(load.Publisher{Home: home(), Key: queueName(atomic), Routes: 1 << atomic, Tx: 5})
+	publish(load.Publisher{Home: home(), Key: queueName(transacted), Routes: 1 << transacted, Tx: 5})
 
 	consume := func(q int, c load.Consumer) {
 		c.World, c.Seed, c.Queue, c.Number = l.w, chance.Uint64(), queueName(q), uint8(q)
@@ -170,7 +170,7 @@ func (l *traffic) start(chance *rand.Rand) {
 	consume(buried, load.Consumer{Hold: 3})
 	consume(aging, load.Consumer{Prefetch: 3, Hold: 2, Life: 4 * time.Second})
 	consume(aged, load.Consumer{Hold: 5})
-	consume(atomic, load.Consumer{Hold: 5})
+	consume(transacted, load.Consumer{Hold: 5})
 	names := load.Names{World: l.w, First: 100, Count: 6, Seed: chance.Uint64()}
 	l.publishers.Go(names.Run)
 }

@@ -23,10 +23,10 @@ import (
 // A World is what all clients of a run share.
 type World struct {
 	Rec *checker.Recorder
-	// Addr is where a node serves, empty if nobody knows; nodes are numbered from 1
-	// to Nodes.
+	// Addr is where a node serves, empty if nobody knows or there is none any more;
+	// nodes are numbered from 1 to Nodes.
 	Addr  func(node int) string
-	Nodes int
+	Nodes func() int
 	// User and Password log in. Default: guest.
 	User, Password string
 	// Heartbeat of connections. Default: 5 s.
@@ -148,8 +148,14 @@ type turn struct {
 }
 
 func (u *turn) next() int {
-	node := (u.home+u.tried-1)%u.w.Nodes + 1
-	u.tried++
+	n, node := u.w.Nodes(), 1
+	for range n { // those that are no more are passed over
+		node = (u.home+u.tried-1)%n + 1
+		u.tried++
+		if u.w.Addr(node) != "" {
+			break
+		}
+	}
 	return node
 }
 
