@@ -82,6 +82,15 @@ func (n *Node) dropShard(id uint64) {
 				h.Hub.Shard(id, nil).Unbind()
 			}
 		}
+		// What the loader was asked for before the group ended it reads from what is
+		// about to be freed.
+		read := make(chan struct{})
+		n.loader.Do(func() error { close(read); return nil })
+		select {
+		case <-read:
+		case <-ctx.Done():
+			return
+		}
 		dropped := make(chan struct{})
 		n.seglog.Submit(&storage.Append{Group: id, Reset: &storage.Reset{Drop: true}, Done: func() { close(dropped) }})
 		select {
