@@ -11,10 +11,13 @@ import (
 	"time"
 )
 
+// repairLimit is how long a damaged node has to become whole by itself.
+const repairLimit = 20 * time.Second
+
 // damage changes bits of files of a node that was stopped or killed, or cuts the
-// end off one, and starts it again. It may refuse to serve what it can not vouch
-// for, and has its files put back then, as they were. Nobody is told anything that
-// was not published, and nothing is lost.
+// end off one, and starts it again. If it does not become whole again by itself,
+// another is put in its place. Nobody is told anything that was not published, and
+// nothing is lost.
 func damage(r *round, d time.Duration) {
 	m := r.any()
 	healed := r.hurting("damaged:", m)
@@ -23,30 +26,28 @@ func damage(r *round, d time.Duration) {
 	} else {
 		m.kill()
 	}
-	before := filepath.Join(m.dir, "before")
-	run(r.t, "cp", "-a", m.data(), before)
 	for range 1 + r.chance.IntN(3) {
 		r.spoil(m)
 	}
+	<-time.After(d / 4)
 	m.launch()
 	m.mean() // it may refuse
-	whole := r.back(m)
-	<-time.After(d / 2)
-	if whole {
-		if why := r.refused(m); why != "" {
-			r.t.Logf("  %s refuses %s", m.name(), why)
-			whole = false
+	why := "it does not serve"
+	if r.back(m) {
+		for end := time.Now().Add(repairLimit); why != "" && time.Now().Before(end); <-time.After(200 * time.Millisecond) {
+			why = r.refused(m)
 		}
 	}
-	if !whole {
-		m.kill()
-		run(r.t, "rm", "-rf", m.data())
-		run(r.t, "mv", before, m.data())
-		m.launch()
-		m.await()
+	if why == "" {
+		healed()
+		return
 	}
-	run(r.t, "rm", "-rf", before)
-	healed()
+	r.t.Logf("  %s is replaced: %s", m.name(), why)
+	m.kill()
+	r.gone[m.number].Store(true)
+	r.join()
+	r.forget(m)
+	r.whole()
 }
 
 // refused says which shard a node refuses, if it refuses one.

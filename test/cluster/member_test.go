@@ -31,8 +31,13 @@ func membership(r *round, d time.Duration) {
 		r.forget(lost)
 		killLeader(r, d)
 	}
-	n = len(r.members())
-	missing := ""
+	r.whole()
+}
+
+// whole waits until every shard has its replicas, and fails the test if that takes
+// too long.
+func (r *round) whole() {
+	n, missing := len(r.members()), ""
 	for end := time.Now().Add(wholeLimit); time.Now().Before(end); <-time.After(200 * time.Millisecond) {
 		if missing = r.missing(n); missing == "" {
 			return
