@@ -14,10 +14,10 @@ import (
 const proofs = "docs/proofs.md"
 
 var (
-	// A proofRow of the list: an item or the number of a behaviour, and whether it
-	// is proved now.
-	proofRow = regexp.MustCompile(`(?m)^\| (X?\d+) \|.*\| (now|later)\b[^|]*\|$`)
-	anItem   = regexp.MustCompile(`\bX\d+\b`)
+	// A proofRow of the list: an item, an invariant or the number of a behaviour, and
+	// whether it is proved now.
+	proofRow = regexp.MustCompile(`(?m)^\| ([XI]?\d+) \|.*\| (now|later)\b[^|]*\|$`)
+	anItem   = regexp.MustCompile(`\b[XI]\d+\b`)
 	// behaviours are named one by one, or several in a sentence.
 	oneBehaviour   = regexp.MustCompile(`(?i)\bbehaviour (\d+)\b`)
 	someBehaviours = regexp.MustCompile(`(?is)\bbehaviours ([^.:]*)`)

@@ -36,7 +36,8 @@ type round struct {
 }
 
 // TestScenarios runs the scenarios that are asked for: CHAOS_SCENARIO names one, all
-// or share (the default), for CHAOS_SECONDS each, from CHAOS_SEED.
+// or share (the default), for CHAOS_SECONDS each, from CHAOS_SEED. The judge holds
+// what clients saw against the invariants; I18 is what damaged nodes show.
 func TestScenarios(t *testing.T) {
 	which := os.Getenv("CHAOS_SCENARIO")
 	for _, s := range scenarios {
