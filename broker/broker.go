@@ -34,6 +34,9 @@ type Catalog interface {
 	// Barrier returns when the View holds all that anybody in the cluster was
 	// told before the call; at once on a node that is alone.
 	Barrier(ctx context.Context) error
+	// Pass is Barrier without waiting: done is called in the catalog's turn, and
+	// must not block. It returns false, and calls nobody, on a node that is alone.
+	Pass(done func(error)) bool
 	// Governing returns the policies that would govern a queue declared now.
 	Governing(vhost, name string, kind catalog.QueueKind) (catalog.Governed, error)
 }

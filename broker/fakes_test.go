@@ -30,6 +30,7 @@ type fakeCatalog struct {
 	// instead answers for the catalog if it returns true.
 	instead func(catalog.Command) (catalog.Result, error, bool)
 	barrier func() error
+	pass    func(done func(error))
 }
 
 func (c *fakeCatalog) View() *catalog.View { return c.view.Load() }
@@ -51,6 +52,15 @@ func (c *fakeCatalog) Barrier(context.Context) error {
 		return c.barrier()
 	}
 	return nil
+}
+
+// Pass lets a test show the same, and decide when.
+func (c *fakeCatalog) Pass(done func(error)) bool {
+	if c.pass == nil {
+		return false
+	}
+	c.pass(done)
+	return true
 }
 
 func (c *fakeCatalog) Do(_ context.Context, cmd catalog.Command) (catalog.Result, error) {

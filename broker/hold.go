@@ -55,6 +55,8 @@ func (p *Publisher) reason(why Alarms) string {
 		return p.over.String()
 	case why != 0:
 		return p.s.b.memory.String()
+	case p.judging.left > 0:
+		return "what it published has nowhere to go as far as this node knows: the catalog is asked"
 	}
 	return "a shard has taken as much as it may: its disk is not faster"
 }

@@ -60,6 +60,7 @@ type Publisher struct {
 	silent  silent
 	number  uint64 // of what nobody asks about, so that it is answered in runs
 	after   after
+	judging judging
 
 	waits    atomic.Int32 // for what it is held, see Held
 	toMemory bool         // some of it went to memory queues
@@ -90,6 +91,9 @@ func (s *Session) NewPublisher(sink PublisherSink) *Publisher {
 // in order. It returns the number it took; if that is not all, err says why the
 // next one can not be published, and those behind it were not looked at.
 //
+// An error that is ErrLater says that the rest is to be published again, when Held
+// says that it may.
+//
 // Publish does not wait. Who publishes asks Held before, and stops while it is:
 // what is published nevertheless is taken, and is memory that nobody counted on.
 func (p *Publisher) Publish(ps []Publication) (n int, err error) {
@@ -97,7 +101,12 @@ func (p *Publisher) Publish(ps []Publication) (n int, err error) {
 	for n = range ps {
 		pub := &ps[n]
 		r, err := p.route(pub)
-		if err != nil {
+		if lost(r, err) {
+			if err := p.nowhere(len(ps) - n); err != nil {
+				return n, err
+			}
+		}
+		if p.judged(); err != nil {
 			return n, err
 		}
 		if p.tracing {

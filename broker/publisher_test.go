@@ -325,3 +325,55 @@ func TestSettle(t *testing.T) {
 }
 
 var _ shard.Confirms = (*told)(nil)
+
+// What has nowhere to go waits until the View holds what anybody was told before,
+// and what is behind it waits too; then it goes where it should, or nowhere.
+func TestNowhereIsMadeSureOf(t *testing.T) {
+	x := newBench(t, 0)
+	sink := &fakeSink{}
+	p := x.s.NewPublisher(sink)
+	var waiting []func(error)
+	x.c.pass = func(done func(error)) { waiting = append(waiting, done) }
+	pubs := []Publication{publication(1, "", "new", "1"), publication(2, "", "none", "2"), publication(3, "", "new", "3")}
+	n, err := p.Publish(pubs)
+	if n != 0 || !errors.Is(err, ErrLater) || len(waiting) != 1 || sink.told() != "" {
+		t.Fatalf("%d, %v, %d barriers", n, err, len(waiting))
+	}
+	if held, _ := p.Held(); !held {
+		t.Fatal("it is not held")
+	}
+	if ws := x.b.Waiting(); len(ws) != 1 || !strings.Contains(ws[0].Why, "nowhere to go") {
+		t.Fatalf("operators see %v", ws)
+	}
+	id := x.queue("new", true) // as another node was told
+	waiting[0](nil)
+	if held, _ := p.Held(); held {
+		t.Fatal("it is held")
+	}
+	if n, err := p.Publish(pubs); n != 3 || err != nil || len(waiting) != 1 {
+		t.Fatalf("%d, %v, %d barriers", n, err, len(waiting))
+	}
+	if got, want := x.one.taken(), fmt.Sprintf("%d:1 %d:3", id, id); got != want {
+		t.Errorf("took %s, want %s", got, want)
+	}
+	if got := sink.told(); !strings.Contains(got, "unroutable #1") {
+		t.Errorf("told %s", got)
+	}
+	// The next is another matter, an exchange that is missing as well.
+	for k, pub := range []Publication{publication(4, "", "none", ""), publication(5, "gone", "", "")} {
+		if _, err := p.Publish([]Publication{pub}); !errors.Is(err, ErrLater) || len(waiting) != k+2 {
+			t.Fatalf("%v after %d barriers", err, len(waiting))
+		}
+		waiting[k+1](nil)
+		if _, err := p.Publish([]Publication{pub}); (k == 1) != (KindOf(err) == NotFound) || k == 0 && err != nil {
+			t.Fatalf("publication %d: %v", k, err)
+		}
+	}
+	if _, err := p.Publish([]Publication{publication(6, "", "none", "")}); !errors.Is(err, ErrLater) {
+		t.Fatal(err)
+	}
+	waiting[3](errors.New("no leader"))
+	if n, err := p.Publish([]Publication{publication(6, "", "none", "")}); n != 0 || KindOf(err) != Unavailable {
+		t.Fatalf("without the catalog: %d, %v", n, err)
+	}
+}

@@ -40,9 +40,15 @@ type txRow struct {
 func (p *Publisher) NewTx() *Tx { return &Tx{p: p} }
 
 // Publish adds a publication; it keeps nothing of it. The error says why it can
-// not be published.
-func (t *Tx) Publish(pub *Publication) error {
+// not be published. Where it has nowhere to go Publish waits until that is certain.
+func (t *Tx) Publish(ctx context.Context, pub *Publication) error {
 	r, err := t.p.route(pub)
+	if lost(r, err) {
+		if err := t.p.s.current(ctx, VHostResource, t.p.s.vhost); err != nil {
+			return err
+		}
+		r, err = t.p.route(pub)
+	}
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func TestTxCommit(t *testing.T) {
 		tx := x.s.NewPublisher(&fakeSink{}).NewTx()
 		body := []byte("1")
 		for _, key := range []string{"a", "b2", "nowhere", "a"} {
-			err := tx.Publish(&Publication{Message: &message.Message{RoutingKey: []byte(key), Body: body}})
+			err := tx.Publish(background, &Publication{Message: &message.Message{RoutingKey: []byte(key), Body: body}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestTxUnanswered(t *testing.T) {
 	x := newBench(t, 0)
 	x.queue("a", true)
 	tx := x.s.NewPublisher(&fakeSink{}).NewTx()
-	if err := tx.Publish(&Publication{Message: &message.Message{RoutingKey: []byte("a")}}); err != nil {
+	if err := tx.Publish(background, &Publication{Message: &message.Message{RoutingKey: []byte("a")}}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(background)
@@ -94,7 +94,7 @@ func TestTxUnanswered(t *testing.T) {
 	if err := tx.Commit(ctx, nil); KindOf(err) != Unavailable {
 		t.Error(err)
 	}
-	if err := tx.Publish(&Publication{Message: &message.Message{Exchange: []byte("none")}}); KindOf(err) != NotFound {
+	if err := tx.Publish(background, &Publication{Message: &message.Message{Exchange: []byte("none")}}); KindOf(err) != NotFound {
 		t.Error(err)
 	}
 }

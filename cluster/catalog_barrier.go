@@ -12,7 +12,7 @@ const readAgain = 100 * time.Millisecond
 
 // A reader waits for a barrier.
 type reader struct {
-	done chan error // one slot
+	done func(error)
 	born time.Duration
 }
 
@@ -33,22 +33,32 @@ func (c *Catalog) Barrier(ctx context.Context) error {
 	if c.group.Alone() {
 		return nil
 	}
+	passed := make(chan error, 1)
+	c.reader(func(err error) { passed <- err })
 	select {
-	case err := <-c.reader():
+	case err := <-passed:
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the catalog: %w", ctx.Err())
 	}
 }
 
+// Pass is Barrier without waiting: done is called in a turn. On a node that is
+// alone it returns false, and done is not called.
+func (c *Catalog) Pass(done func(error)) bool {
+	if c.group.Alone() {
+		return false
+	}
+	c.reader(done)
+	return true
+}
+
 // reader begins to wait for a barrier.
-func (c *Catalog) reader() <-chan error {
-	r := reader{done: make(chan error, 1), born: unborn}
+func (c *Catalog) reader(done func(error)) {
 	c.mu.Lock()
-	c.mu.readers = append(c.mu.readers, r)
+	c.mu.readers = append(c.mu.readers, reader{done: done, born: unborn})
 	c.mu.Unlock()
 	c.group.TryTurn()
-	return r.done
 }
 
 // read asks the leader, if somebody waits and nothing is asked.
@@ -66,7 +76,7 @@ func (c *Catalog) read() {
 		*list = slices.DeleteFunc(*list, func(r reader) bool {
 			late := c.now-r.born > patience
 			if late {
-				r.done <- ErrNoLeader
+				r.done(ErrNoLeader)
 			}
 			return late
 		})
@@ -94,7 +104,7 @@ func (c *Catalog) passed() {
 		return
 	}
 	for _, r := range b.running {
-		r.done <- nil
+		r.done(nil)
 	}
 	b.running, b.at = nil, 0
 	c.mu.Lock()

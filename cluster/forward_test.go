@@ -201,7 +201,10 @@ func TestGivesUp(t *testing.T) {
 		w.tick(0)
 	}
 	give(other, "never sent")
-	barrier := other.c.reader()
+	barrier := make(chan error, 1)
+	if !other.c.Pass(func(err error) { barrier <- err }) {
+		t.Fatal("it takes itself for alone")
+	}
 	w.until("both are given up", func() bool { return len(errs) == 2 })
 	if !errors.Is(errs["sent"], ErrUnknown) || !errors.Is(errs["never sent"], ErrNoLeader) {
 		t.Errorf("%v", errs)
@@ -261,7 +264,12 @@ func TestBarrier(t *testing.T) {
 	if other.c.View().VHost("unseen") != nil {
 		t.Fatal("it saw what it could not")
 	}
-	waits := []<-chan error{other.c.reader(), other.c.reader(), leader.c.reader()}
+	pass := func(c *Catalog) chan error {
+		done := make(chan error, 1)
+		c.Pass(func(err error) { done <- err })
+		return done
+	}
+	waits := []chan error{pass(other.c), pass(other.c), pass(leader.c)}
 	w.until("the barrier", func() bool { return len(waits[0]) == 1 && len(waits[1]) == 1 && len(waits[2]) == 1 })
 	if err := <-waits[0]; err != nil || other.c.View().VHost("unseen") == nil {
 		t.Errorf("%v; the vhost is not seen behind a barrier", err)

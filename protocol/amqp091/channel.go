@@ -29,6 +29,7 @@ type channel struct {
 
 	held   bool   // the publisher is: what comes is parked
 	parked []byte // frames
+	late   []late // publishes in front of them
 
 	consumers map[string]*consumer
 	getter    map[string]*consumer // of basic.get, by queue

@@ -46,6 +46,10 @@ func (ch *channel) method(f wire.Frame) error {
 	if ch.closing {
 		return ch.closingFrame(f) // a publish before it failed
 	}
+	if ch.held {
+		ch.waiting(f) // one before it does
+		return nil
+	}
 	if asksQueue(id) {
 		if err := ch.settlePublishes(); err != nil {
 			return err

@@ -97,6 +97,7 @@ func (ch *channel) unhold() {
 	ch.held = false
 	ch.c.addParked(-len(ch.parked))
 	ch.parked = nil
+	ch.dropLate()
 	p := &ch.c.parking
 	for i, x := range p.held {
 		if x == ch {
@@ -177,6 +178,14 @@ func (c *conn) resume() error {
 		frames := ch.parked
 		c.addParked(-len(frames))
 		ch.held, ch.parked = false, nil
+		if err := ch.publishLate(); err != nil {
+			return err
+		}
+		if ch.held { // some are late again
+			ch.parked = frames
+			c.addParked(len(frames))
+			continue
+		}
 		if err := c.replay(frames); err != nil {
 			return err
 		}

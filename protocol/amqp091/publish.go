@@ -1,6 +1,7 @@
 package amqp091
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -69,10 +70,18 @@ func (c *conn) flush() error {
 	}
 	ch, list := p.ch, p.list
 	var err error
-	if ch.tx != nil && !ch.gone.Load() {
+	switch {
+	case ch.gone.Load():
+	case ch.tx != nil:
 		err = ch.txPublish(list, p.mandatory)
-	} else if !ch.gone.Load() {
-		if _, err = ch.publisher.Publish(list); err != nil {
+	case len(ch.late) > 0:
+		ch.keepLate(0) // behind those
+	default:
+		var n int
+		if n, err = ch.publisher.Publish(list); errors.Is(err, broker.ErrLater) {
+			ch.keepLate(n)
+			err = nil
+		} else if err != nil {
 			err = brokerError(err, wire.IDBasicPublish)
 		}
 	}

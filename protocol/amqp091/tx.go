@@ -1,6 +1,8 @@
 package amqp091
 
 import (
+	"context"
+
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/protocol/amqp091/wire"
@@ -40,9 +42,11 @@ func (ch *channel) txSelect() error {
 func (ch *channel) txPublish(list []broker.Publication, mandatory []bool) error {
 	x, c := ch.tx, ch.c
 	defer ch.showTx()
+	ctx, cancel := context.WithTimeout(c.ctx, c.f.o.SettleTimeout)
+	defer cancel()
 	for i := range list {
 		before := x.tx.Size()
-		if err := x.tx.Publish(&list[i]); err != nil {
+		if err := x.tx.Publish(ctx, &list[i]); err != nil {
 			return brokerError(err, wire.IDBasicPublish)
 		}
 		x.mandatory = append(x.mandatory, mandatory[i])
