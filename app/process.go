@@ -152,7 +152,10 @@ func New(o Options) (*Process, error) {
 		orders: make(chan order), over: make(chan struct{}), work: make(chan outcome, 1),
 	}
 	p.front = api.NewFront(resident{p})
-	p.set(admin.AppIsStopped, "")
+	p.set(admin.AppStarts, "")
+	if o.Stopped {
+		p.set(admin.AppIsStopped, "")
+	}
 	if p.journal, err = readJournal(fs, dir); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

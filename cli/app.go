@@ -120,6 +120,7 @@ func personalities() map[string]func(*App) *cobra.Command {
 	for _, tool := range ctl.Tools() {
 		names[tool] = func(a *App) *cobra.Command { return a.ctlCmd(tool, tool) }
 	}
+	names[serverName] = (*App).serverCmd
 	return names
 }
 
@@ -137,7 +138,7 @@ func (a *App) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &coded{exitUsage, err} })
 	root.AddCommand(a.ctlCmds()...)
-	root.AddCommand(a.serveCmd(), a.demoCmd(), a.clusterCmd(), a.producerCmd(), a.consumerCmd(), a.perfCmd(), a.statusCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.versionCmd())
+	root.AddCommand(a.serveCmd(), a.serverCmd(), a.demoCmd(), a.clusterCmd(), a.producerCmd(), a.consumerCmd(), a.perfCmd(), a.statusCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.versionCmd())
 	return root
 }
 

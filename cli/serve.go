@@ -47,7 +47,7 @@ func (a *App) serveCmd() *cobra.Command {
 					cancel()
 				}()
 			}
-			return a.serve(ctx, cfg, only)
+			return a.serve(ctx, cfg, served{stopped: only})
 		},
 	}
 	s.flags(c)
@@ -57,8 +57,14 @@ func (a *App) serveCmd() *cobra.Command {
 	return c
 }
 
+// served is how a node is served besides its configuration.
+type served struct {
+	stopped bool   // for start_app to start it
+	pidFile string // with the process number; may be empty
+}
+
 // serve keeps a process with a node until ctx ends, or an operator ends it.
-func (a *App) serve(ctx context.Context, cfg *config.Config, stopped bool) error {
+func (a *App) serve(ctx context.Context, cfg *config.Config, how served) (err error) {
 	log := a.logger(cfg).With("node", cfg.Node.Name)
 	for _, proto := range cfg.NotServed {
 		log.Warn("listener is not opened, this version does not serve it yet", "proto", proto)
@@ -71,7 +77,7 @@ func (a *App) serve(ctx context.Context, cfg *config.Config, stopped bool) error
 	o.Settings, o.ConfigFiles = shown(cfg)
 	o.Announce = a.announce
 	p, err := a.newProcess(ctx, app.Options{
-		Node: o, Stopped: stopped,
+		Node: o, Stopped: how.stopped,
 		New:   func(o node.Options) (app.Node, error) { return a.NewNode(o) },
 		Names: client.Names{Dir: client.NamesDir(a.Getenv), Alive: ctl.Alive},
 		Up: func(addrs map[string]string) error {
@@ -90,7 +96,12 @@ func (a *App) serve(ctx context.Context, cfg *config.Config, stopped bool) error
 	if err := removePorts(o.DataDir); err != nil {
 		return errors.Join(err, p.Close())
 	}
-	if stopped {
+	removePID, err := writePID(how.pidFile)
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	defer func() { err = errors.Join(err, removePID()) }()
+	if how.stopped {
 		fmt.Fprintf(a.Stdout, "warren: %s is stopped in its process: start it with 'rabbitmqctl start_app', data in %s\n", o.Name, o.DataDir)
 	}
 	if err := p.Run(ctx); err != nil {

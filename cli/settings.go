@@ -16,6 +16,8 @@ type settings struct {
 	config, data, name, bind, cookie string
 	portOffset                       int
 	listen, set, join                []string
+	// defaults are what a program that stands for another begins with.
+	defaults []config.Setting
 }
 
 func (s *settings) flags(c *cobra.Command) {
@@ -33,7 +35,7 @@ func (s *settings) flags(c *cobra.Command) {
 
 // load makes the configuration that the flags ask for.
 func (s *settings) load(a *App, c *cobra.Command) (*config.Config, error) {
-	in := config.Input{Env: config.Environment(a.Getenv), Sets: s.set}
+	in := config.Input{Defaults: s.defaults, Env: config.Environment(a.Getenv), Sets: s.set}
 	if s.config != "" {
 		text, err := os.ReadFile(s.config)
 		if err != nil {

@@ -12,6 +12,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/node"
@@ -57,6 +58,9 @@ type Setting struct {
 // Input is what a configuration is made from. Later parts override earlier ones.
 type Input struct {
 	Machine Machine
+	// Defaults are the settings of a program that stands for another: everything
+	// else overrides them.
+	Defaults []Setting
 	// File and Text are the configuration file, if there is one.
 	File string
 	Text []byte
@@ -77,7 +81,7 @@ func Load(in Input) (*Config, error) {
 	if err != nil {
 		faults = append(faults, err)
 	}
-	settings = append(settings, in.Env...)
+	settings = slices.Concat(in.Defaults, settings, in.Env)
 	for _, s := range in.Sets {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {

@@ -14,6 +14,8 @@ func Environment(getenv func(string) string) []Setting {
 		{nodeNameVariable, "name"},
 		{addressVariable, "bind"},
 		{"RABBITMQ_NODE_PORT", "listen.amqp"},
+		{"RABBITMQ_DIST_PORT", "listen.cluster"},
+		{"RABBITMQ_MNESIA_DIR", "data"},
 		{"RABBITMQ_DEFAULT_USER", "default_user.name"},
 		{"RABBITMQ_DEFAULT_PASS", "default_user.password"},
 		{"RABBITMQ_DEFAULT_VHOST", "default_user.vhost"},
