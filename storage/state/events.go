@@ -42,7 +42,7 @@ func (e *events) listener() *pebble.EventListener {
 	l := &pebble.EventListener{
 		BackgroundError: e.backgroundError,
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			e.log.Error("a file of the state store is damaged", "path", i.Path, "err", i.Details)
+			e.log.Error("a file of the state store is damaged", "path", i.Path, "err", i.Details.Error()) // without a stack
 		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			e.log.Warn("commits to the state store wait", "reason", i.Reason)

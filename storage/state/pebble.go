@@ -159,6 +159,9 @@ func (p *Pebble) Close() error {
 
 // damaged marks an error that says that the store's files were changed or lost.
 func damaged(err error) error {
+	if i := pebble.ExtractDataCorruptionInfo(err); i != nil {
+		return fmt.Errorf("%w: %s: %w", storage.ErrDamaged, i.Path, i.Details) // not the mark that carries it
+	}
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: %w", storage.ErrDamaged, err)
 	}
