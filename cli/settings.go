@@ -3,19 +3,24 @@ package cli
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/warrenmq/warren/admin/client"
+	"github.com/warrenmq/warren/cli/ctl"
 	"github.com/warrenmq/warren/config"
+	"github.com/warrenmq/warren/node"
 )
 
 // settings are the flags of serve that end up in the configuration.
 type settings struct {
 	config, data, name, bind, cookie string
 	portOffset                       int
-	listen, set, join                []string
+	clusterName                      string
+	listen, set, join, peers         []string
 	// defaults are what a program that stands for another begins with.
 	defaults []config.Setting
 }
@@ -30,7 +35,9 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringArrayVar(&s.listen, "listen", nil, "open `PROTO=ADDR`, or PROTO=off; port 0 takes a free one; repeatable")
 	f.StringArrayVar(&s.set, "set", nil, "override `KEY=VALUE` of the configuration; repeatable")
 	f.StringVar(&s.cookie, "cookie-file", "", "`FILE` with the secret that admits nodes to a cluster")
-	f.StringArrayVar(&s.join, "join", nil, "`ADDR` of a node whose cluster to join, as node-01:25672; repeatable")
+	f.StringSliceVar(&s.peers, "peers", nil, "all `NODES` of the cluster, this one too, as rabbit@node-01,rabbit@node-02 or HOST:PORT: fresh ones found it together")
+	f.StringVar(&s.clusterName, "cluster-name", "", "`NAME` of a cluster whose nodes find each other by multicast; needs --set cluster.size=N")
+	f.StringArrayVar(&s.join, "join", nil, "`ADDR` of a node whose cluster to join, as node-01:25672, or its name; repeatable")
 }
 
 // load makes the configuration that the flags ask for.
@@ -48,6 +55,12 @@ func (s *settings) load(a *App, c *cobra.Command) (*config.Config, error) {
 		if c.Flags().Changed(flag) {
 			in.Flags = append(in.Flags, config.Setting{Key: key, Value: given[flag], Origin: "--" + flag})
 		}
+	}
+	if len(s.peers) > 0 {
+		in.Flags = append(in.Flags, config.Setting{Key: "cluster.peers", Value: strings.Join(s.peers, ","), Origin: "--peers"})
+	}
+	if s.clusterName != "" {
+		in.Flags = append(in.Flags, config.Setting{Key: "cluster.name", Value: s.clusterName, Origin: "--cluster-name"})
 	}
 	if len(s.join) > 0 {
 		in.Flags = append(in.Flags, config.Setting{Key: "cluster.join", Value: strings.Join(s.join, ","), Origin: "--join"})
@@ -72,5 +85,8 @@ func (s *settings) load(a *App, c *cobra.Command) (*config.Config, error) {
 	}
 	cfg.Node.Version = a.Version
 	cfg.Node.Cluster.Home = a.Getenv("HOME")
+	if dir := client.NamesDir(a.Getenv); dir != "" {
+		cfg.Node.Cluster.Forming.Registry = node.Registry{Dir: filepath.Join(dir, "cluster"), Alive: ctl.Alive}
+	}
 	return cfg, nil
 }

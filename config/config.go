@@ -90,9 +90,15 @@ func Load(in Input) (*Config, error) {
 		}
 		settings = append(settings, Setting{strings.TrimSpace(key), strings.TrimSpace(value), "--set"})
 	}
+	var theirs formation
 	for _, s := range append(settings, in.Flags...) {
-		faults = append(faults, c.apply(table, s))
+		taken, err := theirs.set(s)
+		if !taken {
+			err = c.apply(table, s)
+		}
+		faults = append(faults, err)
 	}
+	faults = append(faults, theirs.settle(c, table))
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
@@ -145,6 +151,9 @@ func (c *Config) resolve() error {
 	for _, p := range node.Protocols() {
 		value := c.Listen[p.Name]
 		explicit := value != "" && value != "off"
+		if p.Name == protoCluster && c.origins["listen.cluster"] == "default" && c.clustered() {
+			value = "" // what is to meet others needs it
+		}
 		switch {
 		case value == "off" || !explicit && !p.ByDefault && !(p.Name == protoCluster && c.clustered()):
 			c.Listen[p.Name] = "off"
@@ -171,10 +180,11 @@ func (c *Config) resolve() error {
 // protoCluster is the port for other nodes, which no client speaks to.
 const protoCluster = "cluster"
 
-// clustered tells whether anything says that the node has to do with others.
+// clustered tells whether anything says that the node is to meet others. That it
+// has a cookie does not: there is one for tools, too.
 func (c *Config) clustered() bool {
 	x := &c.Node.Cluster
-	return len(x.Join) > 0 || x.CookieFile != "" || !x.Cookie.Empty() || x.Advertise != ""
+	return len(x.Join) > 0 || len(x.Forming.Peers) > 0 || x.Forming.DNS != "" || x.Forming.Name != "" || x.Advertise != ""
 }
 
 // tolerated names the protocols that scripts written for later versions open:

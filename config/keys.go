@@ -77,7 +77,7 @@ func keys() []Key {
 		size("log.segment_size", "", "1/32 of the free disk space, 1 MiB to 64 MiB", "Size of a segment of the log.", func(c *Config) *int64 { return &c.Node.SegmentBytes }),
 	)
 	k = append(k, limitKeys()...)
-	return append(k,
+	k = append(k,
 		duration("shutdown.grace", listener.DefaultGrace, "Time clients get to leave when the node stops.", func(c *Config) *time.Duration { return &c.Node.Grace }),
 		choice("logging.level", "Least level that is written.", func(c *Config) *string { return &c.LogLevel }, "info", "debug", "warn", "error"),
 		choice("logging.format", "How a log line looks.", func(c *Config) *string { return &c.LogFormat }, "text", "json"),
@@ -91,6 +91,7 @@ func keys() []Key {
 		hidden("cluster.cookie", "", "That secret itself.", func(c *Config) *secret.String { return &c.Node.Cluster.Cookie }),
 		choice("cluster.short_cookie", "Whether the secret may be so short that it can be guessed.", func(c *Config) *string { return &c.ShortCookie }, "refused", "allowed"),
 	)
+	return append(k, formingKeys()...)
 }
 
 func limitKeys() []Key {

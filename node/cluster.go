@@ -25,9 +25,11 @@ type Cluster struct {
 	// host of this machine alone. Default: Addr, with the machine's name for all
 	// addresses.
 	Advertise string
-	// Join are addresses of members. A node whose directory holds nothing becomes
+	// Join are addresses of members, or names of theirs. A node whose directory holds nothing becomes
 	// a member through one of them; any other passes over them.
 	Join []string
+	// Forming is how a node finds a cluster without an address of a member.
+	Forming Forming
 	// Cookie is the secret that lets nodes in, CookieFile the file with it. With
 	// neither it is .erlang.cookie in Home, or one that the first node of a cluster
 	// makes in its data directory.
@@ -157,14 +159,15 @@ func (n *Node) began() error {
 func (n *Node) cookie() (*transport.Cookie, error) {
 	c := n.o.Cluster
 	dir := n.o.FS.PathJoin(n.o.DataDir, clusterDir)
-	if !n.joins() {
+	fresh := n.joins() || n.forms()
+	if !fresh {
 		if err := n.o.FS.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrIO, err)
 		}
 	}
 	text, from, err := member.Cookie(member.CookieOptions{
 		Value: c.Cookie, File: c.CookieFile, Home: c.Home, Make: n.o.FS.PathJoin(dir, cookieFile),
-		MayMake: !n.joins(), Short: c.ShortCookie, FS: n.o.FS, Rand: rand.Reader,
+		MayMake: !fresh, Short: c.ShortCookie, FS: n.o.FS, Rand: rand.Reader,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCluster, err)
@@ -187,17 +190,14 @@ func (n *Node) join(ctx context.Context) error {
 		return err
 	}
 	said := ""
-	for refused := 0; ; {
+	for refused := refusals(0); ; {
 		for _, addr := range n.o.Cluster.Join {
 			a, t, err := n.joinThrough(ctx, addr, cookie)
 			if err == nil {
 				return n.joined(a, t, addr)
 			}
-			var no *transport.Refusal
-			if errors.As(err, &no) && no.Reason != transport.RefusedBusy && no.Reason != transport.RefusedAuthority {
-				if refused++; refused == joinRefusals {
-					return fmt.Errorf("%w: %w", ErrCluster, err)
-				}
+			if refused.final(err) {
+				return fmt.Errorf("%w: %w", ErrCluster, err)
 			}
 			if err.Error() != said {
 				said = err.Error()
@@ -216,6 +216,10 @@ func (n *Node) join(ctx context.Context) error {
 func (n *Node) joinThrough(ctx context.Context, addr string, cookie *transport.Cookie) (transport.Admission, *transport.Trust, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTry)
 	defer cancel()
+	addr, err := n.resolve(ctx, addr)
+	if err != nil {
+		return transport.Admission{}, nil, err
+	}
 	return transport.Join(ctx, transport.JoinOptions{
 		Addr: addr, Cookie: cookie, Dial: n.o.Cluster.Dial,
 		Request: transport.JoinRequest{Node: uint64(n.dir.Node().Node), Name: n.o.Name, Addr: n.advertised()},

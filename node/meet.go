@@ -25,19 +25,15 @@ func (n *Node) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.mu.Lock() // it is asked for before the node serves
-	n.clusterPort = port
-	n.mu.Unlock()
-	if n.joins() {
-		err = n.join(ctx)
-		if err == nil {
-			err = n.openStores() //nolint:contextcheck // connections outlive what opens them
-		}
+	n.setClusterPort(port) // it is asked for before the node serves
+	err = n.find(ctx)
+	if err == nil && n.host == nil {
+		err = n.openStores() //nolint:contextcheck // connections outlive what opens them
 	}
 	if err != nil {
-		return errors.Join(err, n.clusterPort.Close())
+		n.leaveNetwork()
 	}
-	return nil
+	return err
 }
 
 // startMember serves the other nodes, and beats to them.
@@ -83,6 +79,10 @@ func (n *Node) leaveNetwork() {
 	if n.clusterPort != nil {
 		_ = n.clusterPort.Close() // if it was served the transport has closed it
 	}
+	if n.scouts != nil {
+		n.scouts.stop()
+	}
+	n.leaveRegistry()
 }
 
 // endIncarnation has the catalog end an incarnation. It does not wait, and does

@@ -82,6 +82,7 @@ type Node struct {
 	// fenced says that the node's life is over and no other has begun, fence ends
 	// one.
 	fenced atomic.Bool
+	scouts *crew // find other nodes
 	// removedBy names who said that the cluster has removed this node.
 	removedBy atomic.Pointer[string]
 	fence     atomic.Pointer[func()]
@@ -141,7 +142,7 @@ func New(o Options) (*Node, error) {
 	n.keeper, n.planner = newKeeper(n), newPlanner(n)
 	n.wishes.n = n
 	err := n.openDir()
-	if err == nil && !n.joins() {
+	if err == nil && !n.joins() && !n.forms() {
 		err = n.openStores()
 	}
 	if err != nil {

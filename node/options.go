@@ -283,6 +283,7 @@ func (o Options) Validate() error {
 	faults = append(faults, o.Limits.faults()...)
 	faults = append(faults, o.FirstUser.faults()...)
 	faults = append(faults, o.listenFaults()...)
+	faults = append(faults, o.formFaults()...)
 	return errors.Join(faults...)
 }
 

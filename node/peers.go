@@ -46,7 +46,7 @@ func (n *Node) newTransport() (err error) {
 		Trust: n.trust, Dial: n.o.Cluster.Dial, Clock: n.clock, Logger: n.log,
 		Raft: n.raftCame, Beat: n.beatCame, Data: (*dataCame)(n), Bulk: (*bulkAsked)(n),
 		Lost: n.lost, Unreachable: n.unreachable,
-		Cookie: cookie, Admit: n.admit, Forgotten: n.forgotten, Voter: n.voter,
+		Cookie: cookie, Admit: n.admit, Probe: n.probed, Forgotten: n.forgotten, Voter: n.voter,
 	}
 	n.transport, err = transport.New(o)
 	if err != nil {
@@ -200,6 +200,10 @@ func (n *Node) admit(ctx context.Context, r transport.JoinRequest) (a transport.
 	defer cancel()
 	n.awaitGoing(ctx, r)
 	v := n.catalog.View()
+	if v.Cluster().ID == "" || n.node() == nil {
+		// Who is let in now is not told of this node, and would know nobody.
+		return a, &transport.Refusal{Reason: transport.RefusedBusy, Text: "this node is just founding its cluster: try again"}
+	}
 	for m := range v.Nodes() {
 		if m.ID != r.Node && m.Name == r.Name {
 			return a, fmt.Errorf("the cluster has a node %s already: give this one another name, or forget that one", r.Name)

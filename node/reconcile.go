@@ -16,8 +16,8 @@ import (
 // plan does what reconcile says has to be done in the catalog now.
 func (n *Node) plan(ctx context.Context, v *catalog.View) error {
 	v, err := n.wishes.look(ctx, v)
-	if err != nil {
-		return err
+	if err != nil || n.host.Group(cluster.CatalogGroup) == nil {
+		return err // the node stops
 	}
 	w := reconcile.World{View: v, Catalog: n.catalogMembers(), Shards: shardsOf(v), Wishes: []placement.Wish{{}}, Per: n.o.Shards}
 	for _, cmd := range reconcile.Next(w) {
@@ -53,7 +53,11 @@ func (n *Node) tellPlanned(v *catalog.View, cmd catalog.Command, r catalog.Resul
 
 // catalogMembers are the members of the catalog's group, as applied here.
 func (n *Node) catalogMembers() catalog.Members {
-	c := n.host.Group(cluster.CatalogGroup).Status().ConfState
+	g := n.host.Group(cluster.CatalogGroup)
+	if g == nil {
+		return catalog.Members{} // the node stops: nothing that follows from this is committed
+	}
+	c := g.Status().ConfState
 	return catalog.Members{Voters: slices.Concat(c.GetVoters(), c.GetVotersOutgoing()), Others: slices.Concat(c.GetLearners(), c.GetLearnersNext())}
 }
 
