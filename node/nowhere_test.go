@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ func TestBoundElsewhere(t *testing.T) {
 	must(t, b.Confirm(false))
 	returns := b.NotifyReturn(make(chan amqp.Return, 1000))
 	const rounds = 150
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for k := range rounds {
 		q, x := fmt.Sprint("q", k), fmt.Sprint("x", k)
 		_, err := a.QueueDeclare(q, k%2 == 0, false, false, false, nil)
@@ -30,8 +33,8 @@ func TestBoundElsewhere(t *testing.T) {
 			acks = append(acks, c)
 		}
 		for i, c := range acks {
-			if !c.Wait() {
-				t.Fatalf("round %d: publish %d is refused", k, i)
+			if ok, err := c.WaitContext(ctx); !ok || err != nil {
+				t.Fatalf("round %d: publish %d: %v %v\n%s", k, i, ok, err, rs[1].log)
 			}
 		}
 		for _, want := range []string{x, q, x + "again"} { // in the order in which they were published
