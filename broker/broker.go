@@ -94,6 +94,8 @@ type Options struct {
 	// QueueMemory bounds what memory queues hold; default 256 MiB.
 	QueueMemory int64
 	Limits      NodeLimits
+	// Go runs a function on a goroutine of its own, that the node waits for.
+	Go func(func(context.Context))
 	// StrictType has a declaration fail if the queue exists with another
 	// x-queue-type.
 	StrictType bool
@@ -128,6 +130,7 @@ type Broker struct {
 		queues   map[uint64]*memory.Queue
 		open     map[*Session]struct{}
 		expiring map[*memory.Queue]struct{}
+		fronts   map[uint64]*front   // of queues that are, or were, in memory
 		ending   map[uint64]struct{} // what the catalog has yet to delete
 		numbers  map[uint64]*Session // those in open, by their number
 		budgets  budgets
@@ -151,6 +154,7 @@ func New(o Options) *Broker {
 	b.mu.numbers = map[uint64]*Session{}
 	b.mu.queues = map[uint64]*memory.Queue{}
 	b.mu.open = map[*Session]struct{}{}
+	b.mu.fronts = map[uint64]*front{}
 	b.mu.expiring = map[*memory.Queue]struct{}{}
 	b.mu.ending = map[uint64]struct{}{}
 	return b
@@ -215,12 +219,16 @@ func (b *Broker) Changed(_ *catalog.View, results []catalog.Result) {
 			if q.Revision != q.Made {
 				b.tell(q)
 			}
+			if q.Epoch > 0 {
+				b.followed(q.ID)
+			}
 		}
 		for _, q := range r.Governed.Queues {
 			b.tell(q)
 		}
 		for _, q := range r.Removed.Queues {
 			b.tell(q)
+			b.followed(q.ID)
 		}
 		b.evict(&r.Removed)
 	}
@@ -232,7 +240,9 @@ func (b *Broker) tell(q *catalog.Queue) {
 		if s := b.o.Shard(q.Shard); s != nil {
 			s.Changed(q.ID)
 		}
-		return
+		if q.Epoch == 0 {
+			return
+		}
 	}
 	b.mu.Lock()
 	m := b.mu.queues[q.ID]
@@ -280,6 +290,11 @@ func (b *Broker) begin(q *catalog.Queue) *memory.Queue {
 
 // shardOf returns the shard that holds a queue.
 func (b *Broker) shardOf(q *catalog.Queue) (shard.Shard, error) {
+	if q.Epoch > 0 || q.Shard == 0 && !q.Exclusive {
+		if f := b.frontOf(q.ID); f != nil {
+			return f, nil
+		}
+	}
 	if q.Shard != 0 {
 		if s := b.o.Shard(q.Shard); s != nil {
 			return s, nil
@@ -291,11 +306,14 @@ func (b *Broker) shardOf(q *catalog.Queue) (shard.Shard, error) {
 		if m == nil && q.Incarnation == b.o.Incarnation {
 			m = b.begin(q) // the view is ahead of Changed
 		}
-		if m != nil {
+		switch {
+		case m != nil && q.Exclusive: // never moves
 			return m, nil
+		case m != nil:
+			return b.inFront(q, m, true), nil
 		}
 		if s := b.memoryOf(q); s != nil {
-			return s, nil
+			return b.inFront(q, s, false), nil
 		}
 	}
 	return nil, &Error{Kind: Unavailable, Resource: QueueResource, Name: q.Name, Detail: "its shard is not served by this node"}

@@ -153,7 +153,7 @@ func (s *fakeShard) Publish(ps []shard.Publish) bool {
 			s.keys = append(s.keys, string(p.Message.RoutingKey)+" "+fields(p.Message.Properties))
 		}
 		to, tag := p.To, p.Tag
-		s.confirms = append(s.confirms, func() { to.Confirmed(tag, 1, false) })
+		s.confirms = append(s.confirms, func() { to.Confirmed(tag, 1, false); to.Wake() })
 	}
 	return !s.full
 }
@@ -300,6 +300,7 @@ type bench struct {
 	one, two *fakeShard
 	s        *Session
 	placed   []Placing
+	going    sync.WaitGroup
 }
 
 func newBench(t testing.TB, queueMemory int64) *bench {
@@ -315,6 +316,7 @@ func newBench(t testing.TB, queueMemory int64) *bench {
 	x.b = New(Options{
 		Catalog: x.c, Auth: x.auth, Node: node, Incarnation: x.c.View().Incarnation(inc).Number,
 		Now: func() int64 { return 1 }, QueueMemory: queueMemory,
+		Go: func(f func(context.Context)) { x.going.Go(func() { f(context.Background()) }) },
 		Shard: func(id uint64) shard.Shard {
 			switch id {
 			case x.one.id:

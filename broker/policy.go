@@ -57,7 +57,7 @@ func (b *Broker) SetPolicy(ctx context.Context, p Policy) (said []string, err er
 	}); err != nil {
 		return nil, err
 	}
-	return append(translation(def), b.stays(p)...), nil
+	return translation(def), nil
 }
 
 // ClearPolicy removes a policy: an *Error of kind NotFound says that there is

@@ -162,12 +162,15 @@ func (p *Publisher) place(view *catalog.View, r *route, headers exchange.Fields)
 		if q == nil {
 			continue
 		}
-		i, delay := len(r.targets), uint32(0)
+		i, delay, in := len(r.targets), uint32(0), q.Shard
+		if q.Epoch > 0 {
+			in = 0 // it moved, and has yet to follow, perhaps: it goes by itself
+		}
 		if q.Kind == catalog.Schedule {
 			delay = f.router.Delay(headers)
 		}
-		if q.Shard != 0 {
-			i = slices.IndexFunc(r.targets, func(t target) bool { return t.shard == q.Shard && t.delay == delay })
+		if in != 0 {
+			i = slices.IndexFunc(r.targets, func(t target) bool { return t.shard == in && t.delay == delay })
 		}
 		if i < 0 || i == len(r.targets) {
 			to, err := p.s.b.shardOf(q)
@@ -175,7 +178,7 @@ func (p *Publisher) place(view *catalog.View, r *route, headers exchange.Fields)
 				return err
 			}
 			i = len(r.targets)
-			r.targets = append(r.targets, target{to: to, shard: q.Shard, budget: p.s.b.budgetOf(q), delay: delay})
+			r.targets = append(r.targets, target{to: to, shard: in, budget: p.s.b.budgetOf(q), delay: delay})
 		}
 		r.targets[i].count++
 		f.hits = append(f.hits, hit{i, q.ID})

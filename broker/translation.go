@@ -84,30 +84,22 @@ func plain(v message.Value) string {
 // mostNamed bounds the queues that are named.
 const mostNamed = 10
 
-// stays says which queues that a policy governs do not get what it promises,
-// because they are in the memory of a node.
-func (b *Broker) stays(p Policy) []string {
+// InMemory names queues that a policy of a vhost replicates and that are in the
+// memory of a node, at most a few, and says how many they are.
+func (b *Broker) InMemory(vhost, policy string, operator bool) (names []string, n int) {
 	v := b.View()
-	h := v.VHost(p.VHost)
+	h := v.VHost(vhost)
 	if h == nil {
-		return nil
+		return nil, 0
 	}
-	now := v.Policy(h, p.Operator, p.Name)
-	var names []string
-	n := 0
+	now := v.Policy(h, operator, policy)
 	for q := range h.Queues("") {
-		if of := q.Policy; q.Shard != 0 || of != now && q.OperatorPolicy != now || now == nil || !Replicated(q) {
+		if now == nil || q.Shard != 0 || q.Policy != now && q.OperatorPolicy != now || !Replicated(q) {
 			continue
 		}
 		if n++; n <= mostNamed {
 			names = append(names, q.Name)
 		}
 	}
-	if n == 0 {
-		return nil
-	}
-	if n > mostNamed {
-		names = append(names, "...")
-	}
-	return []string{fmt.Sprintf("in the memory of one node until they end and are declared again: %s (%d)", strings.Join(names, ", "), n)}
+	return names, n
 }

@@ -63,6 +63,7 @@ func (n *Node) startMember(work *crew) error {
 		}
 	})
 	work.run(n.keeper.run)
+	work.run(n.mover.run)
 	work.run(n.planner.run)
 	work.run(n.watchForgotten)
 	return nil

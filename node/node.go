@@ -96,6 +96,7 @@ type Node struct {
 	// transfer moves dead letters; shards and the broker of a life are handed it.
 	transfer *transfer.Transfer
 
+	mover  *mover
 	wishes wishes     // of queues, for the planner
 	making sync.Mutex // one shard at a time is made for a queue
 
@@ -141,6 +142,7 @@ func New(o Options) (*Node, error) {
 	n.watch = newWatch(n)
 	n.keeper, n.planner = newKeeper(n), newPlanner(n)
 	n.wishes.n = n
+	n.mover = &mover{n: n}
 	err := n.openDir()
 	if err == nil && !n.joins() && !n.forms() {
 		err = n.openStores()

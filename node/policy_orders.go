@@ -25,7 +25,7 @@ func (n *Node) SetPolicy(ctx context.Context, q admin.NewPolicy) (admin.PolicySe
 		return admin.PolicySet{}, brokerError(err)
 	}
 	n.log.Info("policy set", "vhost", q.VHost, "text", q.Name)
-	return admin.PolicySet{Said: append(said, n.raises(q.Policy)...)}, nil
+	return admin.PolicySet{Said: append(said, n.raises(q.Policy, q.Operator)...)}, nil
 }
 
 // ClearPolicy implements admin.PolicyOrders.

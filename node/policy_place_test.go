@@ -23,7 +23,7 @@ func voters(rs []*running, q *catalog.Queue) int {
 
 // The recipe's policy, on a cluster that grows: queues that were there get a
 // replica on every node while they serve, a queue in memory declared under it
-// survives its node, and one that was there before is named as not reached.
+// survives its node, and one that was there before moves, and is named.
 // (estate R16).
 func TestMirrorAll(t *testing.T) {
 	rs := startCluster(t, 3)
@@ -37,7 +37,7 @@ func TestMirrorAll(t *testing.T) {
 		VHost: "/", Name: "HA", Pattern: `^(?!amq\.).*`, Definition: []byte(`{"ha-mode": "all"}`),
 	}})
 	said := strings.Join(set.Said, "\n")
-	if err != nil || !strings.Contains(said, "ha-mode=all: replicated on all nodes") || !strings.Contains(said, "declared again: memory (1)") {
+	if err != nil || !strings.Contains(said, "ha-mode=all: replicated on all nodes") || !strings.Contains(said, "nothing of it is held: memory (1)") {
 		t.Fatalf("%q, %v", said, err)
 	}
 	if _, err := ch.QueueDeclare("mirrored", false, false, false, false, nil); err != nil {

@@ -200,8 +200,8 @@ func (n *Node) startBroker(inc *catalog.Incarnation) (*broker.Broker, *transfer.
 		Catalog: n.catalog, Auth: n.auth, Shard: n.shard, Place: n.place,
 		Node: inc.Node, Incarnation: inc.Number, QueueMemory: n.shares.queueMemory,
 		Limits:     broker.NodeLimits{Channels: uint64(n.o.Limits.MaxChannels), Queues: uint64(n.o.Limits.MaxQueues)},
-		StrictType: n.o.StrictQueueType,
-		Memory:     n.memoryOf, Post: n.post,
+		StrictType: n.o.StrictQueueType, Go: n.work.run,
+		Memory: n.memoryOf, Post: n.post,
 		Mail: n.transfer, Describe: amqp091.Describe, Now: n.wall, Logger: n.log,
 	})
 	n.broker.Store(b)

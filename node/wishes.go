@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/warrenmq/warren/admin"
@@ -101,11 +102,17 @@ func (w *wishes) look(ctx context.Context, v *catalog.View) (*catalog.View, erro
 }
 
 // raises says what a policy that was set brings about for the queues there are.
-func (n *Node) raises(p admin.Policy) []string {
+func (n *Node) raises(p admin.Policy, operator bool) (said []string) {
 	v := n.catalog.View()
 	h := v.VHost(p.VHost)
 	if h == nil || !n.clustered() {
 		return nil
+	}
+	if names, k := n.broker.Load().InMemory(p.VHost, p.Name, operator); k > 0 {
+		if k > len(names) {
+			names = append(names, "...")
+		}
+		said = append(said, fmt.Sprintf("from the memory of a node to several, each when nothing of it is held: %s (%d)", strings.Join(names, ", "), k))
 	}
 	less := map[uint64]bool{}
 	for q := range h.Queues("") {
@@ -126,9 +133,9 @@ func (n *Node) raises(p admin.Policy) []string {
 		}
 	}
 	if queues == 0 {
-		return nil
+		return said
 	}
-	return []string{fmt.Sprintf("what replicas are missing are made while the queues serve, for whole shards: %d queues", queues)}
+	return append(said, fmt.Sprintf("what replicas are missing are made while the queues serve, for whole shards: %d queues", queues))
 }
 
 func governs(p *catalog.Policy, name string) bool { return p != nil && p.Name == name }

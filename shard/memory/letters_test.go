@@ -27,6 +27,7 @@ type mailbox struct {
 	mail post
 	now  int64
 	kept int // bytes held
+	gone bool
 }
 
 const mailID = 7
@@ -35,7 +36,7 @@ func newMailbox(t *testing.T, s shard.Settings) *mailbox {
 	b := &mailbox{t: t, s: s, now: 1000}
 	b.q = memory.New(memory.Options{
 		ID: mailID, Settings: s, Incarnation: queue.Incarnation{Node: 1, Number: 1}, Now: func() int64 { return b.now },
-		Lookup: func() (shard.Settings, bool) { return b.s, true }, Memory: func(d int) { b.kept += d },
+		Lookup: func() (shard.Settings, bool) { return b.s, !b.gone }, Memory: func(d int) { b.kept += d },
 		Ended: func(shard.QueueID) {}, Expiring: func(*memory.Queue) {}, Mail: &b.mail,
 	})
 	return b

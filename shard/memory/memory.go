@@ -55,6 +55,7 @@ type Queue struct {
 	requests []shard.Request
 	settles  []shard.Settle
 	runs     []shard.Run
+	mv       *moving // nil unless the queue moves
 
 	// due is when the next message expires.
 	due atomic.Int64
@@ -108,9 +109,16 @@ func (m *Queue) turn() {
 	}
 	m.requests, m.settles = m.in.TakeRequests(m.requests[:0], m.settles[:0])
 	m.e.Settle(m.settles)
+	if m.mv != nil {
+		m.requests = m.putOff(m.requests)
+	}
 	m.e.Requests(m.requests)
-	m.e.Tick()
-	m.e.Dispatch()
+	if m.mv != nil {
+		m.move()
+	} else {
+		m.e.Tick()
+		m.e.Dispatch()
+	}
 	m.e.Asked(func(*engine.Queue) {})
 	for i, f := range m.fns {
 		f(nil)
@@ -417,5 +425,8 @@ func (m *Queue) Changed(shard.QueueID) {
 		}
 		s.Memory = true
 		m.e.Set(m.q, s)
+		if m.mv != nil && m.mv.to != nil {
+			m.stay()
+		}
 	}})
 }

@@ -1,0 +1,311 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/shard"
+)
+
+// A front is what this node's sessions have of a queue that was declared in
+// memory: here or on another node, and later, if it moves, in a shard. Sessions
+// keep it, so they need not know.
+//
+// When the catalog says that the queue is in a shard, the front holds what comes,
+// waits until all that went to the memory before is in the shard, has the
+// consumers begin there, and lets go what it held, in order. Nothing is held by
+// consumers then: the queue only moves when nothing is.
+type front struct {
+	id    shard.QueueID
+	local bool // the memory is this node's
+
+	mu     sync.RWMutex
+	at     shard.Shard
+	moved  bool // at is a shard
+	holds  bool
+	parked []func(shard.Shard)
+	size   int // bytes of publishes in parked
+	ready  []func()
+
+	known struct {
+		sync.Mutex
+		// consumers are those that were registered, and as what.
+		consumers map[*shard.Consumer]*shard.Consumer
+	}
+}
+
+func newFront(id shard.QueueID, at shard.Shard, local bool) *front {
+	f := &front{id: id, at: at, local: local}
+	f.known.consumers = map[*shard.Consumer]*shard.Consumer{}
+	return f
+}
+
+// do has op done where the queue is, now or when that is known.
+func (f *front) do(op func(shard.Shard)) {
+	f.mu.RLock()
+	if !f.holds {
+		op(f.at)
+		f.mu.RUnlock()
+		return
+	}
+	f.mu.RUnlock()
+	f.mu.Lock()
+	if f.holds {
+		f.parked = append(f.parked, op)
+		f.mu.Unlock()
+		return
+	}
+	f.mu.Unlock()
+	f.do(op) // it moves once
+}
+
+// Publish implements shard.Shard.
+func (f *front) Publish(ps []shard.Publish) (ok bool) {
+	f.mu.RLock()
+	if !f.holds {
+		ok = f.at.Publish(ps)
+		f.mu.RUnlock()
+		return ok
+	}
+	f.mu.RUnlock()
+	copies, size := copied(ps)
+	f.do(func(to shard.Shard) { to.Publish(copies) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.holds {
+		return true
+	}
+	f.size += size
+	return f.size < shard.DefaultParking
+}
+
+// copied returns publishes that may be kept.
+func copied(ps []shard.Publish) (out []shard.Publish, size int) {
+	for i := range ps {
+		p := ps[i]
+		blob := message.AppendTo(nil, p.Message)
+		size += len(blob)
+		m, err := message.Parse(blob)
+		if err != nil {
+			panic("broker: what was encoded is no message: " + err.Error())
+		}
+		p.Message, p.Queues = &m, slices.Clone(p.Queues)
+		if p.Origin != nil {
+			o := *p.Origin
+			p.Origin = &o
+		}
+		out = append(out, p)
+	}
+	return out, size
+}
+
+// Tx implements shard.Shard.
+func (f *front) Tx(t *shard.Tx, done func(error)) {
+	c := &shard.Tx{Settles: slices.Clone(t.Settles)}
+	c.Publishes, _ = copied(t.Publishes)
+	f.do(func(to shard.Shard) { to.Tx(c, done) })
+}
+
+// Ready implements shard.Shard.
+func (f *front) Ready(g func()) {
+	f.mu.Lock()
+	if f.holds && f.size >= shard.DefaultParking {
+		f.ready = append(f.ready, g)
+		f.mu.Unlock()
+		return
+	}
+	at, holds := f.at, f.holds
+	f.mu.Unlock()
+	if holds {
+		g()
+		return
+	}
+	at.Ready(g)
+}
+
+// Settle implements shard.Shard.
+func (f *front) Settle(ss []shard.Settle, done func(error)) {
+	f.mu.RLock()
+	if !f.holds {
+		f.at.Settle(ss, done)
+		f.mu.RUnlock()
+		return
+	}
+	f.mu.RUnlock()
+	ss = slices.Clone(ss)
+	f.do(func(to shard.Shard) { to.Settle(ss, done) })
+}
+
+// Consume implements shard.Shard.
+func (f *front) Consume(c *shard.Consumer, done func(error)) {
+	f.do(func(to shard.Shard) { f.enter(to, c, c, done) })
+}
+
+// enter registers a consumer as another.
+func (f *front) enter(to shard.Shard, c, as *shard.Consumer, done func(error)) {
+	f.known.Lock()
+	f.known.consumers[c] = as
+	f.known.Unlock()
+	to.Consume(as, func(err error) {
+		if err != nil {
+			f.leave(c)
+		}
+		done(err)
+	})
+}
+
+// leave forgets a consumer and returns as what it was registered.
+func (f *front) leave(c *shard.Consumer) *shard.Consumer {
+	f.known.Lock()
+	defer f.known.Unlock()
+	as := f.known.consumers[c]
+	delete(f.known.consumers, c)
+	return cmp.Or(as, c)
+}
+
+// Cancel implements shard.Shard.
+func (f *front) Cancel(c *shard.Consumer, end bool, done func(error)) {
+	f.do(func(to shard.Shard) { to.Cancel(f.leave(c), end, done) })
+}
+
+// Kick implements shard.Shard.
+func (f *front) Kick(c *shard.Consumer) {
+	f.do(func(to shard.Shard) {
+		f.known.Lock()
+		as := cmp.Or(f.known.consumers[c], c)
+		f.known.Unlock()
+		to.Kick(as)
+	})
+}
+
+// Get implements shard.Shard.
+func (f *front) Get(q shard.QueueID, session uint64, done func(shard.GetResult, error)) {
+	f.do(func(to shard.Shard) { to.Get(q, session, done) })
+}
+
+// Purge implements shard.Shard.
+func (f *front) Purge(q shard.QueueID, done func(uint64, error)) {
+	f.do(func(to shard.Shard) { to.Purge(q, done) })
+}
+
+// Counts implements shard.Shard.
+func (f *front) Counts(q shard.QueueID, done func(shard.Counts, error)) {
+	f.do(func(to shard.Shard) { to.Counts(q, done) })
+}
+
+// Renew implements shard.Shard.
+func (f *front) Renew(q shard.QueueID, done func(shard.Counts, error)) {
+	f.do(func(to shard.Shard) { to.Renew(q, done) })
+}
+
+// Close implements shard.Shard.
+func (f *front) Close(q shard.QueueID, c shard.Conditions, done func(uint64, error)) {
+	f.do(func(to shard.Shard) { to.Close(q, c, done) })
+}
+
+// Reopen implements shard.Shard.
+func (f *front) Reopen(q shard.QueueID, done func(error)) {
+	f.do(func(to shard.Shard) { to.Reopen(q, done) })
+}
+
+// Changed implements shard.Shard.
+func (f *front) Changed(q shard.QueueID) { f.do(func(to shard.Shard) { to.Changed(q) }) }
+
+// Inspect implements shard.Inspector.
+func (f *front) Inspect(ids []shard.QueueID, consumers bool, done func([]shard.QueueInfo)) {
+	f.do(func(to shard.Shard) {
+		if in, ok := to.(shard.Inspector); ok {
+			in.Inspect(ids, consumers, done)
+			return
+		}
+		done(nil)
+	})
+}
+
+// followTime bounds how long a front waits for the memory to answer: what does
+// not answer by then is on a node that is gone.
+const followTime = 30 * time.Second
+
+// follow has the queue's users go where it is now. It waits for the memory that it
+// was in, and does nothing if it was called before.
+func (f *front) follow(ctx context.Context, to shard.Shard) {
+	f.mu.Lock()
+	if f.holds || f.moved {
+		f.mu.Unlock()
+		return
+	}
+	f.holds = true
+	from := f.at
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, followTime)
+	defer cancel()
+	f.flush(ctx, from)
+	f.known.Lock()
+	cs := slices.SortedFunc(maps.Keys(f.known.consumers), func(a, b *shard.Consumer) int { return cmp.Compare(a.ID, b.ID) })
+	f.known.Unlock()
+	for _, c := range cs {
+		_ = await(ctx, func(done func(error)) { from.Cancel(c, false, done) })
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range cs {
+		as := *c
+		as.ID = 0 // it is another's to give
+		f.enter(to, c, &as, func(err error) {
+			if err != nil {
+				as.Sink.Cancelled(&as)
+				as.Sink.Wake()
+			}
+		})
+	}
+	for _, op := range f.parked {
+		op(to)
+	}
+	for _, g := range f.ready {
+		g()
+	}
+	f.at, f.moved, f.holds, f.parked, f.ready, f.size = to, true, false, nil, nil, 0
+}
+
+// followed reports whether the front is where its queue went, or about to be.
+func (f *front) followed() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.moved || f.holds
+}
+
+// flush returns when all that was published to the memory before is in the shard,
+// or when the memory is gone.
+func (f *front) flush(ctx context.Context, from shard.Shard) {
+	if !f.local {
+		// It comes behind all that this node has published there, and is for no
+		// queue.
+		ch := make(chan struct{}, 1)
+		from.Publish([]shard.Publish{{Message: &message.Message{}, Queues: []shard.QueueID{0}, To: arrival(ch), Tag: 1}})
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return
+		}
+	}
+	_ = await(ctx, func(done func(error)) {
+		from.Counts(f.id, func(_ shard.Counts, err error) { done(err) })
+	})
+}
+
+// An arrival is closed by the answer to a publish.
+type arrival chan struct{}
+
+// Confirmed implements shard.Confirms.
+func (a arrival) Confirmed(uint64, uint32, bool) { a <- struct{}{} }
+
+// Unknown implements shard.Confirms.
+func (a arrival) Unknown(uint64, uint32) { a <- struct{}{} }
+
+// Wake implements shard.Confirms.
+func (arrival) Wake() {}
