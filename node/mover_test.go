@@ -236,7 +236,7 @@ func TestMoveEndsWithItsNode(t *testing.T) {
 			rs[1].eventually("the catalog knows that the node ended", 20*time.Second, func() bool {
 				v := rs[1].catalog.View()
 				q = v.Queue("/", "m")
-				return v.Node(rs[0].inc.Node).Incarnation == 0 && (q == nil || q.Shard != 0)
+				return v.Node(rs[0].life().Node).Incarnation == 0 && (q == nil || q.Shard != 0)
 			})
 			if q != nil && at == "frozen" {
 				t.Logf("the queue is in shard %d", q.Shard) // the catalog took it nevertheless
