@@ -54,6 +54,7 @@ type Operations interface {
 	Backups
 	Watermarks
 	Clusters
+	Replicas
 }
 
 // Done is the answer of an order that has nothing to say.

@@ -52,7 +52,9 @@ type Overview struct {
 	Runtime    string `json:"runtime"`
 	Goroutines int    `json:"goroutines"`
 	// Compatible is the version of RabbitMQ whose dialect the node speaks.
-	Compatible  string       `json:"compatible"`
+	Compatible string `json:"compatible"`
+	// Maintenance says that the node serves no clients for now.
+	Maintenance bool         `json:"maintenance,omitempty"`
 	ConfigFiles []string     `json:"config_files,omitempty"`
 	LogFiles    []string     `json:"log_files"`
 	Files       Files        `json:"files"`

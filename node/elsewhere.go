@@ -113,6 +113,7 @@ const (
 	bulkSnapshot = 1 // see cluster/snapshot
 	bulkPropose  = 2 // commands of the catalog
 	bulkAbout    = 3 // nothing; see admin.About
+	bulkReplica  = 4 // a shard; see admin.Replica
 )
 
 // Bulk implements transport.BulkHandler.
@@ -128,6 +129,8 @@ func (b *bulkAsked) Bulk(s *transport.BulkStream, head []byte) error {
 		return n.catalog.Offer(s.Peer(), append([]byte(nil), head[1:]...))
 	case bulkAbout:
 		return n.tellAbout(s)
+	case bulkReplica:
+		return n.tellReplica(s, head[1:])
 	}
 	return errors.New("a request of a kind that this version does not know")
 }

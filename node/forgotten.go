@@ -51,7 +51,7 @@ func (n *Node) refusedAsForgotten() (by string, ok bool) {
 // end puts into words why a node ended that was removed.
 func (n *Node) end(err error) error {
 	by := n.removedBy.Load()
-	if by == nil {
+	if by == nil || n.left.Load() {
 		return err
 	}
 	return errors.Join(fmt.Errorf("%w: %s says that node %s was forgotten", ErrForgotten, *by, n.o.Name), err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/admin"
+	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/protocol/amqp091"
 )
 
@@ -27,6 +28,9 @@ func (o operations) Overview(ctx context.Context) (admin.Overview, error) {
 		Status: st, PID: os.Getpid(), OS: runtime.GOOS + "/" + runtime.GOARCH, Runtime: runtime.Version(),
 		Goroutines: runtime.NumGoroutine(), Compatible: amqp091.CompatVersion, ConfigFiles: o.o.ConfigFiles,
 		LogFiles: []string{"<stderr>"}, Files: openFiles(), Breakdown: o.breakdown(&st), Alarms: []string{},
+	}
+	if m := o.node(); m != nil {
+		x.Maintenance = m.State == catalog.Draining
 	}
 	for m := range o.catalog.View().Nodes() {
 		x.Members = append(x.Members, admin.Member{Name: m.Name, Running: m.Incarnation != 0})

@@ -49,6 +49,7 @@ func Handler(o Options) http.Handler {
 	definitions(mux, ops)
 	backups(mux, ops)
 	cluster(mux, ops)
+	replicas(mux, ops)
 	profiles(mux)
 	return few(mux, mostRequests)
 }

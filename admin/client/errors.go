@@ -24,6 +24,7 @@ const (
 	UserThing       = admin.UserThing
 	PermissionThing = admin.PermissionThing
 	QueueThing      = admin.QueueThing
+	NodeThing       = admin.NodeThing
 	ExchangeThing   = admin.ExchangeThing
 	ConnectionThing = admin.ConnectionThing
 	PolicyThing     = admin.PolicyThing

@@ -10,11 +10,11 @@ import (
 func helpVerbs() []verb {
 	return []verb{
 		{
-			name: "help", tools: ctl | diagnostics | plugins | queuesTool, group: "Help", local: true,
+			name: "help", tools: ctl | diagnostics | plugins | queuesTool | upgradeTool, group: "Help", local: true,
 			short: "Displays usage information for a command", usage: "[<command>]", max: 1, run: (*call).runHelp,
 		},
 		{
-			name: "version", tools: ctl | diagnostics | plugins | queuesTool, group: "Help", local: true,
+			name: "version", tools: ctl | diagnostics | plugins | queuesTool | upgradeTool, group: "Help", local: true,
 			short: "Displays CLI tools version", run: func(c *call) error {
 				fmt.Fprintln(c.w.Stdout, c.w.Version)
 				return nil

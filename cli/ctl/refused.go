@@ -9,7 +9,6 @@ type refusal struct {
 }
 
 func refusals() []refusal {
-	cluster := "this version does not do it yet"
 	erlangOnly := "there is no Erlang in this node to run it"
 	return []refusal{
 		{"force_boot", ctl, "a node serves with a majority of its cluster, in whichever order they start, and without one it would serve what others may have changed: start the others, or forget the lost ones at a node that serves"},
@@ -17,11 +16,6 @@ func refusals() []refusal {
 		{"update_cluster_nodes", ctl, "a node finds the others by what all of them have agreed on: there is nothing to bring up to date. If none of its addresses is right any more, start it with --join and one that is"},
 		{"sync_queue", ctl, "replicas of a queue are brought up to date by themselves, while it serves; `warren status` shows how far they are"},
 		{"cancel_sync_queue", ctl, "replicas of a queue are brought up to date by themselves, while it serves; `warren status` shows how far they are"},
-		{"grow", queuesTool, cluster},
-		{"shrink", queuesTool, cluster},
-		{"add_member", queuesTool, cluster},
-		{"delete_member", queuesTool, cluster},
-		{"rebalance", queuesTool, cluster},
 		{"eval", ctl, erlangOnly},
 		{"eval_file", ctl, erlangOnly},
 		{"exec", ctl, erlangOnly},

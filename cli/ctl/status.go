@@ -98,7 +98,7 @@ func (c *call) printStatus(x client.Overview) error {
 	s.line("OS PID: %d", x.PID)
 	s.line("OS: %s", x.OS)
 	s.line("Uptime (seconds): %d", x.UptimeSeconds)
-	s.line("Is under maintenance?: false")
+	s.line("Is under maintenance?: %t", x.Maintenance)
 	s.line("Product name: Warren")
 	s.line("Product version: %s", x.Version)
 	s.line("RabbitMQ version: %s", x.Compatible)
@@ -221,7 +221,7 @@ func statusTerm(x client.Overview) pairs {
 		{"pid", x.PID},
 		{"os", x.OS},
 		{"uptime", x.UptimeSeconds},
-		{"is_under_maintenance", false},
+		{"is_under_maintenance", x.Maintenance},
 		{"product_name", "Warren"},
 		{"product_version", x.Version},
 		{"rabbitmq_version", x.Compatible},

@@ -14,6 +14,7 @@ const (
 	diagnostics
 	plugins
 	queuesTool
+	upgradeTool
 )
 
 // A program is a tool and its name.
@@ -29,6 +30,7 @@ func tools() []program {
 		{"rabbitmq-diagnostics", diagnostics},
 		{"rabbitmq-plugins", plugins},
 		{"rabbitmq-queues", queuesTool},
+		{"rabbitmq-upgrade", upgradeTool},
 	}
 }
 
@@ -67,6 +69,7 @@ func verbs() []verb {
 		helpVerbs(), statusVerbs(), queueVerbs(), exchangeVerbs(), connectionVerbs(), closeVerbs(),
 		userVerbs(), vhostVerbs(), policyVerbs(),
 		processVerbs(), lifeVerbs(), clusterVerbs(), checkVerbs(), reportVerbs(), refusedVerbs(), watermarkVerbs(),
+		replicaVerbs(), upgradeVerbs(),
 		userOrderVerbs(), permissionOrderVerbs(), vhostOrderVerbs(), definitionVerbs(),
 		policyOrderVerbs(), limitVerbs(), pluginVerbs(), hashVerbs(),
 	)
