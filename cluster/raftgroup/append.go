@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/storage"
 )
 
@@ -62,6 +63,10 @@ func (g *Group) store(m *raftpb.Message, hard bool) {
 		g.mu.install++
 	}
 	g.mu.Unlock()
+	if plant.Is(plant.ConfirmBeforeSync) {
+		op.append.Done = nil
+		defer op.finished()
+	}
 	g.host.opts.Log.Submit(&op.append)
 }
 

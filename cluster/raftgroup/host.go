@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/warrenmq/warren/commitlog"
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/storage"
 )
 
@@ -203,6 +204,9 @@ func (h *Host) recover(o GroupOptions) (start, error) {
 			}
 			s.applied, s.conf.Voters = founding, slices.Clone(o.Voters)
 		}
+	}
+	if plant.Is(plant.VoteForgotten) {
+		s.hard.Vote = 0
 	}
 	s.hard.Commit = max(s.hard.Commit, s.applied)
 	switch {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/warrenmq/warren/internal/plant"
 )
 
 // A Cut is a picture of what changed in one ledger since the last one. It
@@ -107,7 +109,11 @@ func (l *Ledger) Cut(round uint64, out *Cut) {
 		}
 		out.state.lanes = append(out.state.lanes, laneState{ln.priority, ln.next, ln.horizon, ln.lost})
 	}
-	out.state.tail = l.origins.append(l.out.append(out.state.tail[:0]))
+	took := l.origins
+	if plant.Is(plant.DedupNotInSnapshot) {
+		took = nil
+	}
+	out.state.tail = took.append(l.out.append(out.state.tail[:0]))
 }
 
 func (p *page) cut(round uint64) PageCut {

@@ -1,6 +1,10 @@
 package queue
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/warrenmq/warren/internal/plant"
+)
 
 // Dispatch hands up to max messages to consumers, appending to out. One message
 // to each consumer in turn, those of the highest priority first as long as they
@@ -93,7 +97,7 @@ func (d *Dispatcher) deliver(hd *head, h *holder, ref uint64, out []Delivery) []
 	d.counter++
 	x.Holding = Holding{d.life.Epoch, d.life.Term, d.counter}
 	hd.page.fill(hd.slot, &x.Record)
-	x.Redelivered = x.Record.Acquired > 0 || x.Seq <= hd.lane.lost
+	x.Redelivered = x.Record.Acquired > 0 || x.Seq <= hd.lane.lost && !plant.Is(plant.RedeliveredFlagLost)
 	d.hold(h, hd.page, hd.slot, x.Record.Size, d.counter)
 	return out
 }

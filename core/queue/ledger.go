@@ -3,6 +3,8 @@ package queue
 import (
 	"fmt"
 	"math/bits"
+
+	"github.com/warrenmq/warren/internal/plant"
 )
 
 // A Ledger is the replicated content of one queue. See the package comment.
@@ -189,7 +191,7 @@ func (l *Ledger) raise(ln *lane, p *page, slot int, raise Raise) {
 	if raise&RaiseFailed != 0 {
 		e.failed = saturate(e.failed)
 	}
-	if raise&ToTail != 0 {
+	if raise&ToTail != 0 || plant.Is(plant.RequeueToTail) {
 		// Equal to the sequence of a message yet to come, and before it: what
 		// has the same key goes by sequence.
 		e.order = ln.next

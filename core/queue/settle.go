@@ -1,6 +1,10 @@
 package queue
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/warrenmq/warren/internal/plant"
+)
 
 // Settle ends a holding: credit is free at once, and the caller logs
 // Ledger.Settle, or Remove(…, Rejected). ok is false if the holding is stale;
@@ -37,7 +41,7 @@ func (d *Dispatcher) holding(seq uint64, h Holding) (p *page, at int, s *slot) {
 		return nil, 0, nil
 	}
 	at = int(seq & slotMask)
-	if s = p.slot(at); s == nil || s.state() != held || d.number(seq, s) != h {
+	if s = p.slot(at); s == nil || s.state() != held || d.number(seq, s) != h && !plant.Is(plant.StaleSettle) {
 		return nil, 0, nil
 	}
 	return p, at, s

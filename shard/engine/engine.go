@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -326,6 +327,9 @@ func (e *Engine) Asking() bool { return len(e.asked) > 0 }
 func (e *Engine) Led(q *Queue, d *queue.Dispatcher) {
 	q.Disp = d
 	q.used = e.Now
+	if x, ok := q.Ledger.NextLetter(0); ok && plant.Is(plant.LettersDropped) {
+		q.mail.handed = x.Number
+	}
 	e.Touch(q)
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 )
@@ -18,7 +19,7 @@ func (s *Shard) Apply(ents []commitlog.Entry) {
 		}
 		if len(ent.Data) > 0 {
 			e, err := shard.ParseEntry(ent.Data)
-			if err == nil {
+			if err == nil && !s.skips(ent, &e) {
 				err = s.apply(ent, &e)
 			}
 			if err != nil {
@@ -42,6 +43,18 @@ func (s *Shard) Apply(ents []commitlog.Entry) {
 		s.waiting = s.waiting[:k]
 	}
 	s.landed()
+}
+
+// skips reports whether a planted bug skips an entry. Another one applies it twice.
+func (s *Shard) skips(ent *commitlog.Entry, e *shard.Entry) bool {
+	if !s.planted {
+		return false
+	}
+	s.planted = false
+	if plant.Is(plant.AppliedTwice) {
+		return s.apply(ent, e) != nil
+	}
+	return true
 }
 
 func (s *Shard) apply(ent *commitlog.Entry, e *shard.Entry) error {
@@ -114,6 +127,9 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 	case shard.CmdDrop:
 		s.drop(q)
 	case shard.CmdSettle:
+		if plant.Is(plant.AckOnLeaderOnly) && !s.leading {
+			return nil
+		}
 		s.e.SettleRun(q, c.Run)
 	case shard.CmdReturn:
 		q.Ledger.Return(c.Run, queue.Raise(c.Arg), s.stamp)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 	"github.com/warrenmq/warren/storage"
@@ -261,7 +262,7 @@ func (s *Shard) changed(id shard.QueueID) {
 			s.dispatch(q)
 		}
 	case q == nil:
-	case !ok && s.o.Catalog.Revision() >= q.Revision:
+	case !ok && (s.o.Catalog.Revision() >= q.Revision || plant.Is(plant.OrphanCleanup)):
 		s.section.Add(shard.Command{Kind: shard.CmdDrop, Queue: id})
 	case ok && settings != q.Settings:
 		s.section.Add(shard.Command{Kind: shard.CmdSet, Queue: id, Seq: rev, Settings: shard.AppendSettings(nil, settings)})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 	"github.com/warrenmq/warren/shard/origin"
@@ -43,6 +44,7 @@ func Open(o Options) (*Shard, Opened, error) {
 	if err != nil {
 		return nil, at, fmt.Errorf("open shard %d: %w", o.Group, err)
 	}
+	s.planted = plant.Is(plant.AppliedTwice)
 	return s, at, nil
 }
 

@@ -121,6 +121,7 @@ type Shard struct {
 	leader  uint64        // another node that leads, as far as is known
 	since   time.Duration // when nobody began to lead
 	failed  bool          // Fatal was called: nothing is done any more
+	planted bool          // the entry that is next is dealt with wrongly, to see that this is found
 	applied uint64
 	atTerm  uint64 // of the entry applied last
 	stamp   int64  // the highest applied: the only time that Apply knows

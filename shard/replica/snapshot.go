@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/slot"
@@ -95,6 +96,7 @@ func (s *Shard) replace(n *Shard) {
 	s.progress.cut.Store(s.applied)
 	s.progress.dirty.Store(0)
 	s.answerInstalled()
+	s.planted = plant.Is(plant.SnapshotDropsEntry)
 }
 
 // answerInstalled answers this node's batches that are part of a snapshot.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 	"github.com/warrenmq/warren/shard/origin"
@@ -27,6 +28,9 @@ func (s *Shard) Turn(now time.Duration, p commitlog.Proposer) {
 	}
 	s.mono = now
 	s.e.Now = s.clock.now(now, s.o.Wall())
+	if plant.Is(plant.WallClock) {
+		s.e.Now = s.o.Wall()
+	}
 	s.runControls()
 	if term, ok := p.Leading(); ok && s.leading && term == s.term {
 		s.lead(p)

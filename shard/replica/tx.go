@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 
+	"github.com/warrenmq/warren/internal/plant"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/origin"
 )
@@ -103,7 +104,7 @@ func (s *Shard) applyTx(i int, head *shard.Item) (bool, error) {
 			default:
 				return true, fmt.Errorf("%w: command %d in a transaction", shard.ErrFormat, c.Kind)
 			}
-			if q := s.e.Queue(c.Queue); q != nil && q.Logged {
+			if q := s.e.Queue(c.Queue); q != nil && q.Logged && !plant.Is(plant.TornTx) {
 				s.touchDirty(q)
 				if err := s.command(q, &c); err != nil {
 					return true, err

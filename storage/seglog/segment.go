@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/warrenmq/warren/internal/plant"
 )
 
 // The first page of a segment holds its header twice, in different sectors, so
@@ -174,7 +176,7 @@ func (s *segment) fill(to int64, zeros []byte) error {
 }
 
 func (s *segment) sync() error {
-	if err := s.file.SyncData(); err != nil {
+	if err := s.file.SyncData(); err != nil && !plant.Is(plant.SyncErrorIgnored) {
 		return fmt.Errorf("seglog: syncing segment %d (file %d): %w", s.seq, s.slot, err)
 	}
 	return nil

@@ -3,6 +3,8 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/warrenmq/warren/shard"
 )
 
 // Drain implements Drainer: everything goes back, and to one consumer of each
@@ -22,8 +24,10 @@ func (m *shardMachine) Drain() {
 		x.env.Wake()
 	}
 	m.env.After(time.Second, func() {
+		m.drains, m.places = make(map[uint64]*shard.Consumer), make(map[uint64]uint64)
 		for q := uint64(1); q <= m.truth.queues(); q++ {
 			m.consume(q, 0)
+			m.drains[q] = m.consumers[len(m.consumers)-1]
 		}
 	})
 }

@@ -54,6 +54,37 @@ func (q *queues) now(m *shardMachine) time.Duration { return m.env.World() }
 // opened notes a new life.
 func (m *shardMachine) opened() { m.truth.all.opened = m.truth.now(m) }
 
+// learn has some lives know the catalog only after a while.
+func (m *shardMachine) learn() {
+	m.knows = 0
+	if !m.truth.clients.All || !m.env.Chance(0.3) {
+		return
+	}
+	d, inc := 50*time.Millisecond+20*m.env.Delay(), m.inc
+	m.knows = m.env.Now() + 10*d
+	m.env.After(10*d+1, func() {
+		if inc != m.inc {
+			return
+		}
+		for q := range m.truth.queues() {
+			m.shard.Changed(q + 1)
+		}
+		m.shard.Revised()
+		m.hub.Viewed()
+	})
+}
+
+// behind reports whether this node does not know the catalog yet.
+func (m *shardMachine) behind() bool { return m.env.Now() < m.knows }
+
+// revision is the catalog's as this node knows it.
+func (m *shardMachine) revision() uint64 {
+	if m.behind() {
+		return 0
+	}
+	return 1
+}
+
 // A fullMachine is a shardMachine that does everything.
 type fullMachine struct{ *shardMachine }
 
@@ -74,6 +105,9 @@ func (f *fullMachine) Verify() { f.verify() }
 
 // offerAll is one client's turn.
 func (m *shardMachine) offerAll(id uint64, r *rand.Rand) {
+	if m.behind() {
+		return // its sessions know of no queue yet
+	}
 	if r.IntN(8) == 0 {
 		m.transact(id, r)
 	} else {
@@ -91,6 +125,8 @@ func (m *shardMachine) offerAll(id uint64, r *rand.Rand) {
 			m.get(1 + r.Uint64N(allQueues))
 		case n < 10 && r.IntN(6) == 0:
 			m.purge(1 + r.Uint64N(allQueues))
+		case n < 10 && len(m.old) > 0:
+			m.settleOld(r)
 		case n < 11:
 			m.shard.Counts(1+r.Uint64N(allQueues), func(shard.Counts, error) {})
 		case len(m.held) > 0:
@@ -207,13 +243,16 @@ func (m *shardMachine) transacted(tx *simTx, ids []uint64, held []simHeld, err e
 			m.truth.messages[id].refused = true
 		}
 		// What it would have settled is held yet, or was given back if the lead
-		// changed meanwhile: whoever settles it again changes nothing then.
+		// changed meanwhile: its session ends.
+		var ss []shard.Settle
 		for i, x := range tx.settles {
 			if x.settling == m.inc && x.times == tx.times[i] {
 				x.settling = 0
-				m.held = append(m.held, held[i])
+				h := held[i]
+				ss = append(ss, shard.Settle{Queue: h.queue, Seq: h.d.Seq, Holding: h.d.Holding, Outcome: shard.Abandon})
 			}
 		}
+		m.env.After(0, func() { m.shard.Settle(ss, nil) })
 	}
 }
 
@@ -335,6 +374,7 @@ func (m *shardMachine) settleAs(i int, as shard.Outcome) {
 		return
 	}
 	m.held = slices.Delete(m.held, i, i+1)
+	m.old = append(m.old[max(0, len(m.old)-20):], h)
 	x := m.copyOf(h)
 	x.holder = 0
 	m.env.Trace("settle %d q%d by inc%d as %d leading=%v", h.id, h.queue, m.inc, as, m.term)
@@ -360,6 +400,14 @@ func (m *shardMachine) settleAs(i int, as shard.Outcome) {
 		credit.left++
 		m.shard.Kick(h.c)
 	}
+}
+
+// settleOld settles what was settled before: it must change nothing, whoever has
+// the message now.
+func (m *shardMachine) settleOld(r *rand.Rand) {
+	h := m.old[r.IntN(len(m.old))]
+	m.env.Trace("settle old %d q%d by inc%d hold=%v", h.id, h.queue, m.inc, h.d.Holding)
+	m.shard.Settle([]shard.Settle{{Queue: h.queue, Seq: h.d.Seq, Holding: h.d.Holding, Outcome: shard.Accept}}, nil)
 }
 
 // giveBackRest gives back what sessions hold, at the end.

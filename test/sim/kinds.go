@@ -40,10 +40,16 @@ func (q *queues) queues() uint64 {
 func hasLetters(q uint64) bool { return q == mortal || q == shortLived }
 
 // simCatalog knows all queues.
-type simCatalog struct{ truth *queues }
+type simCatalog struct {
+	truth *queues
+	m     *shardMachine // whose node knows it
+}
 
 // Queue implements replica.Catalog.
 func (c simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool) {
+	if c.m.behind() {
+		return s, 0, false
+	}
 	switch id {
 	case longLived:
 		s.TTL, s.HasTTL = 1<<31, true
@@ -68,7 +74,7 @@ func (c simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revisio
 }
 
 // Revision implements replica.Catalog.
-func (simCatalog) Revision() uint64 { return 1 }
+func (c simCatalog) Revision() uint64 { return c.m.revision() }
 
 // Alive implements replica.Catalog.
 func (c simCatalog) Alive(i queue.Incarnation) bool { return !c.truth.ended[i.Number] }

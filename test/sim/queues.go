@@ -109,12 +109,16 @@ type shardMachine struct {
 	cancelled map[uint64]bool          // queues that a consumer left: what waited for it comes later
 	draining  bool
 	drainEnd  time.Duration
+	drains    map[uint64]*shard.Consumer // those of the end, by queue
+	places    map[uint64]uint64          // what they got last
 
 	org     *origin.Origin
 	slots   *slot.Slots
 	mail    *transfer.Transfer // if clients do everything
 	mailAt  time.Duration      // when its next step is planned, or 0
 	txs     []pendingTx
+	old     []simHeld     // settled
+	knows   time.Duration // the catalog, from then on
 	dead    bool
 	hub     *remote.Hub
 	server  *remote.Server
@@ -147,7 +151,7 @@ func (m *shardMachine) open(st *state.Memory) {
 	m.inc, m.state, m.step = m.truth.lives, st, false
 	m.term, m.consumers, m.held = 0, nil, nil
 	m.leader, m.lived = 0, false
-	m.streams, m.txs = nil, nil
+	m.streams, m.txs, m.old = nil, nil, nil
 	m.leaving, m.quitting = make(map[*shard.Consumer]bool), make(map[*shard.Consumer]bool)
 	m.cancelled, m.last = make(map[uint64]bool), make(map[simRow]uint64)
 	m.truth.end(m.env.Group, m.truth.current[at])
@@ -162,8 +166,9 @@ func (m *shardMachine) open(st *state.Memory) {
 	}
 	m.slots = slots
 	m.opened()
+	m.learn()
 	s, _, err := replica.Open(replica.Options{
-		Group: m.env.Group, Incarnation: m.incarnation(), Catalog: simCatalog{m.truth},
+		Group: m.env.Group, Incarnation: m.incarnation(), Catalog: simCatalog{m.truth, m},
 		Origin: m.org, Elsewhere: m.client, Answers: m.server, Suspect: m.suspect,
 		OnLead:   func(term uint64) { m.server.Lead(remote.Target(m.env.Group), term) },
 		OnFollow: func() { m.server.Follow(remote.Target(m.env.Group)) },

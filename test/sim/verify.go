@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/transfer"
 )
@@ -29,6 +30,22 @@ func (m *shardMachine) checkMore(id uint64, msg *simMessage, x *simCopy, q uint6
 		m.checkLetter(id, msg, x)
 	}
 	m.checkOnly(q, c)
+	if m.drains != nil && m.drains[q] == c && c != nil {
+		m.checkPlaces(id, q, d)
+	}
+}
+
+// checkPlaces: at the end, when all was given back that anybody had, messages come
+// in their places. Those that rest, or were on their way as letters, come later.
+func (m *shardMachine) checkPlaces(id, q uint64, d *shard.Delivery) {
+	if q == resting || q == letterBox || q == mortal {
+		return
+	}
+	last := m.places[q]
+	if last != 0 && queue.PriorityOf(d.Seq) == queue.PriorityOf(last) && d.Seq < last {
+		m.env.Fail("message %d comes from queue %d behind those that are later", id, q)
+	}
+	m.places[q] = d.Seq
 }
 
 // checkLetter: what is in the letter box died before.
@@ -179,5 +196,9 @@ func (simRouter) Address(q shard.QueueID) (transfer.Address, bool) {
 
 // Route implements transfer.Router.
 func (r simRouter) Route(_ *transfer.Address, _ *message.Message, _ [][]byte, dst []transfer.Target) ([]transfer.Target, bool) {
-	return append(dst, transfer.Target{Queue: letterBox, Name: fmt.Sprint(letterBox), To: r.m.shard}), true
+	t := transfer.Target{Queue: letterBox, Name: fmt.Sprint(letterBox), To: r.m.shard}
+	if r.m.behind() {
+		t.To = nil // it knows of no such queue yet
+	}
+	return append(dst, t), true
 }
