@@ -162,6 +162,8 @@ func (s *Shard) unlead() {
 	}
 	settles, asked := s.early.settles, s.early.requests
 	s.e.Refuse(s.early.guests)
+	s.e.Refuse(s.unknown)
+	s.unknown = nil
 	h.Requests = s.ours(h.Requests)
 	s.waiting, s.fns, s.behind, s.flights, s.open, s.early = nil, nil, nil, nil, flight{}, early{}
 	s.org.Hold(s.mono, h)

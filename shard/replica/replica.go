@@ -148,6 +148,7 @@ type Shard struct {
 	recount   []*engine.Queue // whose count of publishes in flight may be off
 
 	requests []shard.Request
+	unknown  []shard.Request // for letters, until the view of the catalog is new enough
 	settles  []shard.Settle
 	quiet    func() // dispatch is stopped; called when nothing is under way
 	quieted  bool

@@ -49,6 +49,8 @@ func (s *Shard) lead(p commitlog.Proposer) {
 	s.org.Led()
 	if s.quiet == nil {
 		s.requests, s.settles = s.org.In.TakeRequests(s.requests[:0], s.settles[:0])
+		s.holdLetters(s.requests)
+		s.giveLetters()
 		s.resume()
 		if s.awaiting() {
 			s.postpone()

@@ -35,6 +35,7 @@ type fake struct {
 	said    []string          // confirms and deliveries
 	max     queue.Limit
 	rule    shard.LetterRule
+	newer   uint64 // revisions of the catalog behind the first
 	holding []shard.Settle
 	slots   *slot.Slots
 	first   *firstLog // instead of an empty log
@@ -68,7 +69,7 @@ func (f *fake) Wake()                      { f.wakes++ }
 func (f *fake) TryTurn() bool              { f.wakes++; return true }
 func (f *fake) Compact(uint64)             {}
 func (f *fake) AppendConf(b []byte) []byte { return append(b, 1) }
-func (f *fake) Revision() uint64           { return 1 }
+func (f *fake) Revision() uint64           { return 1 + f.newer }
 
 func (f *fake) Alive(i queue.Incarnation) bool { return i == f.s.o.Incarnation || i.Node != 1 }
 

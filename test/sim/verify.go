@@ -189,16 +189,16 @@ func (m *shardMachine) mailAfter(d time.Duration) {
 // simRouter sends all letters to the letterBox.
 type simRouter struct{ m *shardMachine }
 
-// Address implements transfer.Router.
-func (simRouter) Address(q shard.QueueID) (transfer.Address, bool) {
-	return transfer.Address{Queue: fmt.Sprint(q), Exchange: "letters"}, true
+// Address implements transfer.Router: as a node does, it knows of nothing that its
+// view of the catalog has not.
+func (r simRouter) Address(q shard.QueueID) (transfer.Address, bool) {
+	return transfer.Address{Queue: fmt.Sprint(q), Exchange: "letters"}, !r.m.behind()
 }
 
 // Route implements transfer.Router.
 func (r simRouter) Route(_ *transfer.Address, _ *message.Message, _ [][]byte, dst []transfer.Target) ([]transfer.Target, bool) {
-	t := transfer.Target{Queue: letterBox, Name: fmt.Sprint(letterBox), To: r.m.shard}
 	if r.m.behind() {
-		t.To = nil // it knows of no such queue yet
+		return dst, false // it knows of no such exchange
 	}
-	return append(dst, t), true
+	return append(dst, transfer.Target{Queue: letterBox, Name: fmt.Sprint(letterBox), To: r.m.shard}), true
 }
