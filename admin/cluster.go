@@ -32,10 +32,8 @@ type Cluster struct {
 // A MemberState is a node of the cluster and what is known of it now.
 type MemberState struct {
 	Member
-	// Draining says that it is under maintenance, Leaving that it is being
-	// forgotten.
+	// Draining says that it is under maintenance.
 	Draining bool `json:"draining,omitempty"`
-	Leaving  bool `json:"leaving,omitempty"`
 	// About is what it says of itself; nil: it was not reached.
 	About *About `json:"about,omitempty"`
 }

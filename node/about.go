@@ -34,16 +34,18 @@ func (o operations) Cluster(ctx context.Context, _ admin.ClusterQuery) (admin.Cl
 	v := o.catalog.View()
 	c := admin.Cluster{Intents: o.Intents()}
 	var wg sync.WaitGroup
+	var members []*catalog.Node
 	for m := range v.Nodes() {
+		if m.State == catalog.Leaving {
+			continue // Intents tells how far that is
+		}
+		members = append(members, m)
 		c.Members = append(c.Members, admin.MemberState{
-			Member:   admin.Member{Name: m.Name, Running: m.Incarnation != 0},
-			Draining: m.State == catalog.Draining, Leaving: m.State == catalog.Leaving,
+			Member: admin.Member{Name: m.Name, Running: m.Incarnation != 0}, Draining: m.State == catalog.Draining,
 		})
 	}
-	i := 0
-	for m := range v.Nodes() { // the same, in the same order
+	for i, m := range members {
 		at := &c.Members[i]
-		i++
 		if m.Incarnation == 0 {
 			continue
 		}
@@ -165,10 +167,26 @@ func (n *Node) unreached() (names []string) {
 // mostNodeName bounds what is taken as the name of a node.
 const mostNodeName = 300
 
+// goneTime is how long a node that was stopped just now may count as running: its
+// end has to be noted by the cluster.
+const goneTime = 6 * time.Second
+
 // ForgetNode implements admin.Clusters.
 func (o operations) ForgetNode(ctx context.Context, x admin.ForgetNode) (admin.Done, error) {
 	if x.Node == "" || len(x.Node) > mostNodeName || strings.ContainsAny(x.Node, " \t\n") {
 		return admin.Done{}, admin.Invalidf("%q is not the name of a node", x.Node)
 	}
-	return admin.Done{}, o.Node.ForgetNode(ctx, x.Node, x.Force)
+	gone, cancel := context.WithTimeout(ctx, goneTime)
+	defer cancel()
+	for {
+		err := o.Node.ForgetNode(ctx, x.Node, x.Force)
+		if admin.KindOf(err) != admin.InUse || !slices.Contains(o.unreached(), x.Node) {
+			return admin.Done{}, err
+		}
+		select {
+		case <-time.After(tickEvery):
+		case <-gone.Done():
+			return admin.Done{}, err
+		}
+	}
 }

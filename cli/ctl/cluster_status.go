@@ -200,10 +200,7 @@ func (c *call) printMembers(s sheet, x client.Cluster) {
 
 // maintenanceText is RabbitMQ's word for what a node takes part in.
 func maintenanceText(m client.MemberState) string {
-	switch {
-	case m.Leaving:
-		return "being removed"
-	case m.Draining:
+	if m.Draining {
 		return "marked for maintenance"
 	}
 	return "not under maintenance"

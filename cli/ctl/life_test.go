@@ -3,6 +3,7 @@ package ctl
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -256,4 +257,72 @@ func TestJoinWithData(t *testing.T) {
 	two.serving()
 	two.types("/\n", "list_vhosts", "-s")
 	two.types("", "await_online_nodes", "2", "-q")
+}
+
+// A member leaves its cluster and is a node of its own then, with nothing of what
+// it held; what the cluster holds stays whole, and it may join again (estate R13).
+func TestLeave(t *testing.T) {
+	h := newHost(t)
+	one := h.node("rabbit@node-01")
+	two := h.node("rabbit@node-02")
+	two.joins("rabbit@node-01")
+	one.types("", "await_online_nodes", "2", "-q")
+	if code := two.run("add_vhost", "shared"); code != exitOK {
+		t.Fatal(two.errs.String())
+	}
+	two.types("", "stop_app", "-q")
+	two.types("Resetting node 'rabbit@node-02' ...\n...done.\n", "reset")
+	two.types("Resetting node 'rabbit@node-02' ...\n...done.\n", "reset")
+	two.types("", "start_app", "-q")
+	two.serving()
+	for _, r := range []*resident{one, two} {
+		want := "[{nodes,[{disc,['" + r.name + "']}]},\n {running_nodes,['" + r.name + "']},\n {partitions,[]},\n"
+		if code := r.run("cluster_status", "--formatter", "erlang", "-q"); code != exitOK || !strings.HasPrefix(r.out.String(), want) {
+			t.Errorf("%s: %d %s %s", r.name, code, r.out.String(), r.errs.String())
+		}
+	}
+	one.types("/\nshared\n", "list_vhosts", "-s")
+	two.types("/\n", "list_vhosts", "-s")
+	two.joins("rabbit@node-01")
+	two.types("/\nshared\n", "list_vhosts", "-s")
+}
+
+// A node that was forgotten while it was stopped says so when it comes back, and
+// is a member again after it was reset; one that runs is not forgotten (estate R14).
+func TestForget(t *testing.T) {
+	h := newHost(t)
+	one := h.node("rabbit@node-01")
+	two := h.node("rabbit@node-02")
+	three := h.node("rabbit@node-03")
+	two.joins("rabbit@node-01")
+	three.joins("rabbit@node-01")
+	one.types("", "await_online_nodes", "3", "-q")
+	one.fails(exitUnavailable, "RabbitMQ on node rabbit@node-03 must be stopped with 'rabbitmqctl -n rabbit@node-03 stop_app' before it can be removed", "forget_cluster_node", "rabbit@node-03")
+	one.fails(exitUnavailable, "The node selected is not in the cluster.", "forget_cluster_node", "rabbit@node-04")
+	one.fails(exitUnavailable, "--offline", "forget_cluster_node", "--offline", "rabbit@node-03")
+	three.types("", "stop_app", "-q")
+	one.types("Removing node 'rabbit@node-03' from cluster ...\n...done.\n", "forget_cluster_node", "rabbit@node-03")
+	three.fails(exitUnavailable, "this node was removed from its cluster", "start_app")
+	three.fails(exitUnavailable, "rabbitmqctl reset", "start_app")
+	three.types("", "reset", "-q")
+	three.types("", "join_cluster", "-q", "rabbit@node-02")
+	three.types("", "start_app", "-q")
+	three.serving()
+	one.types("", "await_online_nodes", "3", "-q")
+
+	// The process of one that was forgotten ends, unless it is to wait.
+	three.end()
+	one.types("", "forget_cluster_node", "-q", "rabbit@node-03")
+	p, err := app.New(three.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); !errors.Is(err, node.ErrForgotten) {
+		t.Errorf("the process ended with %v", err)
+	}
+	three.o.Stopped = true
+	h.node("rabbit@node-03")
+	three.types("", "force_reset", "-q", "-s")
+	three.types("", "start_app", "-q")
+	three.serving()
 }
