@@ -153,7 +153,7 @@ func clocks(r *round, d time.Duration) {
 // TestClock shows that a clock that is set is what the node goes by: its log says
 // another day.
 func TestClock(t *testing.T) {
-	c := newCluster(t, t.TempDir(), 1, 0)
+	c := newCluster(t, t.TempDir(), 1, machine{})
 	m := c.nodes[0]
 	m.signal(syscall.SIGSTOP)
 	k, err := clockOf(m.pid())

@@ -78,7 +78,7 @@ func TestLeader(t *testing.T) {
 	seed := setting(t, "CHAOS_SEED", int(time.Now().UnixNano()&0x7fffffff))
 	t.Logf("CHAOS_KILLS=%d CHAOS_SEED=%d", kills, seed)
 	chance := rand.New(rand.NewPCG(uint64(seed), 0))
-	c := newCluster(t, keepDir(t, "leader", seed), 3, 0)
+	c := newCluster(t, keepDir(t, "leader", seed), 3, machine{})
 	l := newTraffic(c)
 	l.declare()
 	l.start(chance)

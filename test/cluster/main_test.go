@@ -17,6 +17,9 @@ import (
 const inside = "CHAOS_INSIDE"
 
 func TestMain(m *testing.M) {
+	if image := os.Getenv(powered); image != "" {
+		os.Exit(runPowered(image))
+	}
 	if os.Getenv(inside) != "" {
 		os.Exit(m.Run())
 	}

@@ -37,10 +37,16 @@ type cluster struct {
 	binary string
 	net    *network
 	nodes  []*member // the first has number 1
-	disk   int64     // size of the disk of each node; 0: that of the machine
+	machine
 
 	known atomic.Int32                // how many there are, as clients know it
 	gone  [maxMembers + 1]atomic.Bool // those that are no members any more
+}
+
+// A machine is what each node runs on.
+type machine struct {
+	disk    int64 // size of its disk; 0: that of the machine that this is
+	powered bool  // its power can be cut
 }
 
 // maxMembers bounds the nodes that a run makes: addresses have three digits.
@@ -79,13 +85,13 @@ func program() string {
 
 // newCluster starts nodes that join the first, and waits until all hold what they
 // are to hold.
-func newCluster(t testing.TB, dir string, n int, disk int64) *cluster {
+func newCluster(t testing.TB, dir string, n int, kind machine) *cluster {
 	t.Helper()
 	bin, err := filepath.Abs(program())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, dir: dir, binary: bin, net: newNetwork(t), disk: disk}
+	c := &cluster{t: t, dir: dir, binary: bin, net: newNetwork(t), machine: kind}
 	if err := os.WriteFile(c.cookie(), []byte("a cookie for this test and no other\n"), 0o400); err != nil {
 		t.Fatal(err)
 	}
@@ -158,13 +164,20 @@ func (m *member) launch() {
 		"--listen", "amqp="+address(m.number)+":5672", "--listen", "cluster="+address(m.number)+":25672",
 		"--set", "default_user.name=chaos", "--set", "default_user.password=chaos",
 		"--set", "memory.budget=128MiB", "--set", "shards=1", "--set", "log.segment_size=2MiB", "--set", "disk.free_limit=8MiB")
-	for _, o := range m.c.members() {
-		if o.number < m.number {
-			args = append(args, "--join", address(o.number)+":25672")
+	for _, addr := range m.join() {
+		args = append(args, "--join", addr)
+	}
+	env := append(os.Environ(), "GOTRACEBACK=all")
+	if m.c.machine.powered {
+		self, err := os.Executable()
+		if err != nil {
+			m.c.t.Fatal(err)
 		}
+		args = append(m.c.net.enter(m.number), self)
+		env = append(env, m.powered())
 	}
 	cmd := exec.Command("nsenter", args...)
-	cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
+	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = log, log
 	// The node ends with the test, even if that is killed.
 	if _, err := cmd.StdinPipe(); err != nil {
@@ -176,6 +189,16 @@ func (m *member) launch() {
 	ended := make(chan struct{})
 	m.cmd, m.ended, m.meant = cmd, ended, false
 	go func() { _ = cmd.Wait(); close(ended) }() // kill and the test's end wait for it
+}
+
+// join are the addresses of those that were there before.
+func (m *member) join() (addrs []string) {
+	for _, o := range m.c.members() {
+		if o.number < m.number {
+			addrs = append(addrs, address(o.number)+":25672")
+		}
+	}
+	return addrs
 }
 
 // running reports whether the process is there.

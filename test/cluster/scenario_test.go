@@ -22,9 +22,9 @@ type scenario struct {
 	name  string
 	nodes int
 	// hurt does one thing, for about so long, and undoes it.
-	hurt  func(r *round, d time.Duration)
-	disk  int64 // size of a node's disk; 0: that of the machine
-	share bool  // whether CI runs it
+	hurt func(r *round, d time.Duration)
+	machine
+	share bool // whether CI runs it
 }
 
 // A round is one go of a scenario.
@@ -54,7 +54,7 @@ func play(t *testing.T, s scenario) {
 	t.Logf("CHAOS_SCENARIO=%s CHAOS_SEED=%d CHAOS_SECONDS=%d", s.name, seed, seconds)
 	chance := rand.New(rand.NewPCG(uint64(seed), 0))
 	dir := keepDir(t, s.name, seed)
-	c := newCluster(t, dir, s.nodes, s.disk)
+	c := newCluster(t, dir, s.nodes, s.machine)
 	l := newTraffic(c)
 	l.declare()
 	l.start(chance)

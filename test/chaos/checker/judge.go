@@ -68,6 +68,7 @@ type client struct {
 
 	routes    uint64
 	sent      []uint8 // by number
+	answered  int
 	sentAt    []uint32
 	confirmed []uint32 // when; ms; for queues with a time to live
 	copies    [maxQueues][]copyState
@@ -239,6 +240,9 @@ func (j *Judge) publish(e Event) {
 		if *f&fact != 0 {
 			return
 		}
+		if *f&(wasConfirmed|wasRefused) == 0 {
+			c.answered++
+		}
 		if *f |= fact; *f&(wasConfirmed|wasRefused) == wasConfirmed|wasRefused {
 			j.report.broke(Recanted, "%v was confirmed and refused at %v", e.ID, e.At)
 		}
@@ -344,6 +348,11 @@ func (j *Judge) hurts(e Event) {
 	if e.Kind == Fault {
 		j.counts.Faults++
 		j.lasting++
+		for _, c := range j.clients {
+			if !c.ended {
+				j.counts.Caught += len(c.sent) - c.answered
+			}
+		}
 	} else {
 		j.lasting--
 		j.healed = e.At

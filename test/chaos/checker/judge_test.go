@@ -243,7 +243,8 @@ func TestVerdict(t *testing.T) {
 		{"nothing sent", []history{node(Fault, 2), node(Heal, 2)}, true, Unknown},
 		{"most is not confirmed", []history{send(0, 1, 2), node(Fault, 2), confirm(0), come(2, 0)}, true, Unknown},
 		{"nothing was hurt", []history{published(0), come(2, 0)}, true, Unknown},
-		{"nothing was confirmed meanwhile", []history{published(0), node(Fault, 2), node(Heal, 2), come(2, 0)}, true, Unknown},
+		{"something was on its way", []history{send(0, 1), confirm(0), node(Fault, 2), node(Heal, 2), confirm(1), come(2, 0, 1)}, true, Pass},
+		{"nothing was on its way", []history{published(0), node(Fault, 2), node(Heal, 2), come(2, 0)}, true, Unknown},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := judge(nil, row.run...).Report()

@@ -48,8 +48,9 @@ type Counts struct {
 	// Marked counts deliveries marked as redelivered, Duplicates messages that came
 	// again, with a cause or without.
 	Marked, Duplicates int
-	// Faults counts what was done to nodes, Under the confirms while it lasted.
-	Faults, Under int
+	// Faults counts what was done to nodes, Under the confirms while it lasted,
+	// Caught the messages that were on their way when it began.
+	Faults, Under, Caught int
 }
 
 // A Report counts a history and what was wrong with it.
@@ -73,8 +74,8 @@ func (r *Report) Violations() (n int) {
 
 func (r *Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "sent %d, confirmed %d (%d under faults), refused %d, received %d (%d marked, %d again), faults %d",
-		r.Sent, r.Confirmed, r.Under, r.Refused, r.Received, r.Marked, r.Duplicates, r.Faults)
+	fmt.Fprintf(&b, "sent %d, confirmed %d (%d under faults), refused %d, received %d (%d marked, %d again), faults %d, which caught %d",
+		r.Sent, r.Confirmed, r.Under, r.Refused, r.Received, r.Marked, r.Duplicates, r.Faults, r.Caught)
 	if r.Violations() == 0 {
 		b.WriteString("; no violation")
 	}
@@ -112,8 +113,8 @@ func (r *Report) Verdict(drained bool) (verdict, why string) {
 		return Unknown, fmt.Sprintf("only %d of %d messages were confirmed", r.Confirmed, r.Sent)
 	case r.Faults == 0:
 		return Unknown, "nothing was hurt"
-	case r.Under == 0:
-		return Unknown, "nothing was confirmed while something was hurt"
+	case r.Under+r.Caught == 0:
+		return Unknown, "nothing was on its way while something was hurt"
 	}
 	return Pass, ""
 }
