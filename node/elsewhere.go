@@ -189,7 +189,8 @@ func (n *Node) shard(id uint64) shard.Shard {
 		}
 		return nil
 	}
-	if t.open[id] != nil || t.refused[id] == nil && n.catalog.View().Shard(id) != nil {
+	s := n.catalog.View().Shard(id)
+	if t.open[id] != nil || s != nil && (t.refused[id] == nil || others(s, n.life().Node)) {
 		return h.Hub.Shard(id, nil)
 	}
 	return nil

@@ -41,11 +41,13 @@ type keeper struct {
 	seen  *catalog.View
 	ready map[uint64]time.Duration // since when learners of the catalog lack nothing
 	noted map[uint64]noted         // by shard
-	leads handovers
+	// ordered is when a shard was ordered to be changed because it is damaged here.
+	ordered map[uint64]time.Duration
+	leads   handovers
 }
 
 func newKeeper(n *Node) *keeper {
-	return &keeper{n: n, wake: make(chan struct{}, 1), ready: map[uint64]time.Duration{}, noted: map[uint64]noted{}}
+	return &keeper{n: n, wake: make(chan struct{}, 1), ready: map[uint64]time.Duration{}, noted: map[uint64]noted{}, ordered: map[uint64]time.Duration{}}
 }
 
 // poke has the keeper look now; it never blocks.
@@ -88,6 +90,7 @@ func (k *keeper) look() {
 			return
 		}
 		k.depart(v)
+		k.rejoin(v)
 	}
 	k.leads.seeLives(v, n.clock.Mono())
 	if h := n.remote.Load(); h != nil {

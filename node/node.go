@@ -198,7 +198,7 @@ func (n *Node) openStores() (err error) {
 		return fmt.Errorf("%w: %w", ErrIO, err)
 	}
 	ho := raftgroup.Options{
-		NodeID: uint64(id.Node), Log: n.seglog, Now: n.clock.Mono, Logger: n.log,
+		NodeID: uint64(id.Node), Log: n.seglog, Forgot: n.forgot, Now: n.clock.Mono, Logger: n.log,
 		MaxApplyingBytes: n.shares.applying, MaxUncommittedBytes: n.shares.uncommitted, CacheBytes: n.shares.groupCache,
 	}
 	if n.clustered() {

@@ -82,7 +82,7 @@ func (n *Node) refuse(s *catalog.Shard, why error) {
 			queues = append(queues, q.Name)
 		}
 	}
-	n.log.Error("shard refused, it lost acknowledged data: its queues are unavailable, the rest serves",
+	n.log.Error("shard refused, it lost acknowledged data", "text", refusedText(s, uint64(n.dir.Node().Node)),
 		"group", s.ID, "err", why, "count", count, "queue", queues)
 	n.changeShards(func(t *shardTable) { delete(t.open, s.ID); t.refused[s.ID] = why })
 }

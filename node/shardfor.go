@@ -43,7 +43,7 @@ func (n *Node) pick(w placement.Wish, hash, leader uint64) (id uint64, ok bool) 
 	var ss []placement.Shard
 	refused := n.shards.Load().refused
 	for s := range n.catalog.View().Shards() {
-		if refused[s.ID] == nil && (leader == 0 || s.Leader == leader) {
+		if (refused[s.ID] == nil || others(s, n.life().Node)) && (leader == 0 || s.Leader == leader) {
 			ss = append(ss, shardOf(s))
 		}
 	}
@@ -79,7 +79,7 @@ func (n *Node) shardFor(ctx context.Context, w placement.Wish) (uint64, error) {
 func (n *Node) instead(v *catalog.View, w placement.Wish) (id uint64, ok bool) {
 	refused := n.shards.Load().refused
 	for s := range v.Shards() {
-		if refused[s.ID] != nil {
+		if refused[s.ID] != nil && !others(s, n.life().Node) {
 			continue
 		}
 		if has := wishOf(s); has.Gives(w) {

@@ -256,7 +256,7 @@ func (n *Node) startShards(ctx context.Context, work *crew) error {
 			return err
 		}
 	}
-	if len(before) > 0 && len(n.shards.Load().open) == 0 && len(n.shards.Load().refused) > 0 {
+	if len(before) > 0 && nodes(n.catalog.View()) == 1 && len(n.shards.Load().open) == 0 && len(n.shards.Load().refused) > 0 {
 		if _, err := n.do(ctx, &catalog.AddShard{Replicas: []uint64{n.life().Node}}); err != nil {
 			return err
 		}
@@ -327,7 +327,7 @@ func (n *Node) awaitShards(ctx context.Context) error {
 
 // startShard opens a shard, or refuses it; old says that it may hold data.
 func (n *Node) startShard(work *crew, s *catalog.Shard, old bool) error {
-	err := n.lossOf(s.ID, old)
+	err := n.lossOf(s.ID, old && !back(s, n.life().Node)) // what is back never had it
 	if err == nil {
 		err = n.openShard(work, s)
 	}

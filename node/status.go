@@ -123,7 +123,11 @@ func (n *Node) addLimiting(st *admin.Status, b broker.Counts) {
 	}
 	t := n.shards.Load()
 	for _, id := range slices.Sorted(maps.Keys(t.refused)) {
-		say("shard %d is refused and its queues are unavailable: %v", id, t.refused[id])
+		text := ""
+		if s := n.catalog.View().Shard(id); s != nil {
+			text = refusedText(s, uint64(n.dir.Node().Node))
+		}
+		say("shard %d is refused, %s: %v", id, text, t.refused[id])
 	}
 	if du, err := n.o.FS.GetDiskUsage(n.o.DataDir); err == nil {
 		st.Disk.Free = int64(du.AvailBytes)

@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -29,7 +30,8 @@ type Group struct {
 	installer SnapshotInstaller
 	log       *slog.Logger
 
-	mute uint64 // below this index it neither votes nor stands for election
+	forgotten bool   // see forget
+	mute      uint64 // below this index it neither votes nor stands for election
 
 	token  commitlog.Token
 	wake   chan struct{} // one slot: tells Run that the token is due
@@ -258,6 +260,9 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 	if in.stop {
 		return false, true
 	}
+	if g.forgotten {
+		return false, false
+	}
 	ticked := in.ticks > 0
 	muted := g.muted()
 	for range in.ticks {
@@ -274,6 +279,9 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 	for _, m := range in.peers {
 		if !muted || !elects(m) {
 			g.step(m)
+		}
+		if g.forgotten {
+			return false, false
 		}
 	}
 	for _, f := range in.requests {
@@ -319,9 +327,28 @@ func (g *Group) take() inbox {
 // step gives Raft a message. Its errors mean that a message came too late to
 // matter.
 func (g *Group) step(m *raftpb.Message) {
+	if m.GetType() == raftpb.MsgHeartbeat && m.GetCommit() > g.tail && m.GetTerm() >= g.hard.Term {
+		switch {
+		case g.muted():
+			has := g.tail // it is from before the replica was away
+			m.Commit = &has
+		case g.host.opts.Forgot != nil:
+			g.forget(m)
+			return
+		}
+	}
 	if err := g.rn.Step(m); err != nil {
 		g.log.Debug("message ignored", "kind", m.GetType().String(), "from", m.GetFrom(), "err", err)
 	}
+}
+
+// forget ends what the group takes part in. A leader tells a follower to commit no
+// more than that follower has acknowledged to it in this term: the log was longer,
+// and is an older copy of itself.
+func (g *Group) forget(m *raftpb.Message) {
+	g.forgotten = true
+	g.host.opts.Forgot(g.id, fmt.Errorf("%w: the log ends at %d, the replica had acknowledged %d to %x: an older copy of the data was put in its place",
+		storage.ErrDamaged, g.tail, m.GetCommit(), m.GetFrom()))
 }
 
 // drive handles what Raft has ready and applies what was committed, until there

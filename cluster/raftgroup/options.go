@@ -21,6 +21,10 @@ type Options struct {
 	Transport Transport
 	// Now is the monotonic clock handed to Machine.Turn. Required.
 	Now func() time.Duration
+	// Forgot is called, in a turn, for a group that turns out to lack what it had
+	// acknowledged: it does nothing any more, and is to be closed. Default: Raft
+	// panics.
+	Forgot func(group uint64, err error)
 	// Logger receives what Raft has to say; nil discards it.
 	Logger *slog.Logger
 

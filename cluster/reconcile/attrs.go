@@ -16,6 +16,7 @@ const (
 	attrWish = "replicas"
 	attrAlso = "also"
 	attrNot  = "not"
+	attrLost = "lost" // by whom what it had acknowledged, until its group has it no more
 )
 
 // attrForce is set at an intent to forget a node whatever is lost with it.
@@ -87,6 +88,31 @@ func Taken(s *catalog.Shard, node uint64) catalog.ShardSpec {
 	if spec.Leader == node {
 		spec.Leader = 0
 	}
+	return spec
+}
+
+// Damaged reports whether a node is noted to have lost its replica of a shard.
+func Damaged(s *catalog.Shard, node uint64) bool { return slices.Contains(list(s, attrLost), node) }
+
+// Lose returns what a shard should be while a node that lost its replica is to be
+// taken out of its group, Found what it should be when that is done: the node may
+// have a replica as any other.
+func Lose(s *catalog.Shard, node uint64) catalog.ShardSpec {
+	spec := s.ShardSpec
+	if !Damaged(s, node) {
+		spec.Attrs = with(s.Attrs, attrLost, append(list(s, attrLost), node))
+	}
+	spec.Replicas = slices.DeleteFunc(slices.Clone(spec.Replicas), is(node))
+	if spec.Leader == node {
+		spec.Leader = 0
+	}
+	return spec
+}
+
+// Found is described at Lose.
+func Found(s *catalog.Shard, node uint64) catalog.ShardSpec {
+	spec := s.ShardSpec
+	spec.Attrs = with(s.Attrs, attrLost, slices.DeleteFunc(list(s, attrLost), is(node)))
 	return spec
 }
 

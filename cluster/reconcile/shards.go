@@ -83,7 +83,7 @@ func settled(s *catalog.Shard) bool {
 // who was taken out by an order, as long as there is another; who was added by an
 // order has one too. There are never fewer than there would be for that.
 func (p *planning) replicas(s *catalog.Shard, want []uint64) (set []uint64) {
-	also, not := list(s, attrAlso), list(s, attrNot)
+	also, not := list(s, attrAlso), append(list(s, attrNot), list(s, attrLost)...)
 	count := len(want)
 	add := func(id uint64) {
 		if len(set) < count && !slices.Contains(set, id) {
