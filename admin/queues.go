@@ -62,6 +62,11 @@ type Queue struct {
 	// Leader is the node that dispatches it, Members those that hold it.
 	Leader  string   `json:"leader,omitempty"`
 	Members []string `json:"members"`
+	// Online are those of them that run. Mirrors name the queue where it is not
+	// led, Synced those of them that have all of it.
+	Online  []string `json:"online,omitempty"`
+	Mirrors []string `json:"mirrors,omitempty"`
+	Synced  []string `json:"synced,omitempty"`
 	// Live is nil unless asked for, and while the queue's shard does not answer.
 	Live *QueueLive `json:"live,omitempty"`
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,20 @@ func voters(rs []*running, q *catalog.Queue) int {
 		}
 	}
 	return 0
+}
+
+// listed is a queue as a node lists it.
+func listed(t *testing.T, r *running, name string) (found admin.Queue) {
+	t.Helper()
+	for q, err := range (operations{r.Node}).Queues(t.Context(), admin.QueueQuery{VHost: "/"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.Name == name {
+			found = q
+		}
+	}
+	return found
 }
 
 // The recipe's policy, on a cluster that grows: queues that were there get a
@@ -48,7 +63,15 @@ func TestMirrorAll(t *testing.T) {
 	for _, name := range []string{"before", "mirrored"} {
 		rs[0].eventually(name+" on four nodes", 30*time.Second, func() bool { return voters(rs, rs[0].catalog.View().Queue("/", name)) == 4 })
 	}
+	rs[1].eventually("they are listed so", 20*time.Second, func() bool {
+		q := listed(t, rs[1], "mirrored")
+		return len(q.Members) == 4 && len(q.Online) == 4 && len(q.Mirrors) == 3 && len(q.Synced) == 3 && !slices.Contains(q.Mirrors, q.PID)
+	})
 	rs[0].stop() // at which all of it was declared
+	rs[1].eventually("the node that stopped is not online", 20*time.Second, func() bool {
+		q := listed(t, rs[1], "mirrored")
+		return len(q.Members) == 4 && len(q.Online) == 3 && !slices.Contains(q.Online, rs[0].o.Name)
+	})
 	ch = rs[3].channel()
 	for _, name := range []string{"before", "mirrored"} {
 		drainAll(t, ch, name, 20)

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"iter"
-	"strings"
 
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/broker"
@@ -68,37 +67,15 @@ func (o operations) queue(h *catalog.VHost, q *catalog.Queue) admin.Queue {
 		Name: q.Name, VHost: h.Name, Type: "classic", Durable: q.Durable, AutoDelete: q.AutoDelete, Exclusive: q.Exclusive,
 		Arguments: arguments(q.Args), Policy: policyName(q.Policy), OperatorPolicy: policyName(q.OperatorPolicy),
 		EffectivePolicy: effective(q.Policy, q.OperatorPolicy),
-		PID:             o.pid(0, q.ID),
 	}
 	if q.Kind == catalog.Quorum {
 		d.Type = "quorum"
 	}
-	d.Leader, d.Members = o.holders(q)
+	o.hold(&d, q)
 	if q.Exclusive {
 		d.OwnerPID = o.pid(q.Owner.Number, 0)
 	}
 	return d
-}
-
-// holders returns the node that leads a queue, as far as this one knows, and those
-// that hold it.
-func (o operations) holders(q *catalog.Queue) (leader string, members []string) {
-	v := o.catalog.View()
-	if q.Shard == 0 {
-		if inc := v.Incarnation(q.Incarnation); inc != nil {
-			leader = strings.Join(namesOf(v, []uint64{inc.Node}), "")
-		}
-		return leader, []string{leader}
-	}
-	s := v.Shard(q.Shard)
-	if s == nil {
-		return "", nil
-	}
-	leads := s.Leader // a node without a replica knows only who should
-	if g := o.host.Group(q.Shard); g != nil {
-		leads = g.Status().Leader
-	}
-	return strings.Join(namesOf(v, []uint64{leads}), ""), namesOf(v, s.Replicas)
 }
 
 func (o operations) live(in shard.QueueInfo) *admin.QueueLive {

@@ -115,8 +115,8 @@ func queueColumns() []column[client.Queue] {
 		{"disk_reads", none},
 		{"disk_writes", none},
 		{"memory", none},
-		{"slave_pids", none},
-		{"synchronised_slave_pids", none},
+		{"slave_pids", func(q *client.Queue) any { return pids(q.Mirrors) }},
+		{"synchronised_slave_pids", func(q *client.Queue) any { return pids(q.Synced) }},
 	}, declaredColumns()...)
 }
 
@@ -157,11 +157,15 @@ func queueState(q *client.Queue) atom {
 	return "running"
 }
 
-func onlineMembers(q *client.Queue) terms {
-	if q.Leader == "" {
-		return terms{}
+func onlineMembers(q *client.Queue) terms { return atoms(q.Online) }
+
+// pids lists what queues are called where they are not led.
+func pids(names []string) (out terms) {
+	out = terms{}
+	for _, n := range names {
+		out = append(out, pid(n))
 	}
-	return atoms(q.Members)
+	return out
 }
 
 // raw is JSON that is printed as it is: in JSON as the value it is.
