@@ -35,6 +35,7 @@ type fake struct {
 	said    []string          // confirms and deliveries
 	max     queue.Limit
 	rule    shard.LetterRule
+	single  bool   // queues have one active consumer
 	newer   uint64 // revisions of the catalog behind the first
 	holding []shard.Settle
 	slots   *slot.Slots
@@ -75,6 +76,7 @@ func (f *fake) Alive(i queue.Incarnation) bool { return i == f.s.o.Incarnation |
 
 func (f *fake) Queue(_ uint64, id shard.QueueID) (s shard.Settings, rev uint64, ok bool) {
 	s.MaxLength, s.Overflow, s.Letters = f.max, queue.RejectPublish, f.rule
+	s.SingleActive = f.single
 	return s, 1, true
 }
 
