@@ -75,7 +75,8 @@ type Options struct {
 
 // A Process is this process.
 type Process struct {
-	o     Options
+	o     Options      // owned by Run; what follows is immutable after New
+	base  node.Options // as it was given
 	log   *slog.Logger
 	clock *clock.Real
 	start time.Time
@@ -148,7 +149,7 @@ func New(o Options) (*Process, error) {
 	}
 	c := clock.NewReal()
 	p := &Process{
-		o: o, log: o.Node.Logger, clock: c, start: c.Now(), lock: lock,
+		o: o, base: o.Node, log: o.Node.Logger, clock: c, start: c.Now(), lock: lock,
 		orders: make(chan order), over: make(chan struct{}), work: make(chan outcome, 1),
 	}
 	p.front = api.NewFront(resident{p})

@@ -17,7 +17,7 @@ type resident struct{ p *Process }
 // Life implements admin.Lives.
 func (r resident) Life(_ context.Context, q admin.LifeQuery) (admin.Life, error) {
 	p := r.p
-	rest, err := node.Look(p.o.Node)
+	rest, err := node.Look(p.base)
 	if err != nil {
 		p.log.Debug("the data directory of a stopped node could not be read", "err", err)
 	}
@@ -26,7 +26,7 @@ func (r resident) Life(_ context.Context, q admin.LifeQuery) (admin.Life, error)
 	x := p.mu.is
 	x.Members = append([]string{}, rest.Members...)
 	if len(x.Members) == 0 {
-		x.Members = []string{p.o.Node.Name}
+		x.Members = []string{p.base.Name}
 	}
 	if x.State == admin.AppStarts && p.mu.node != nil {
 		if w, ok := p.mu.node.(waiter); ok {
@@ -87,7 +87,7 @@ func (r resident) ResetApp(ctx context.Context, x admin.ResetApp) (admin.Task, e
 
 // Identity implements api.Resident.
 func (r resident) Identity(context.Context) (admin.Identity, error) {
-	x := admin.Identity{Node: r.p.o.Node.Name, Version: r.p.o.Node.Version, PID: os.Getpid()}
+	x := admin.Identity{Node: r.p.base.Name, Version: r.p.base.Version, PID: os.Getpid()}
 	if s := r.state(); s != admin.AppRuns {
 		x.State = s
 	}
@@ -96,7 +96,7 @@ func (r resident) Identity(context.Context) (admin.Identity, error) {
 
 // Status implements api.Resident: of a node that does not run.
 func (r resident) Status(context.Context) (admin.Status, error) {
-	o := r.p.o.Node
+	o := r.p.base
 	return admin.Status{
 		Node: o.Name, Version: o.Version, Started: r.p.start, DataDir: o.DataDir,
 		UptimeSeconds: int64(r.p.clock.Mono().Seconds()), Addresses: map[string]string{},
@@ -116,7 +116,7 @@ func (r resident) Overview(ctx context.Context) (admin.Overview, error) {
 	}
 	x := admin.Overview{
 		Status: st, PID: os.Getpid(), OS: runtime.GOOS + "/" + runtime.GOARCH, Runtime: runtime.Version(),
-		Goroutines: runtime.NumGoroutine(), Compatible: amqp091.CompatVersion, ConfigFiles: r.p.o.Node.ConfigFiles,
+		Goroutines: runtime.NumGoroutine(), Compatible: amqp091.CompatVersion, ConfigFiles: r.p.base.ConfigFiles,
 		LogFiles: []string{"<stderr>"}, Files: admin.Files{Used: -1, Limit: -1}, Alarms: []string{},
 	}
 	for _, name := range l.Members {
