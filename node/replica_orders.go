@@ -206,7 +206,9 @@ func (o operations) Rebalance(ctx context.Context, x admin.Rebalance) (b admin.B
 	})
 	err = o.matching(x.VHostPattern, x.QueuePattern, func(_ *catalog.VHost, q *catalog.Queue, s *catalog.Shard) {
 		if _, ok := led[s.ID]; !ok {
-			led[s.ID], _ = o.holders(q)
+			var d admin.Queue
+			o.hold(&d, q)
+			led[s.ID] = d.Leader
 		}
 		switch n := leads[led[s.ID]]; {
 		case n == nil: // nobody leads it
