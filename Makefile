@@ -34,7 +34,7 @@ fuzz: ## every fuzz target for a while (FULL=1: 2 minutes each)
 sim: ## the simulator's seeds (FULL=1: 150,000)
 	tools/sim.sh
 
-chaos: build ## kills, partitions, failing disks and a deep backlog under confirmed load (FULL=1: 17 scenarios of 180 s, 1,000,000 messages)
+chaos: build ## kills, partitions, failing disks and a deep backlog under confirmed load (FULL=1: 18 scenarios of 180 s, 1,000,000 messages)
 	WARREN=$(CURDIR)/bin/warren tools/chaos.sh
 	tools/need.sh strace nsenter
 	WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/faults $(if $(FULL),-args -kills 50)

@@ -25,6 +25,7 @@ var scenarios = []scenario{
 	{name: "power", nodes: 3, hurt: powerCut, machine: machine{powered: true}, share: true},
 	{name: "pause-kill", nodes: 3, hurt: pauseKill},
 	{name: "slow-disk", nodes: 3, hurt: slowDisk},
+	{name: "sync-fails", nodes: 3, hurt: syncFails},
 	{name: "disk-full", nodes: 3, hurt: diskFull, machine: machine{disk: 96 << 20}},
 	{name: "damage", nodes: 3, hurt: damage},
 	{name: "membership", nodes: 3, hurt: membership},
