@@ -174,7 +174,10 @@ func (n *Node) multicast(scouts *crew) (member.Discoverer, error) {
 	if !group.IsValid() {
 		group = member.DefaultGroup()
 	}
-	if ip := at.Addr().Unmap(); !bind.IsValid() && !ip.IsUnspecified() {
+	if ip := at.Addr().Unmap(); !ip.IsUnspecified() {
+		if bind.IsValid() && bind != ip {
+			return nil, fmt.Errorf("%w: others would look for this node at %v, from where it announces itself, and it listens on %v: cluster.multicast_interface and listen.cluster have to agree", ErrCluster, bind, ip)
+		}
 		bind = ip
 	}
 	in, out, err := member.ListenMulticast(group, bind)

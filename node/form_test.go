@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -235,6 +236,17 @@ func TestDNS(t *testing.T) {
 	rs[0].answers("/health/ready", 503, "booting: waiting for 2 nodes to found the cluster with, 1 are here")
 	r.addrs.Store(&addrs)
 	oneCluster(t, rs)
+}
+
+// Others take this node to be where its announcements come from.
+func TestMulticastFromElsewhere(t *testing.T) {
+	o := clusterOptions(t, t.TempDir(), 1)
+	o.Cluster.Addr = "127.0.0.7:0"
+	o.Cluster.Forming = Forming{Name: "x", Size: 1, Interface: netip.MustParseAddr("127.0.0.1")}
+	r := launch(t, o)
+	if err := r.wait(); !errors.Is(err, ErrCluster) || !strings.Contains(err.Error(), "have to agree") {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestFormFaults(t *testing.T) {
