@@ -405,7 +405,7 @@ func (p *Process) ended(err error) error {
 		p.finish(stop, "", nil)
 		p.log.Info("node stopped")
 		return nil
-	case errors.Is(err, node.ErrMinority):
+	case errors.Is(err, node.ErrAgain):
 		return p.begin(start)
 	case errors.Is(err, node.ErrForgotten) && p.journal.Leave:
 		// A reset was interrupted when the cluster had let the node go.

@@ -57,10 +57,6 @@ func (o *Options) memberOptions(self uint64) member.Options {
 // cluster, or of the one it was to join.
 var ErrCluster = errors.New("cluster")
 
-// ErrMinority is returned by Run of a node that has lost the majority of its
-// cluster: its life is over, and it may be run again as another.
-var ErrMinority = errors.New("the node has lost the majority of its cluster")
-
 // Where in the data directory a node's part in its cluster is kept.
 const (
 	clusterDir = "cluster"

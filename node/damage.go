@@ -69,7 +69,15 @@ func others(s *catalog.Shard, self uint64) bool {
 func (n *Node) forgot(group uint64, why error) {
 	n.clock.AfterFunc(0, func() {
 		if group == cluster.CatalogGroup {
-			n.fatal(catalogError(why))
+			n.log.Error("the node starts again, its catalog lost acknowledged data", "err", why)
+			if err := n.noteLost(lostWord); err != nil {
+				n.fatal(err)
+				return
+			}
+			n.again.Store(true)
+			if halt := n.halt.Load(); halt != nil {
+				(*halt)()
+			}
 			return
 		}
 		n.opening.Lock()

@@ -114,6 +114,7 @@ const (
 	bulkPropose  = 2 // commands of the catalog
 	bulkAbout    = 3 // nothing; see admin.About
 	bulkReplica  = 4 // a shard; see admin.Replica
+	bulkLost     = 5 // of a node that lost its catalog; see lost.go
 )
 
 // Bulk implements transport.BulkHandler.
@@ -131,6 +132,8 @@ func (b *bulkAsked) Bulk(s *transport.BulkStream, head []byte) error {
 		return n.tellAbout(s)
 	case bulkReplica:
 		return n.tellReplica(s, head[1:])
+	case bulkLost:
+		return n.lostAsked(s, head[1:])
 	}
 	return errors.New("a request of a kind that this version does not know")
 }

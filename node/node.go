@@ -86,6 +86,7 @@ type Node struct {
 	// removedBy names who said that the cluster has removed this node.
 	removedBy atomic.Pointer[string]
 	fence     atomic.Pointer[func()]
+	again     atomic.Bool // Run is to return ErrAgain
 	// Set once there is an incarnation, which others may know before.
 	incarnation atomic.Uint64
 	member      atomic.Pointer[member.Driver]

@@ -98,6 +98,9 @@ func (n *Node) Run(ctx context.Context) error {
 		err = nil // told to stop while it started
 	}
 	err = n.end(err)
+	if n.again.Load() {
+		err = errors.Join(ErrAgain, err)
+	}
 
 	n.stopping.Store(true)
 	cancel()

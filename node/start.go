@@ -58,40 +58,58 @@ func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind
 	return g, nil
 }
 
-// startCatalog brings the catalog up.
-func (n *Node) startCatalog(ctx context.Context, work *crew) error {
+// openCatalog opens this node's replica of the catalog. Up to an index it is mute:
+// then it is a new one, whatever is damaged of the old.
+func (n *Node) openCatalog(work *crew, mute uint64) error {
 	if err := n.resume(cluster.CatalogGroup); err != nil {
-		return catalogError(err)
+		return err
 	}
 	c, at, err := cluster.OpenCatalog(cluster.CatalogOptions{
 		State: n.store(), Slots: n.slots, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
 		Changed: n.changed, Forward: n.forward,
 	})
 	if err != nil {
-		return catalogError(err)
+		return err
 	}
 	// A log that is damaged and knows no catalog had one: it is made first.
-	if err := n.lossOf(cluster.CatalogGroup, true); err != nil {
-		return catalogError(err)
+	if err := n.lossOf(cluster.CatalogGroup, mute == 0); err != nil {
+		return err
 	}
 	n.catalog = c
 	o := raftgroup.GroupOptions{
-		ID: cluster.CatalogGroup, Machine: c, Applied: at.Applied, Snapshots: n.sender.Of(cluster.CatalogGroup), Installer: c,
+		ID: cluster.CatalogGroup, Machine: c, Applied: at.Applied, Snapshots: n.sender.Of(cluster.CatalogGroup), Installer: c, Mute: mute,
 	}
 	if n.dir.Node().Began == storage.Founded {
 		o.Voters = []uint64{uint64(n.dir.Node().Node)}
 	}
 	if _, err := n.openGroup(work, o, at.Conf, func(g *raftgroup.Group) { c.Bind(g) }); err != nil {
-		return catalogError(err)
+		return err
 	}
 	n.rounds.Add(c)
+	return nil
+}
+
+// startCatalog brings the catalog up.
+func (n *Node) startCatalog(ctx context.Context, work *crew) error {
+	mute, err := n.abandonCatalog(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err = n.openCatalog(work, mute); refusable(err) {
+		if mute, err = n.abandonCatalog(ctx, err); err == nil {
+			err = n.openCatalog(work, mute)
+		}
+	}
+	if err != nil {
+		return catalogError(err)
+	}
 	if n.auth, err = n.newAuth(); err != nil {
 		return err
 	}
-	if err := n.meet(ctx, work); err != nil {
+	if err := n.meet(ctx, work, mute > 0); err != nil {
 		return err
 	}
-	if c.Leading() {
+	if n.catalog.Leading() {
 		if err := n.bootstrap(ctx); err != nil {
 			return fmt.Errorf("first start of the cluster: %w", err)
 		}
@@ -106,11 +124,15 @@ func (n *Node) startCatalog(ctx context.Context, work *crew) error {
 
 // meet waits until the catalog can be asked, together with the other nodes if
 // there are any.
-func (n *Node) meet(ctx context.Context, work *crew) error {
+// A node whose catalog is made anew asks to be let in again.
+func (n *Node) meet(ctx context.Context, work *crew, anew bool) error {
 	if n.clustered() {
 		if err := n.startMember(work); err != nil { //nolint:contextcheck // connections outlive what opens them
 			return err
 		}
+	}
+	if anew {
+		work.run(n.comeBack)
 	}
 	g := n.host.Group(cluster.CatalogGroup)
 	return n.awaitSaying(ctx, "wait for the catalog", func() bool {

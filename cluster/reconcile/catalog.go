@@ -19,6 +19,7 @@ func WantCatalog(v *catalog.View, voters []uint64) (w steer.Want) {
 	for m := range v.Nodes() {
 		switch {
 		case m.State == catalog.Leaving, v.IntentFor(catalog.Forget, m.ID) != nil:
+		case v.IntentFor(catalog.Replace, m.ID) != nil: // its replica is lost, another takes its place
 		case v.IntentFor(catalog.Reset, m.ID) != nil:
 			w.Learners = append(w.Learners, m.ID)
 		case slices.Contains(voters, m.ID):
