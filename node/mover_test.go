@@ -258,3 +258,149 @@ func TestMoveEndsWithItsNode(t *testing.T) {
 		})
 	}
 }
+
+// The node that leads the shard ends while a queue moves there: what is on its way
+// is sent to the next leader, once and in order.
+func TestMoveToAShardWhoseLeaderEnds(t *testing.T) {
+	rs := startCluster(t, 3)
+	name := ""
+	for k := 0; name == ""; k++ {
+		try := fmt.Sprint("m", k)
+		id, err := rs[0].place(t.Context(), broker.Placing{VHost: "/", Name: try})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := rs[1].host.Group(id); g != nil && g.Status().Leading {
+			name = try
+		}
+	}
+	if _, err := rs[0].channel().QueueDeclare(name, false, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	h := newHerd(t, name)
+	h.consumes(rs[2], 10)
+	h.publishes(rs[0])
+	h.publishes(rs[2])
+	rs[0].eventually("publishes", 20*time.Second, func() bool { return h.count() > 100 })
+	hit, cancel := make(chan struct{}), rs[1].cancel
+	step := func(_ broker.QueueID, s string) {
+		if s == "switched" {
+			cancel()
+			close(hit)
+		}
+	}
+	rs[0].mover.step.Store(&step)
+	if _, err := rs[0].SetPolicy(t.Context(), admin.NewPolicy{Policy: admin.Policy{
+		VHost: "/", Name: "HA", Pattern: "^m", Definition: []byte(`{"replicas": 3}`),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	<-hit
+	rs[1].stop()
+	n := h.count()
+	rs[0].eventually("publishes go on", 30*time.Second, func() bool { return h.count() > n+100 })
+	h.rests()
+}
+
+// Many queues move at once, and each has what it had.
+func TestManyMove(t *testing.T) {
+	rs := startCluster(t, 3)
+	const queues, each = 100, 5
+	ch := rs[0].channel()
+	for k := range queues {
+		if _, err := ch.QueueDeclare(fmt.Sprint("m", k), false, false, false, false, nil); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, ch, fmt.Sprint("m", k), 0, each)
+	}
+	begun := time.Now()
+	if _, err := rs[1].SetPolicy(t.Context(), admin.NewPolicy{Policy: admin.Policy{
+		VHost: "/", Name: "HA", Pattern: "^m", Definition: []byte(`{"ha-mode": "all"}`),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	rs[0].eventually("all moved", 30*time.Second, func() bool {
+		for q := range rs[0].catalog.View().Queues(0) {
+			if q.Shard == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("%d queues moved in %s", queues, time.Since(begun))
+	far := rs[2].channel()
+	for k := range queues {
+		drainAll(t, far, fmt.Sprint("m", k), each)
+	}
+}
+
+// What a queue in memory is, it is in a shard: it ends with its last consumer, keeps
+// others out for an exclusive one, and gives what is acknowledged by itself once.
+func TestMovedAsItWas(t *testing.T) {
+	rs := startCluster(t, 3)
+	own, far := rs[0].channel(), rs[1].channel()
+	for _, name := range []string{"m.ends", "m.only"} {
+		if _, err := own.QueueDeclare(name, false, name == "m.ends", false, false, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	auto, err := far.Consume("m.ends", "auto", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only, err := own.Consume("m.only", "only", false, true, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rs[1].SetPolicy(t.Context(), admin.NewPolicy{Policy: admin.Policy{
+		VHost: "/", Name: "HA", Pattern: "^m", Definition: []byte(`{"replicas": 3}`),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	rs[0].eventually("both moved", 20*time.Second, func() bool {
+		v := rs[0].catalog.View()
+		return v.Queue("/", "m.ends").Shard != 0 && v.Queue("/", "m.only").Shard != 0
+	})
+	publish(t, own, "m.ends", 0, 5)
+	publish(t, far, "m.only", 0, 5)
+	for k := range 5 {
+		for name, got := range map[string]<-chan amqp.Delivery{"m.ends": auto, "m.only": only} {
+			select {
+			case d, ok := <-got:
+				if !ok || d.Redelivered {
+					t.Fatalf("%s: %d: %v, redelivered %v", name, k, ok, d.Redelivered)
+				}
+				if name == "m.only" {
+					if err := d.Ack(false); err != nil {
+						t.Fatal(err)
+					}
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s: %d of 5 messages came", name, k)
+			}
+		}
+	}
+	if _, err := rs[2].channel().Consume("m.only", "", false, false, false, false, nil); err == nil {
+		t.Error("another consumes beside an exclusive consumer")
+	}
+	if err := far.Cancel("auto", false); err != nil {
+		t.Fatal(err)
+	}
+	rs[0].eventually("the queue ends with its consumer", 10*time.Second, func() bool {
+		return rs[0].catalog.View().Queue("/", "m.ends") == nil
+	})
+	if err := own.Cancel("only", false); err != nil {
+		t.Fatal(err)
+	}
+	drainNone(t, rs[2].channel(), "m.only")
+}
+
+// drainNone wants a queue that is empty and may be consumed.
+func drainNone(t *testing.T, ch *amqp.Channel, queue string) {
+	t.Helper()
+	q, err := ch.QueueInspect(queue)
+	if err != nil || q.Messages != 0 || q.Consumers != 0 {
+		t.Fatalf("%+v, %v", q, err)
+	}
+	drainAll(t, ch, queue, 0)
+}
