@@ -16,10 +16,14 @@ import (
 // plan does what reconcile says has to be done in the catalog now.
 func (n *Node) plan(ctx context.Context, v *catalog.View) error {
 	v, err := n.wishes.look(ctx, v)
-	if err != nil || n.host.Group(cluster.CatalogGroup) == nil {
-		return err // the node stops
+	if err != nil {
+		return err
 	}
-	w := reconcile.World{View: v, Catalog: n.catalogMembers(), Shards: shardsOf(v), Wishes: []placement.Wish{{}}, Per: n.o.Shards}
+	members, ok := n.catalogMembers()
+	if !ok {
+		return nil // the node stops
+	}
+	w := reconcile.World{View: v, Catalog: members, Shards: shardsOf(v), Wishes: []placement.Wish{{}}, Per: n.o.Shards}
 	for _, cmd := range reconcile.Next(w) {
 		r, err := n.catalog.Do(ctx, cmd)
 		if err != nil {
@@ -52,13 +56,15 @@ func (n *Node) tellPlanned(v *catalog.View, cmd catalog.Command, r catalog.Resul
 }
 
 // catalogMembers are the members of the catalog's group, as applied here.
-func (n *Node) catalogMembers() catalog.Members {
+func (n *Node) catalogMembers() (m catalog.Members, ok bool) {
 	g := n.host.Group(cluster.CatalogGroup)
 	if g == nil {
-		return catalog.Members{} // the node stops: nothing that follows from this is committed
+		return m, false
 	}
 	c := g.Status().ConfState
-	return catalog.Members{Voters: slices.Concat(c.GetVoters(), c.GetVotersOutgoing()), Others: slices.Concat(c.GetLearners(), c.GetLearnersNext())}
+	m.Voters = slices.Concat(c.GetVoters(), c.GetVotersOutgoing())
+	m.Others = slices.Concat(c.GetLearners(), c.GetLearnersNext())
+	return m, true
 }
 
 // noteEvery is how long the leader of a shard waits until it tells again what
