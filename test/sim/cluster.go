@@ -226,27 +226,38 @@ func (c *Cluster) finalOps(failed func() bool) {
 // drain has the leaders show what they hold, if their machines can.
 func (c *Cluster) drain(failed func() bool) {
 	for id := uint64(1); id <= uint64(c.conf.Groups) && !failed(); id++ {
-		// A node may have gone meanwhile that another had suspected.
-		c.world.Run(c.world.Now()+10*time.Second, func() bool { return failed() || c.leader(id) != nil })
-		l := c.leader(id)
-		if l == nil {
-			c.check.failf("group %d: nobody leads at the end: %s", id, c.describe())
+		if !c.drainGroup(id, failed) {
 			return
-		}
-		d, ok := l.machine.(Drainer)
-		if !ok {
-			return
-		}
-		l.n.after(0, d.Drain)
-		c.world.Run(c.world.Now()+30*time.Second, func() bool { return failed() || d.Drained() })
-		if !failed() && !d.Drained() {
-			c.check.failf("group %d: its queues can not be drained: %s", id, c.describe())
 		}
 	}
 	c.world.Run(c.world.Now()+5*time.Second, func() bool { return failed() || c.converged() })
 	if !failed() && !c.converged() {
 		c.check.failf("no convergence at the end: %s", c.describe())
 	}
+}
+
+// drainGroup drains a group, again if who leads it has gone meanwhile because
+// another had suspected it. It reports false if there is nothing to be drained.
+func (c *Cluster) drainGroup(id uint64, failed func() bool) bool {
+	for range 3 {
+		c.world.Run(c.world.Now()+10*time.Second, func() bool { return failed() || c.leader(id) != nil })
+		l := c.leader(id)
+		if l == nil {
+			c.check.failf("group %d: nobody leads at the end: %s", id, c.describe())
+			return false
+		}
+		d, ok := l.machine.(Drainer)
+		if !ok {
+			return false
+		}
+		l.n.after(0, d.Drain)
+		c.world.Run(c.world.Now()+30*time.Second, func() bool { return failed() || d.Drained() || !l.n.up || l.n.life != l.life })
+		if failed() || d.Drained() && l.n.life == l.life {
+			return true
+		}
+	}
+	c.check.failf("group %d: its queues can not be drained: %s", id, c.describe())
+	return false
 }
 
 // verify compares all members: the same state, and every confirmed operation in
