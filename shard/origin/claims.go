@@ -172,7 +172,7 @@ func (o *Origin) End(c *shard.Consumer, all bool) (number uint64, ss []shard.Set
 		switch x := m[seq]; {
 		case x.consumer != c.ID:
 		case all:
-			ss = append(ss, shard.Settle{Queue: c.Queue, Seq: seq, Holding: x.holding, Outcome: shard.Abandon, Size: x.size})
+			ss = append(ss, shard.Settle{Queue: c.Queue, Seq: seq, Holding: x.holding, Outcome: shard.Abandon, Size: x.size, Acquired: x.acquired})
 			holders = append(holders, x.session)
 			delete(m, seq)
 		default:
@@ -193,23 +193,4 @@ func (o *Origin) Cancelled(id uint64) {
 		c.Sink.Cancelled(c)
 		o.Wakes.Later(c.Sink)
 	}
-}
-
-// Close ends all consumers and answers what waits: the shard closes on this
-// node.
-func (o *Origin) Close() {
-	for _, c := range o.Consumers() {
-		o.Cancelled(c.ID)
-	}
-	clear(o.held)
-	for i := range o.groups {
-		for _, f := range o.groups[i].done {
-			f(shard.ErrUnavailable)
-		}
-	}
-	o.groups = nil
-	for _, a := range o.asked {
-		refuse(&a.r, shard.ErrUnavailable)
-	}
-	o.asked = nil
 }

@@ -162,6 +162,7 @@ func (s *Shard) restoreQueues() error {
 		if err != nil {
 			return fmt.Errorf("queue %d: %w", id, err)
 		}
+		s.revised(n[0])
 		s.e.Add(&engine.Queue{
 			ID: id, Ledger: l, Settings: set, Revision: n[0], Logged: true, Closed: n[1] > 0, Turned: n[1] > 1,
 			Grant: shard.Grant{Node: n[2], Incarnation: n[3], Consumer: n[4]},

@@ -92,6 +92,7 @@ func (s *Shard) replace(n *Shard) {
 	s.clock.applied(n.stamp, s.role())
 	s.e.Now = max(s.stamp, s.clock.last())
 	s.dirty, s.dropped, s.recount, s.admitted = nil, nil, nil, nil
+	s.revised(n.guests.revision.Load())
 	s.progress.applied.Store(s.applied)
 	s.progress.cut.Store(s.applied)
 	s.progress.dirty.Store(0)
