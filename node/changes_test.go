@@ -114,22 +114,27 @@ func TestTransfers(t *testing.T) {
 	l.more(100)
 	var took []time.Duration
 	for range figure(8, 100) {
-		from := leads(t, rs, l.queues[0])
-		shard := from.catalog.View().Queue("/", l.queues[0]).Shard
-		to := rs[(slices.Index(rs, from)+1)%3]
-		l.mu.Lock()
-		l.worst = 0
-		l.mu.Unlock()
-		g := from.host.Group(shard)
-		waitFor(t, "the follower", func() bool {
-			_, under := from.handing.Load(shard)
-			for _, p := range g.Status().Peers {
-				if p.ID == uint64(to.dir.Node().Node) && p.Match+caughtUp >= g.Status().Last {
-					return !under
+		var from, to *running
+		shard := rs[0].catalog.View().Queue("/", l.queues[0]).Shard
+		waitFor(t, "a leader, and a follower that has all", func() bool {
+			for k, r := range rs {
+				g := r.host.Group(shard)
+				if _, under := r.handing.Load(shard); under || !g.Status().Leading {
+					continue
+				}
+				from, to = r, rs[(k+1)%3]
+				for _, p := range g.Status().Peers {
+					if p.ID == uint64(to.dir.Node().Node) && p.Match+caughtUp >= g.Status().Last {
+						return true
+					}
 				}
 			}
 			return false
 		})
+		l.mu.Lock()
+		l.worst = 0
+		l.mu.Unlock()
+		g := from.host.Group(shard)
 		from.transferLeader(g, uint64(to.dir.Node().Node))
 		waitFor(t, "another leader", func() bool { return !g.Status().Leading })
 		l.more(20)

@@ -44,10 +44,14 @@ type keeper struct {
 	// ordered is when a shard was ordered to be changed because it is damaged here.
 	ordered map[uint64]time.Duration
 	leads   handovers
+	offer   offers
 }
 
 func newKeeper(n *Node) *keeper {
-	return &keeper{n: n, wake: make(chan struct{}, 1), ready: map[uint64]time.Duration{}, noted: map[uint64]noted{}, ordered: map[uint64]time.Duration{}}
+	return &keeper{
+		n: n, wake: make(chan struct{}, 1), ready: map[uint64]time.Duration{}, noted: map[uint64]noted{},
+		ordered: map[uint64]time.Duration{}, offer: offers{},
+	}
 }
 
 // poke has the keeper look now; it never blocks.
@@ -148,6 +152,9 @@ func (k *keeper) steer(v *catalog.View, g *raftgroup.Group) {
 		want.Voters = s.Replicas
 	}
 	k.note(v, g, st)
+	for _, to := range k.offer.lost(g.ID(), st.Peers, k.n.sender.Serves(g.ID()), k.n.clock.Mono()) {
+		g.ReportSnapshot(to, false) // it is offered again
+	}
 	if steer.Done(st.ConfState, want) {
 		k.prefer(v, g, st)
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/warrenmq/warren/admin"
@@ -206,9 +207,11 @@ func (o operations) Rebalance(ctx context.Context, x admin.Rebalance) (b admin.B
 	})
 	err = o.matching(x.VHostPattern, x.QueuePattern, func(_ *catalog.VHost, q *catalog.Queue, s *catalog.Shard) {
 		if _, ok := led[s.ID]; !ok {
-			var d admin.Queue
-			o.hold(&d, q)
-			led[s.ID] = d.Leader
+			lead, here := o.groupOf(s.ID)
+			if !here {
+				lead = s.Leader // who should
+			}
+			led[s.ID] = strings.Join(namesOf(v, []uint64{lead}), "")
 		}
 		switch n := leads[led[s.ID]]; {
 		case n == nil: // nobody leads it

@@ -13,6 +13,7 @@ import (
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/cluster/reconcile"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/shard/replica"
 )
@@ -139,6 +140,9 @@ func (n *Node) addLimiting(st *admin.Status, b broker.Counts) {
 	}
 	if most := int64(n.o.Limits.MaxConnections); st.Counts.Connections >= most*9/10 {
 		say("%d of %d connections are open: raise limits.max_connections", st.Counts.Connections, most)
+	}
+	if few := reconcile.Few(n.catalog.View()); few != "" {
+		say("%s", few)
 	}
 }
 

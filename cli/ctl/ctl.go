@@ -1,6 +1,6 @@
 // Package ctl is the operator's command line that RabbitMQ's users know:
 // `warren ctl VERB`, and the same verbs under the names rabbitmqctl,
-// rabbitmq-diagnostics, rabbitmq-plugins and rabbitmq-queues. It owns the verbs,
+// rabbitmq-diagnostics, rabbitmq-plugins, rabbitmq-queues and rabbitmq-upgrade. It owns the verbs,
 // their texts, columns and exit codes, and asks the node of one data directory
 // through admin/client. It decides nothing and starts no goroutine.
 //
