@@ -231,7 +231,7 @@ func (n *Node) serveLost(ctx context.Context, from uint64, head []byte) (at uint
 	default:
 		return 0, errors.New("this version does not know what it is asked for")
 	}
-	if m := n.catalogMembers(); slices.Contains(m.Voters, from) && len(m.Voters) < 3 {
+	if m, ok := n.catalogMembers(); ok && slices.Contains(m.Voters, from) && len(m.Voters) < 3 {
 		return 0, errors.New("the catalog has two voters and needs both: what one of them lost can not be given up without it; see docs/partitions.md")
 	}
 	if intent() == nil {
@@ -240,8 +240,8 @@ func (n *Node) serveLost(ctx context.Context, from uint64, head []byte) (at uint
 		}
 	}
 	err = await(ctx, "wait until the node is out of the catalog's group", func() bool {
-		m := n.catalogMembers()
-		return intent() != nil && !m.Has(from)
+		m, ok := n.catalogMembers()
+		return ok && intent() != nil && !m.Has(from)
 	})
 	return n.host.Group(cluster.CatalogGroup).Status().ConfIndex, err
 }
