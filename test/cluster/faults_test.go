@@ -268,13 +268,22 @@ func syncFails(r *round, d time.Duration) {
 	healed()
 }
 
-// rolling stops and starts all nodes, one after the other, and cuts one off
-// meanwhile.
+// rolling stops and starts all nodes, one after the other, some after they were
+// drained, and cuts one off at the end.
 func rolling(r *round, d time.Duration) {
 	for _, m := range r.shuffled() {
 		healed := r.hurting("stopped:", m)
+		drained := r.chance.IntN(2) == 0
+		if drained {
+			r.order(m, "rabbitmq-upgrade", "drain")
+		}
 		m.stop()
 		m.launch()
+		if drained { // it serves nobody until then
+			r.await("a node to be revived", func() bool {
+				return exec.Command("timeout", "20", r.binary, "rabbitmq-upgrade", "--data", m.data(), "revive").Run() == nil
+			})
+		}
 		m.await()
 		healed()
 		<-time.After(d / 4)

@@ -69,8 +69,8 @@ type leaving struct {
 }
 
 // TestLeader has the leader of a queue go while clients at every node publish to it
-// and hold messages of it: killed CHAOS_KILLS times, stopped and fallen silent a tenth
-// as often. Nothing is lost, comes again unmarked or out of order, and who is attached
+// and hold messages of it: killed CHAOS_KILLS times, stopped, drained and fallen silent
+// a tenth as often. Nothing is lost, comes again unmarked or out of order, and who is attached
 // to a healthy node keeps what it holds. It tells when the next message was confirmed;
 // on a machine that does other things, these times say nothing.
 func TestLeader(t *testing.T) {
@@ -90,6 +90,10 @@ func TestLeader(t *testing.T) {
 		l.signal(syscall.SIGTERM)
 		return func() { l.stop(); l.launch(); l.await() }
 	}}
+	emptied := &leaving{name: "drained", gaps: true, leave: func(r *round, l *member) func() {
+		r.order(l, "rabbitmq-upgrade", "drain")
+		return func() { r.order(l, "rabbitmq-upgrade", "revive"); l.await() }
+	}}
 	silent := &leaving{name: "silent", leave: func(_ *round, l *member) func() {
 		l.signal(syscall.SIGSTOP)
 		time.AfterFunc(silence, func() { l.signal(syscall.SIGCONT) })
@@ -99,6 +103,7 @@ func TestLeader(t *testing.T) {
 		r.leave(killed)
 		if i%10 == 0 {
 			r.leave(stopped)
+			r.leave(emptied)
 			r.leave(silent)
 		}
 	}
@@ -106,7 +111,7 @@ func TestLeader(t *testing.T) {
 	r.rest(2 * time.Second)
 	drained := l.finish()
 	c.wonder()
-	for _, k := range []*leaving{killed, stopped, silent} {
+	for _, k := range []*leaving{killed, stopped, emptied, silent} {
 		r.tell(k)
 	}
 	r.judge(scenario{name: "leader"}, seed, kills, drained)

@@ -65,27 +65,27 @@ func (r *round) lose(what string) *member {
 
 // forget tells the others of a node that is lost.
 func (r *round) forget(lost *member) {
-	r.order(r.any(), "forget_cluster_node", lost.name())
+	r.order(r.any(), "ctl", "forget_cluster_node", lost.name())
 }
 
 // part has a node leave in order.
 func (r *round) part() {
 	m := r.any()
 	r.hurting("leaves:", m)
-	r.order(m, "stop_app")
-	r.order(m, "reset")
+	r.order(m, "ctl", "stop_app")
+	r.order(m, "ctl", "reset")
 	m.kill()
 	r.gone[m.number].Store(true)
 }
 
-// order gives a node an order, until it is carried out: a leader may have gone just
-// now.
-func (r *round) order(m *member, words ...string) {
+// order gives a node an order by one of its tools, until it is carried out: a leader
+// may have gone just now.
+func (r *round) order(m *member, tool string, words ...string) {
 	r.t.Helper()
 	var out []byte
 	var err error
 	for end := time.Now().Add(wholeLimit); time.Now().Before(end); <-time.After(500 * time.Millisecond) {
-		args := append([]string{"30", r.binary, "ctl", "--data", m.data()}, words...)
+		args := append([]string{"40", r.binary, tool, "--data", m.data()}, words...)
 		if out, err = exec.Command("timeout", args...).CombinedOutput(); err == nil {
 			return
 		}
