@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +30,7 @@ import (
 // read from a directory at the start and written there at the end, with as much of
 // what was not synced as a loss of power leaves.
 //
+//	SIGHUP   syncs fail from now on
 //	SIGUSR1  no sync ends any more; the file frozen says so
 //	SIGUSR2  the power goes
 //
@@ -50,6 +52,7 @@ type memoryDisk struct {
 	image string // where it lies while the power is off
 
 	power sync.RWMutex // held by syncs; whoever locks it stops them
+	fails atomic.Bool
 }
 
 // runPowered is the program of a node.
@@ -66,7 +69,7 @@ func runPowered(described string) int {
 		return 1
 	}
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	go d.obey(signals) // ends with the program
 	status := 0
 	if err := d.run(p); err != nil {
@@ -113,7 +116,11 @@ func (d *memoryDisk) run(p poweredNode) error {
 // obey cuts the power when it is told to.
 func (d *memoryDisk) obey(signals <-chan os.Signal) {
 	for s := range signals {
-		if s == syscall.SIGUSR1 {
+		switch s {
+		case syscall.SIGHUP:
+			d.fails.Store(true)
+			continue
+		case syscall.SIGUSR1:
 			d.power.Lock() // for ever
 			if err := os.WriteFile(d.image+".frozen", nil, 0o600); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -127,7 +134,11 @@ func (d *memoryDisk) obey(signals <-chan os.Signal) {
 // end is an end in order, or one that the node chose: the machine keeps its power.
 func (d *memoryDisk) end(status int) {
 	d.power.Lock()
-	d.write(100, status)
+	unsynced := 100
+	if d.fails.Load() {
+		unsynced = rand.IntN(3) * 50
+	}
+	d.write(unsynced, status)
 }
 
 // write writes what is left of the disk, and ends the process.
@@ -225,18 +236,27 @@ type poweredFile struct {
 func (f poweredFile) Sync() error {
 	f.d.power.RLock()
 	defer f.d.power.RUnlock()
+	if f.d.fails.Load() {
+		return syscall.EIO
+	}
 	return f.File.Sync()
 }
 
 func (f poweredFile) SyncData() error {
 	f.d.power.RLock()
 	defer f.d.power.RUnlock()
+	if f.d.fails.Load() {
+		return syscall.EIO
+	}
 	return f.File.SyncData()
 }
 
 func (f poweredFile) SyncTo(n int64) (bool, error) {
 	f.d.power.RLock()
 	defer f.d.power.RUnlock()
+	if f.d.fails.Load() {
+		return false, syscall.EIO
+	}
 	return f.File.SyncTo(n)
 }
 
@@ -291,6 +311,10 @@ func powerCut(r *round, d time.Duration) {
 		ms = ms[:1+r.chance.IntN(len(ms))]
 	}
 	healed := r.hurting("without power:", ms...)
+	if r.chance.IntN(3) == 0 {
+		r.failSyncs(ms[0])
+		ms = ms[1:]
+	}
 	for _, m := range ms {
 		m.mean()
 		m.signal(syscall.SIGUSR1)
@@ -316,11 +340,30 @@ func powerCut(r *round, d time.Duration) {
 		}
 	}
 	<-time.After(time.Duration(r.chance.Int64N(int64(d)/4 + 1)))
-	for _, m := range ms {
-		m.launch()
+	for _, m := range r.members() {
+		if !m.running() {
+			m.launch()
+		}
 	}
-	for _, m := range ms {
+	for _, m := range r.members() {
 		m.await()
 	}
 	healed()
+}
+
+// failSyncs has the syncs of a node fail, which ends it before anything is confirmed
+// by them.
+func (r *round) failSyncs(m *member) {
+	r.t.Logf("  after the syncs of %s failed", m.name())
+	m.mean()
+	m.signal(syscall.SIGHUP)
+	select {
+	case <-m.ended:
+		if status := m.cmd.ProcessState.ExitCode(); status != 74 {
+			r.t.Errorf("%s ended with status %d after a sync that failed:\n%s", m.name(), status, m.tail())
+		}
+	case <-time.After(20 * time.Second):
+		r.t.Errorf("%s lives 20 s after its syncs began to fail", m.name())
+		m.kill()
+	}
 }
