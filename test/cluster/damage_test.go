@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,7 +27,7 @@ func damage(r *round, d time.Duration) {
 	} else {
 		m.kill()
 	}
-	for range 1 + r.chance.IntN(3) {
+	for range 1 + r.chance.IntN(5) {
 		r.spoil(m)
 	}
 	<-time.After(d / 4)
@@ -86,7 +87,12 @@ func (r *round) spoil(m *member) {
 		return
 	}
 	what := "a bit of"
-	at := r.chance.IntN(len(text))
+	used := len(bytes.TrimRight(text, "\x00")) // the log is longer than what is in it
+	at := r.chance.IntN(max(used, 1))
+	if r.chance.IntN(2) == 0 {
+		at = max(0, used-1-r.chance.IntN(256<<10)) // what is new, and perhaps not consumed
+	}
+	at = min(at, len(text)-1)
 	if r.chance.IntN(4) == 0 {
 		what = "the end of"
 		err = os.Truncate(path, int64(at))

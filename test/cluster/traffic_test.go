@@ -168,7 +168,7 @@ func (l *traffic) start(chance *rand.Rand) {
 	consume(grave, load.Consumer{Reject: 3, Hold: 5})
 	consume(grave, load.Consumer{Reject: 10, Life: 2 * time.Second})
 	consume(buried, load.Consumer{Hold: 3})
-	consume(aging, load.Consumer{Prefetch: 3, Hold: 2, Life: 4 * time.Second})
+	consume(aging, load.Consumer{Hold: 2, Life: 500 * time.Millisecond, Pause: 3 * time.Second})
 	consume(aged, load.Consumer{Hold: 5})
 	consume(transacted, load.Consumer{Hold: 5})
 	names := load.Names{World: l.w, First: 100, Count: 6, Seed: chance.Uint64()}

@@ -42,7 +42,7 @@ type Judge struct {
 type JudgeOptions struct {
 	// Resume is how soon after Calm every queue has to confirm. Zero: never asked.
 	Resume time.Duration
-	// Slack is how much later than its time a message may die, or earlier.
+	// Slack is how much later than its time a message may come. None dies earlier.
 	Slack time.Duration
 }
 

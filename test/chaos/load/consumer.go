@@ -26,6 +26,8 @@ type Consumer struct {
 	Requeue, Reject int
 	// Life is how long a connection is used; 0: until it breaks.
 	Life time.Duration
+	// Pause is how long it is away after one.
+	Pause time.Duration
 }
 
 // Run consumes until ctx ends, and closes in order then.
@@ -44,10 +46,21 @@ func (c *Consumer) Run(ctx context.Context) {
 		if whole {
 			l.leave()
 			u.tried = 0
+			c.away(ctx)
 		} else {
 			l.gone()
 			pause(ctx, r)
 		}
+	}
+}
+
+// away waits for as long as the consumer is to be away.
+func (c *Consumer) away(ctx context.Context) {
+	t := time.NewTimer(c.Pause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 
