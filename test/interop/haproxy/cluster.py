@@ -56,12 +56,12 @@ class Process:
 
 
 class Node:
-    def __init__(self, folder, k, host, cookie, join):
+    def __init__(self, folder, k, host, cookie, peers):
         self.name, self.host, self.folder = f"rabbit@node-0{k}", host, folder / f"node-0{k}"
         self.log = folder / f"node-0{k}.log"
         self.args = [
             WARREN, "serve", "--data", str(self.folder), "--name", self.name, "--bind", host, "--cookie-file", str(cookie),
-            "--listen", "cluster=on", "--listen", "http=on", *(["--join", f"{join}:25672"] if join else [])]
+            "--listen", "http=on", "--peers", ",".join(peers)]
         self.process = None
 
     def start(self):
@@ -94,6 +94,12 @@ class Node:
             return True
         return False
 
+    def upgrade(self, verb):
+        """What an operator orders by rabbitmq-upgrade."""
+        done = subprocess.run(
+            ["rabbitmq-upgrade", "--data", str(self.folder), verb], executable=WARREN, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{verb}: {done.stdout}{done.stderr}"
+
     def accepted(self):
         """How many connections came to its AMQP port."""
         done = subprocess.run([WARREN, "status", "--json", "--data", str(self.folder)], capture_output=True, text=True, check=False)
@@ -112,13 +118,17 @@ class Cluster:
         assert n == 1, text
         servers = re.findall(r"^\s*server (\S+) (\S+):5672 ", text, re.M)
         assert len(servers) == 3, servers
+        hosts = [host for _, host in servers]
         cookie = folder / "cookie"
         cookie.write_text("a cookie that is long enough")
         cookie.chmod(0o400)
-        self.nodes = [Node(folder, k, host, cookie, servers[0][1] if k > 1 else None) for k, (_, host) in enumerate(servers, 1)]
+        self.nodes = [Node(folder, k, host, cookie, hosts) for k, host in enumerate(hosts, 1)]
         self.folder, self.proxy = folder, None
         self.config = folder / "haproxy.cfg"
-        self.config.write_text(text)
+        # Beside it, the checks over HTTP of docs/load-balancer.md.
+        checked = "".join(f"    server {n} {host}:5672 check port 15672 inter 1s rise 2 fall 2\n" for n, host in servers)
+        self.config.write_text(
+            f"{text}\nlisten checked\n    bind {hosts[0]}:5669\n    option httpchk GET /health/ready\n{checked}")
         self.host, port = re.search(r"^\s*bind (\S+):(\d+)$", text, re.M).groups()
         self.port = int(port)
 

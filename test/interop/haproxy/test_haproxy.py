@@ -49,6 +49,25 @@ def test_minority_is_ejected(cluster, dial):
     assert came == {node.name: 2 for node in cluster.nodes}
 
 
+def test_draining_is_ejected(cluster, dial):
+    """So does a node that an operator drains; its clients are told to go, and come to the
+    others (estate R12, R19)."""
+    third = cluster.nodes[2]
+    downs = cluster.down(third)
+    third.upgrade("drain")
+    eventually("it closes its port", lambda: not third.open(), 10)
+    eventually("it says why", lambda: third.health()[0] == 503 and third.health()[1].startswith("draining"), 10)
+    eventually("a check over HTTP sees it", lambda: cluster.says("Server checked/node-03 is DOWN, reason: Layer7 wrong status, code: 503"))
+    eventually("the proxy ejects it", lambda: cluster.down(third) > downs, 25)
+    came = {at(dial()) for _ in range(4)}
+    assert came == {node.name for node in cluster.nodes[:2]}
+    third.upgrade("revive")
+    cluster.whole()
+    eventually("a check over HTTP sees that", lambda: cluster.says("Server checked/node-03 is UP, reason: Layer7 check passed, code: 200"))
+    cluster.taken()
+    assert third.name in {at(dial()) for _ in range(3)}
+
+
 def test_health_checks_make_no_noise(cluster):
     """A check that connects and leaves is no line in the log. The proxy's own, of which
     there were many by now, end before the system tells the node of them; others' do not."""
