@@ -16,6 +16,24 @@ import (
 	"github.com/warrenmq/warren/shard/replica"
 )
 
+// startPatient starts a cluster whose nodes lose no lease by load: these tests are
+// about something else, and are long.
+func startPatient(t *testing.T, n int) (rs []*running) {
+	t.Helper()
+	dir := t.TempDir()
+	for k := range n {
+		var join []string
+		if k > 0 {
+			join = []string{rs[0].Addrs()["cluster"]}
+		}
+		o := clusterOptions(t, dir, k+1, join...)
+		o.Cluster.Lease, o.Cluster.Silence = 20*time.Second, 30*time.Second
+		rs = append(rs, start(t, o))
+	}
+	waitWhole(t, rs, n)
+	return rs
+}
+
 // same waits until all replicas of all shards have the same content, and compares
 // it to the byte.
 func same(t *testing.T, rs []*running) {
@@ -101,7 +119,7 @@ func TestDamageIsRepaired(t *testing.T) {
 		rounds = 60
 	}
 	rng := rand.New(rand.NewPCG(7, 11))
-	rs := startCluster(t, 3)
+	rs := startPatient(t, 3)
 	const queues, each = 6, 40
 	noticed := 0
 	for round := range rounds {
@@ -157,7 +175,7 @@ func TestDamageIsRepaired(t *testing.T) {
 // An older copy of a node's data is put in place of what it has: it lacks what it
 // acknowledged. The node does not vote with it, and is repaired from the others.
 func TestOlderCopyIsRepaired(t *testing.T) {
-	rs := startCluster(t, 3)
+	rs := startPatient(t, 3)
 	ch := rs[0].channel()
 	declare(t, ch, "q")
 	publish(t, ch, "q", 0, 50)
@@ -205,7 +223,7 @@ func again(t *testing.T, o Options) *running {
 // The catalog of a node is damaged, which names every shard and queue: the node
 // gets it from the others, and serves with them (goal G6).
 func TestDamagedCatalogIsRepaired(t *testing.T) {
-	rs := startCluster(t, 3)
+	rs := startPatient(t, 3)
 	ch := rs[1].channel()
 	declare(t, ch, "q")
 	publish(t, ch, "q", 0, 20)
@@ -234,5 +252,54 @@ func TestDamagedCatalogIsRepaired(t *testing.T) {
 		if _, err := rs[2].channel().QueueDeclarePassive(q, true, false, false, false, nil); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The state store of a node is damaged, in any of its files: what it held is made
+// anew from the others.
+func TestDamagedStateIsRepaired(t *testing.T) {
+	rounds := 3
+	if full() {
+		rounds = 60
+	}
+	rng := rand.New(rand.NewPCG(3, 5))
+	rs := startPatient(t, 3)
+	ch := rs[0].channel()
+	const each = 30
+	for round := range rounds {
+		name := fmt.Sprint("q", round)
+		declare(t, ch, name)
+		publish(t, ch, name, 0, each)
+		o := rs[2].o
+		saved := make(chan struct{})
+		rs[2].rounds.Force(func() { close(saved) })
+		<-saved
+		rs[2].stop()
+		files, err := filepath.Glob(filepath.Join(o.DataDir, "e1", "state", "*"))
+		must(t, err)
+		hit := files[rng.IntN(len(files))]
+		b, err := os.ReadFile(hit)
+		must(t, err)
+		if len(b) == 0 {
+			continue
+		}
+		if at := rng.IntN(len(b)); round%3 == 0 {
+			b = b[:at]
+		} else {
+			b[at] ^= 0x20
+		}
+		must(t, os.WriteFile(hit, b, 0o600))
+		rs[2] = again(t, o)
+		rs[2].eventually("nothing is refused", time.Minute, func() bool {
+			_, err := os.Stat(filepath.Join(o.DataDir, clusterDir, lostFile))
+			return len(rs[2].shards.Load().refused) == 0 && err != nil
+		})
+		waitWhole(t, rs, 3)
+		same(t, rs)
+		t.Logf("round %d: %s", round, filepath.Base(hit))
+	}
+	rs[1].stop()
+	for round := range rounds {
+		drainAll(t, rs[2].channel(), fmt.Sprint("q", round), each)
 	}
 }

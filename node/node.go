@@ -76,6 +76,7 @@ type Node struct {
 	doors     doors
 	shut      atomic.Bool // the listeners for clients are closed for now
 	dropping  sync.Map    // shards of which what this node had is being deleted
+	stateLost bool        // the state store was put aside at the start
 	opened    atomic.Bool // the shards that were there at the start are open
 	// clusterPort is where other nodes reach this one.
 	clusterPort net.Listener
@@ -188,15 +189,8 @@ func (n *Node) openStores() (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: open the log: %w", ErrIO, err)
 	}
-	n.state, err = state.OpenPebble(state.Options{
-		FS: n.o.FS, Dir: n.dir.StatePath(), MemoryBytes: uint64(n.o.Memory.Memtable + n.o.Memory.Cache),
-		Logger: n.log, Clock: n.clock, Fatal: n.fatal,
-	})
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrIO, err)
-	}
-	if n.slots, err = slot.Open(n.store()); err != nil {
-		return fmt.Errorf("%w: %w", ErrIO, err)
+	if err := n.openState(); err != nil {
+		return err
 	}
 	ho := raftgroup.Options{
 		NodeID: uint64(id.Node), Log: n.seglog, Forgot: n.forgot, Now: n.clock.Mono, Logger: n.log,

@@ -193,6 +193,7 @@ func (n *Node) fatal(err error) {
 		return
 	}
 	n.log.Error("the node ends: its data can not be read or written", "err", err)
+	n.noteDamage(err)
 	n.o.Exit(exitIO)
 }
 

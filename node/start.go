@@ -378,7 +378,11 @@ func (n *Node) resume(group uint64) error {
 	if !known {
 		return nil
 	}
-	return n.slots.Resume(group, gs.First-1)
+	err := n.slots.Resume(group, gs.First-1)
+	if err != nil && n.stateLost {
+		err = fmt.Errorf("%w: %w", storage.ErrDamaged, err)
+	}
+	return err
 }
 
 func (n *Node) openShard(work *crew, s *catalog.Shard) error {

@@ -1,0 +1,117 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"strconv"
+	"syscall"
+
+	"github.com/warrenmq/warren/storage"
+	"github.com/warrenmq/warren/storage/slot"
+	"github.com/warrenmq/warren/storage/state"
+)
+
+// The state store holds the checkpoints of all replicas of a node. If it is damaged
+// so that it can not be opened, or was met damaged while the node ran, a node of a
+// cluster puts it aside and begins with an empty one: every replica whose log does
+// not reach back to its beginning counts as damaged then, and is made anew from the
+// others. What was put aside is kept until an operator deletes it.
+
+// stateLostFile notes in the cluster's directory that the state store is damaged.
+const stateLostFile = "state.lost"
+
+func (n *Node) stateLostPath() string {
+	return n.o.FS.PathJoin(n.o.FS.PathJoin(n.o.DataDir, clusterDir), stateLostFile)
+}
+
+// rebuilds reports whether what is lost here can be had from a majority of others.
+func (n *Node) rebuilds() bool {
+	if !n.clustered() {
+		return false
+	}
+	ps, err := n.loadPeers()
+	return err == nil && len(ps) > 2
+}
+
+// openState opens the state store, an empty one if what there is is damaged and can
+// be made anew.
+func (n *Node) openState() error {
+	if _, err := n.o.FS.Stat(n.stateLostPath()); err == nil && n.rebuilds() {
+		if err := n.putStateAside(errors.New("it was met damaged while the node ran")); err != nil {
+			return err
+		}
+		if err := n.o.FS.Remove(n.stateLostPath()); err != nil {
+			return fmt.Errorf("%w: %w", ErrIO, err)
+		}
+	}
+	err := n.openStateOnce()
+	if err != nil && unreadable(err) && n.rebuilds() {
+		n.closeState()
+		if err := n.putStateAside(err); err != nil {
+			return err
+		}
+		err = n.openStateOnce()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrIO, err)
+	}
+	return nil
+}
+
+// unreadable reports whether an error of opening the store says that its files are
+// damaged. The store has no one word for that; what may be the disk's or the
+// machine's bad moment is told apart.
+func unreadable(err error) bool {
+	for _, passing := range []error{
+		syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EROFS, iofs.ErrPermission, context.Canceled,
+	} {
+		if errors.Is(err, passing) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *Node) openStateOnce() (err error) {
+	n.state, err = state.OpenPebble(state.Options{
+		FS: n.o.FS, Dir: n.dir.StatePath(), MemoryBytes: uint64(n.o.Memory.Memtable + n.o.Memory.Cache),
+		Logger: n.log, Clock: n.clock, Fatal: n.fatal,
+	})
+	if err != nil {
+		return err
+	}
+	n.slots, err = slot.Open(n.store())
+	return err
+}
+
+// putStateAside renames the store's directory.
+func (n *Node) putStateAside(why error) error {
+	from := n.dir.StatePath()
+	for k := 1; ; k++ {
+		to := from + ".damaged-" + strconv.Itoa(k)
+		if _, err := n.o.FS.Stat(to); err == nil {
+			continue
+		}
+		n.log.Error("the state store is damaged and put aside, it is made anew from the other nodes", "path", to, "err", why)
+		if err := n.o.FS.Rename(from, to); err != nil {
+			return fmt.Errorf("%w: put the damaged state store aside: %w", ErrIO, err)
+		}
+		n.stateLost = true
+		return nil
+	}
+}
+
+// noteDamage has the next start put the state store aside, if an error says that it
+// is damaged.
+func (n *Node) noteDamage(err error) {
+	if !errors.Is(err, storage.ErrDamaged) || !n.rebuilds() {
+		return
+	}
+	if err := n.replaceFile(n.stateLostPath(), nil); err != nil {
+		n.log.Error("the damage could not be noted", "err", err)
+		return
+	}
+	n.log.Info("the next start of the node makes the damaged state store anew from the other nodes")
+}
