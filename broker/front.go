@@ -23,6 +23,9 @@ import (
 type front struct {
 	id    shard.QueueID
 	local bool // the memory is this node's
+	left  func() bool
+	// memory is where it was at first.
+	memory shard.Shard
 
 	mu     sync.RWMutex
 	at     shard.Shard
@@ -35,15 +38,44 @@ type front struct {
 	known struct {
 		sync.Mutex
 		// consumers are those that were registered, and as what.
-		consumers map[*shard.Consumer]*shard.Consumer
+		consumers map[*shard.Consumer]*fronted
+		number    uint64 // of the one registered last
 	}
 }
 
-func newFront(id shard.QueueID, at shard.Shard, local bool) *front {
-	f := &front{id: id, at: at, local: local}
-	f.known.consumers = map[*shard.Consumer]*shard.Consumer{}
+// newFront returns the front of a queue in memory. left reports whether the queue
+// is in a shard by now.
+func newFront(id shard.QueueID, at shard.Shard, local bool, left func() bool) *front {
+	f := &front{id: id, at: at, memory: at, local: local, left: left}
+	f.known.consumers = map[*shard.Consumer]*fronted{}
 	return f
 }
+
+// A fronted is a consumer as the memory, or the shard, knows it. It is the sink of
+// that, too.
+type fronted struct {
+	f      *front
+	c      *shard.Consumer // the session's
+	as     *shard.Consumer
+	number uint64 // in the order of registration
+	moved  bool   // it is in the shard
+}
+
+// Deliver implements shard.Sink.
+func (x *fronted) Deliver(_ *shard.Consumer, ds []shard.Delivery) { x.c.Sink.Deliver(x.c, ds) }
+
+// Cancelled implements shard.Sink. A memory that ends with its node ends no
+// consumer of a queue that has left it.
+func (x *fronted) Cancelled(*shard.Consumer) {
+	if !x.moved && x.f.left() {
+		return
+	}
+	x.f.forget(x)
+	x.c.Sink.Cancelled(x.c)
+}
+
+// Wake implements shard.Sink.
+func (x *fronted) Wake() { x.c.Sink.Wake() }
 
 // do has op done where the queue is, now or when that is known.
 func (f *front) do(op func(shard.Shard)) {
@@ -143,44 +175,59 @@ func (f *front) Settle(ss []shard.Settle, done func(error)) {
 
 // Consume implements shard.Shard.
 func (f *front) Consume(c *shard.Consumer, done func(error)) {
-	f.do(func(to shard.Shard) { f.enter(to, c, c, done) })
+	f.do(func(to shard.Shard) { f.enter(to, c, to != f.memory, done) })
 }
 
-// enter registers a consumer as another.
-func (f *front) enter(to shard.Shard, c, as *shard.Consumer, done func(error)) {
+// enter registers a consumer.
+func (f *front) enter(to shard.Shard, c *shard.Consumer, moved bool, done func(error)) {
+	as := *c
+	as.ID = 0 // whoever serves it gives it one
+	x := &fronted{f: f, c: c, as: &as, moved: moved}
+	as.Sink = x
 	f.known.Lock()
-	f.known.consumers[c] = as
+	f.known.number++
+	x.number = f.known.number
+	f.known.consumers[c] = x
 	f.known.Unlock()
-	to.Consume(as, func(err error) {
+	to.Consume(&as, func(err error) {
 		if err != nil {
-			f.leave(c)
+			f.forget(x)
 		}
 		done(err)
 	})
 }
 
-// leave forgets a consumer and returns as what it was registered.
-func (f *front) leave(c *shard.Consumer) *shard.Consumer {
+// forget forgets a registration.
+func (f *front) forget(x *fronted) {
 	f.known.Lock()
 	defer f.known.Unlock()
-	as := f.known.consumers[c]
-	delete(f.known.consumers, c)
-	return cmp.Or(as, c)
+	if f.known.consumers[x.c] == x {
+		delete(f.known.consumers, x.c)
+	}
+}
+
+// named returns as what a consumer is registered.
+func (f *front) named(c *shard.Consumer, leaves bool) *shard.Consumer {
+	f.known.Lock()
+	defer f.known.Unlock()
+	x := f.known.consumers[c]
+	if x == nil {
+		return c
+	}
+	if leaves {
+		delete(f.known.consumers, c)
+	}
+	return x.as
 }
 
 // Cancel implements shard.Shard.
 func (f *front) Cancel(c *shard.Consumer, end bool, done func(error)) {
-	f.do(func(to shard.Shard) { to.Cancel(f.leave(c), end, done) })
+	f.do(func(to shard.Shard) { to.Cancel(f.named(c, true), end, done) })
 }
 
 // Kick implements shard.Shard.
 func (f *front) Kick(c *shard.Consumer) {
-	f.do(func(to shard.Shard) {
-		f.known.Lock()
-		as := cmp.Or(f.known.consumers[c], c)
-		f.known.Unlock()
-		to.Kick(as)
-	})
+	f.do(func(to shard.Shard) { to.Kick(f.named(c, false)) })
 }
 
 // Get implements shard.Shard.
@@ -246,20 +293,18 @@ func (f *front) follow(ctx context.Context, to shard.Shard) {
 	defer cancel()
 	f.flush(ctx, from)
 	f.known.Lock()
-	cs := slices.SortedFunc(maps.Keys(f.known.consumers), func(a, b *shard.Consumer) int { return cmp.Compare(a.ID, b.ID) })
+	xs := slices.SortedFunc(maps.Values(f.known.consumers), func(a, b *fronted) int { return cmp.Compare(a.number, b.number) })
 	f.known.Unlock()
-	for _, c := range cs {
-		_ = await(ctx, func(done func(error)) { from.Cancel(c, false, done) })
+	for _, x := range xs {
+		_ = await(ctx, func(done func(error)) { from.Cancel(x.as, false, done) })
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, c := range cs {
-		as := *c
-		as.ID = 0 // it is another's to give
-		f.enter(to, c, &as, func(err error) {
+	for _, x := range xs {
+		f.enter(to, x.c, true, func(err error) {
 			if err != nil {
-				as.Sink.Cancelled(&as)
-				as.Sink.Wake()
+				x.c.Sink.Cancelled(x.c)
+				x.c.Sink.Wake()
 			}
 		})
 	}

@@ -21,9 +21,14 @@ type spot struct {
 	mu      sync.Mutex
 	said    []string
 	answers []func()
+	last    uint64
 	slow    bool // publishes and counts are answered by answer
 	refuse  error
+
+	consumers []*shard.Consumer
 }
+
+func stayed() bool { return false }
 
 func (s *spot) note(format string, args ...any) {
 	s.mu.Lock()
@@ -84,10 +89,12 @@ func (s *spot) Publish(ps []shard.Publish) bool {
 func (s *spot) Settle(ss []shard.Settle, _ func(error)) { s.note("%d settles", len(ss)) }
 func (s *spot) Kick(c *shard.Consumer)                  { s.note("kick %d", c.ID) }
 func (s *spot) Consume(c *shard.Consumer, done func(error)) {
+	s.mu.Lock()
+	s.last++
+	c.ID = s.last // as a shard names it
+	s.consumers = append(s.consumers, c)
+	s.mu.Unlock()
 	s.note("consume %d", c.ID)
-	if c.ID == 0 {
-		c.ID = 100 // as a shard names it
-	}
 	done(s.refuse)
 }
 func (s *spot) Cancel(c *shard.Consumer, _ bool, done func(error)) {
@@ -115,8 +122,8 @@ func pub(body string) []shard.Publish {
 // What comes while a queue moves waits, in order, until all that went to the
 // memory before is in the shard; then consumers are there, and it follows.
 func TestFrontFollows(t *testing.T) {
-	from, to := &spot{}, &spot{}
-	f := newFront(5, from, false)
+	from, to := &spot{}, &spot{last: 100}
+	f := newFront(5, from, false, stayed)
 	c := &shard.Consumer{Queue: 5, ID: 3}
 	f.Publish(pub("a"))
 	f.Consume(c, func(error) {})
@@ -143,11 +150,11 @@ func TestFrontFollows(t *testing.T) {
 	f.Publish(pub("c"))
 	f.Kick(c)
 	f.Cancel(c, false, func(error) {})
-	if got, want := from.heard(), "5 gets a, consume 3, 0 gets , counts, cancel 3"; got != want {
+	if got, want := from.heard(), "5 gets a, consume 1, 0 gets , counts, cancel 1"; got != want {
 		t.Errorf("the memory heard %q, want %q", got, want)
 	}
 	got := strings.ReplaceAll(to.heard(), strings.Repeat("x", shard.DefaultParking), "x")
-	if want := "consume 0, 5 gets b, kick 100, 2 settles, 5 gets x, 5 gets c, kick 100, cancel 100"; got != want {
+	if want := "consume 101, 5 gets b, kick 101, 2 settles, 5 gets x, 5 gets c, kick 101, cancel 101"; got != want {
 		t.Errorf("the shard heard %q, want %q", got, want)
 	}
 	if !again {
@@ -158,7 +165,7 @@ func TestFrontFollows(t *testing.T) {
 // A consumer that the shard does not take has ended.
 func TestFrontRefused(t *testing.T) {
 	from, to, sink := &spot{}, &spot{refuse: shard.ErrExclusive}, &cancelSink{}
-	f := newFront(5, from, true)
+	f := newFront(5, from, true, stayed)
 	f.Consume(&shard.Consumer{Queue: 5, ID: 3, Sink: sink}, func(error) {})
 	f.follow(context.Background(), to)
 	if sink.ended != 1 || len(f.known.consumers) != 0 {
@@ -166,10 +173,34 @@ func TestFrontRefused(t *testing.T) {
 	}
 }
 
+// A node that ends after the queue has left its memory takes no consumer with it,
+// and before it does.
+func TestFrontOutlivesMemory(t *testing.T) {
+	from, to, sink, left := &spot{}, &spot{}, &cancelSink{}, false
+	f := newFront(5, from, true, func() bool { return left })
+	c, d := &shard.Consumer{Queue: 5, Sink: sink}, &shard.Consumer{Queue: 5, Sink: sink}
+	f.Consume(c, func(error) {})
+	f.Consume(d, func(error) {})
+	end := func(s *spot, i int) { s.consumers[i].Sink.Cancelled(s.consumers[i]) }
+	end(from, 0)
+	if sink.ended != 1 {
+		t.Fatalf("ended %d times with the memory", sink.ended)
+	}
+	left = true
+	end(from, 1)
+	f.follow(context.Background(), to)
+	if sink.ended != 1 || to.heard() != "consume 1" {
+		t.Errorf("ended %d times, the shard heard %q", sink.ended, to.heard())
+	}
+	if end(to, 0); sink.ended != 2 || len(f.known.consumers) != 0 {
+		t.Errorf("ended %d times with the shard, %d are known", sink.ended, len(f.known.consumers))
+	}
+}
+
 // However many publish while it moves, each is taken once and in its order.
 func TestFrontOrder(t *testing.T) {
 	from, to := &spot{}, &spot{}
-	f := newFront(5, from, true)
+	f := newFront(5, from, true, stayed)
 	var wg sync.WaitGroup
 	for k := range 4 {
 		wg.Go(func() {

@@ -117,7 +117,11 @@ func (b *Broker) inFront(q *catalog.Queue, at shard.Shard, local bool) *front {
 	b.mu.Lock()
 	f := b.mu.fronts[q.ID]
 	if f == nil {
-		f = newFront(q.ID, at, local)
+		id := q.ID
+		f = newFront(id, at, local, func() bool {
+			now := b.View().QueueByID(id)
+			return now != nil && now.Shard != 0
+		})
 		b.mu.fronts[q.ID] = f
 	}
 	b.mu.Unlock()
