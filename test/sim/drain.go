@@ -29,6 +29,9 @@ func (m *shardMachine) Drain() {
 			m.consume(q, 0)
 			m.drains[q] = m.consumers[len(m.consumers)-1]
 		}
+		for _, q := range m.known(m.newest()) {
+			m.consume(q, 0)
+		}
 	})
 }
 

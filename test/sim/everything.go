@@ -22,12 +22,18 @@ type everything struct {
 	opened  time.Duration          // when a node started last, by the world's clock
 	extra   uint64                 // messages beside those that were offered
 	purges  map[uint64][]*simPurge // by group and queue
+	changes map[uint64][]simChange // of the catalog, by group
+	made    map[uint64]uint64      // queues that come and go, by group
+	closing map[uint64]bool        // by group and queue
 	members map[uint64][]simMember // consumers by group and queue, as far as they are told
 	active  map[uint64]simMember   // who got something last of a queue with one active consumer
 }
 
 func newEverything() everything {
-	return everything{purges: make(map[uint64][]*simPurge), members: make(map[uint64][]simMember), active: make(map[uint64]simMember)}
+	return everything{
+		changes: make(map[uint64][]simChange), made: make(map[uint64]uint64), closing: make(map[uint64]bool),
+		purges: make(map[uint64][]*simPurge), members: make(map[uint64][]simMember), active: make(map[uint64]simMember),
+	}
 }
 
 // A simMember is a consumer that was told that it is one.
@@ -54,37 +60,6 @@ func (q *queues) now(m *shardMachine) time.Duration { return m.env.World() }
 // opened notes a new life.
 func (m *shardMachine) opened() { m.truth.all.opened = m.truth.now(m) }
 
-// learn has some lives know the catalog only after a while.
-func (m *shardMachine) learn() {
-	m.knows = 0
-	if !m.truth.clients.All || !m.env.Chance(0.3) {
-		return
-	}
-	d, inc := 50*time.Millisecond+20*m.env.Delay(), m.inc
-	m.knows = m.env.Now() + 10*d
-	m.env.After(10*d+1, func() {
-		if inc != m.inc {
-			return
-		}
-		for q := range m.truth.queues() {
-			m.shard.Changed(q + 1)
-		}
-		m.shard.Revised()
-		m.hub.Viewed()
-	})
-}
-
-// behind reports whether this node does not know the catalog yet.
-func (m *shardMachine) behind() bool { return m.env.Now() < m.knows }
-
-// revision is the catalog's as this node knows it.
-func (m *shardMachine) revision() uint64 {
-	if m.behind() {
-		return 0
-	}
-	return 1
-}
-
 // A fullMachine is a shardMachine that does everything.
 type fullMachine struct{ *shardMachine }
 
@@ -108,6 +83,9 @@ func (m *shardMachine) offerAll(id uint64, r *rand.Rand) {
 	if m.behind() {
 		return // its sessions know of no queue yet
 	}
+	if r.IntN(12) == 0 {
+		m.reshape(r)
+	}
 	if r.IntN(8) == 0 {
 		m.transact(id, r)
 	} else {
@@ -122,13 +100,13 @@ func (m *shardMachine) offerAll(id uint64, r *rand.Rand) {
 		case n < 7 && len(m.consumers) < 8:
 			m.consumeAll(r)
 		case n < 9:
-			m.get(1 + r.Uint64N(allQueues))
+			m.get(m.anyQueue(r))
 		case n < 10 && r.IntN(6) == 0:
-			m.purge(1 + r.Uint64N(allQueues))
+			m.purge(m.anyQueue(r))
 		case n < 10 && len(m.old) > 0:
 			m.settleOld(r)
 		case n < 11:
-			m.shard.Counts(1+r.Uint64N(allQueues), func(shard.Counts, error) {})
+			m.shard.Counts(m.anyQueue(r), func(shard.Counts, error) {})
 		case len(m.held) > 0:
 			m.settleAs(r.IntN(len(m.held)), []shard.Outcome{shard.Accept, shard.Accept, shard.Requeue, shard.Requeue, shard.Reject, shard.Abandon}[r.IntN(6)])
 		}
@@ -151,6 +129,11 @@ func (m *shardMachine) message(id uint64, r *rand.Rand) (*simMessage, shard.Publ
 		if q == mortal {
 			break // a letter says of one death
 		}
+	}
+	if ids := m.known(m.view); len(ids) > 0 && r.IntN(3) == 0 {
+		q := ids[r.IntN(len(ids))]
+		p.Queues = append(p.Queues, q)
+		msg.in[q] = &simCopy{gone: m.truth.all.closing[m.env.Group<<8|q] || m.purging(q)}
 	}
 	if _, ok := msg.in[priorities]; ok {
 		msg.priority = uint8(r.IntN(4))
@@ -273,7 +256,7 @@ func (c *simCredit) Ungrant(n int) { c.left += n }
 
 func (m *shardMachine) consumeAll(r *rand.Rand) {
 	c := &shard.Consumer{
-		Queue: 1 + r.Uint64N(allQueues), Sink: m, Prefetch: uint32(r.IntN(8)), Session: 1 + r.Uint64N(2),
+		Queue: m.anyQueue(r), Sink: m, Prefetch: uint32(r.IntN(8)), Session: 1 + r.Uint64N(2),
 		Exclusive: r.IntN(12) == 0, Priority: int32(r.IntN(8) / 7),
 	}
 	if r.IntN(4) == 0 {

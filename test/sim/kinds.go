@@ -39,17 +39,8 @@ func (q *queues) queues() uint64 {
 // hasLetters reports whether what dies in a queue goes to the letterBox.
 func hasLetters(q uint64) bool { return q == mortal || q == shortLived }
 
-// simCatalog knows all queues.
-type simCatalog struct {
-	truth *queues
-	m     *shardMachine // whose node knows it
-}
-
-// Queue implements replica.Catalog.
-func (c simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revision uint64, ok bool) {
-	if c.m.behind() {
-		return s, 0, false
-	}
+// settingsOf returns those of a queue.
+func settingsOf(id uint64) (s shard.Settings) {
 	switch id {
 	case longLived:
 		s.TTL, s.HasTTL = 1<<31, true
@@ -70,11 +61,5 @@ func (c simCatalog) Queue(_ uint64, id shard.QueueID) (s shard.Settings, revisio
 	case letterBox:
 		s.MaxLength, s.Overflow = queue.AtMost(6), queue.RejectPublish
 	}
-	return s, 1, id >= 1 && id <= c.truth.queues()
+	return s
 }
-
-// Revision implements replica.Catalog.
-func (c simCatalog) Revision() uint64 { return c.m.revision() }
-
-// Alive implements replica.Catalog.
-func (c simCatalog) Alive(i queue.Incarnation) bool { return !c.truth.ended[i.Number] }

@@ -117,8 +117,8 @@ type shardMachine struct {
 	mail    *transfer.Transfer // if clients do everything
 	mailAt  time.Duration      // when its next step is planned, or 0
 	txs     []pendingTx
-	old     []simHeld     // settled
-	knows   time.Duration // the catalog, from then on
+	old     []simHeld // settled
+	view    uint64    // the revision of the catalog that the node knows
 	dead    bool
 	hub     *remote.Hub
 	server  *remote.Server
@@ -173,7 +173,7 @@ func (m *shardMachine) open(st *state.Memory) {
 		OnLead:   func(term uint64) { m.server.Lead(remote.Target(m.env.Group), term) },
 		OnFollow: func() { m.server.Follow(remote.Target(m.env.Group)) },
 		State:    st, Log: m.env.Log, Loader: m.loader, Budget: 4 << 10, HotPages: 1, Wall: m.wall, Fatal: m.fatal,
-		Ended: func(shard.QueueID) {}, Slots: slots, Mail: m.post(),
+		Ended: m.ended, Slots: slots, Mail: m.post(),
 	})
 	if err != nil {
 		m.env.Fail("open: %v", err)

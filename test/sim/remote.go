@@ -122,7 +122,7 @@ func (m *shardMachine) disconnect() {
 // connect makes a node's end of all streams.
 func (m *shardMachine) connect() {
 	inc := m.incarnation()
-	view := m.revision
+	view := func() uint64 { return m.view }
 	log := slog.New(slog.DiscardHandler)
 	m.server = remote.NewServer(remote.ServerOptions{
 		Incarnation: inc, View: view, Clock: simClock{m}, Logger: log,

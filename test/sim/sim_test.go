@@ -170,7 +170,7 @@ var rare = []string{
 // rareShards is the same of TestShards.
 var rareShards = []string{
 	"attached", "transfer when quiet", "snapshot taken in place", "clock jumped", "node stalled", "power cut",
-	"got", "purged", "rejected", "exclusive refused", "letter", "spent", "expired", "tx happened", "tx refused", "tx unknown",
+	"got", "purged", "rejected", "exclusive refused", "letter", "spent", "expired", "declared", "deleted", "tx happened", "tx refused", "tx unknown",
 }
 
 func list(counts map[string]int) string {
