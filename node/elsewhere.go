@@ -47,6 +47,7 @@ func (n *Node) startRemote() {
 		Incarnation: n.life(), Revision: n.revision, Alive: shardCatalog{n}.Alive, Answers: h.Server,
 		Queue: func(id shard.QueueID) *memory.Queue { return n.broker.Load().MemoryQueue(id) },
 		All:   func() []*memory.Queue { return n.broker.Load().MemoryQueues() },
+		Held:  func(resume func()) bool { return n.broker.Load().MemoryHeld(resume) },
 	}))
 	n.remote.Store(h)
 }

@@ -23,7 +23,8 @@ type Host struct {
 	mu struct {
 		sync.Mutex
 		streams map[uint64]*stream // by node
-		waiting []*batch           // for this node's view of the catalog, in order
+		waiting []*batch           // for this node's view of the catalog, or room in memory, in order
+		held    bool               // Held is to call resume
 	}
 }
 
@@ -38,6 +39,10 @@ type HostOptions struct {
 	// it has not ended an incarnation.
 	Revision func() uint64
 	Alive    func(queue.Incarnation) bool
+	// Held reports whether this node holds in memory all it may: then batches wait,
+	// and those who sent them wait for their answers, which bounds what they send.
+	// It calls resume once when that is over. nil: it never does.
+	Held func(resume func()) bool
 	// Answers is told what became of batches. It may be called by any goroutine.
 	Answers shard.Answers
 }
@@ -135,10 +140,21 @@ func (h *Host) accept(x *batch) (refused []uint32, what shard.BatchOutcome, know
 func (h *Host) ready() (out []*batch) {
 	now := h.o.Revision()
 	for len(h.mu.waiting) > 0 && h.mu.waiting[0].id.Revision <= now {
+		if h.mu.held = h.mu.held || h.o.Held != nil && h.o.Held(h.resume); h.mu.held {
+			break
+		}
 		out = append(out, h.mu.waiting[0])
 		h.mu.waiting = slices.Delete(h.mu.waiting, 0, 1)
 	}
 	return out
+}
+
+// resume goes on when there is room in memory again.
+func (h *Host) resume() {
+	h.mu.Lock()
+	h.mu.held = false
+	h.mu.Unlock()
+	h.Revised()
 }
 
 // Revised says that this node's view of the catalog is newer: batches may have

@@ -17,6 +17,17 @@ type hostWorld struct {
 	revision uint64
 	said     []string
 	got      []shard.Delivery
+	resume   func() // while there is no room
+	full     bool
+	asked    int
+}
+
+func (w *hostWorld) held(resume func()) bool {
+	if w.full {
+		w.asked++
+		w.resume = resume
+	}
+	return w.full
 }
 
 func (w *hostWorld) Answer(a shard.Answer) {
@@ -46,7 +57,7 @@ func newHostWorld(t *testing.T) (*hostWorld, *memory.Host) {
 		Incarnation: me, Queue: func(id uint64) *memory.Queue { return w.queues[id] },
 		All:      func() []*memory.Queue { return []*memory.Queue{w.queues[1], w.queues[2]} },
 		Revision: func() uint64 { return w.revision }, Alive: func(i queue.Incarnation) bool { return i.Number != 9 },
-		Answers: w,
+		Answers: w, Held: w.held,
 	})
 }
 
@@ -137,4 +148,26 @@ func TestHostAttach(t *testing.T) {
 			t.Errorf("at the end %+v", c)
 		}
 	})
+}
+
+// While the node holds all it may, what other nodes publish waits unanswered, in
+// order; it goes on when there is room.
+func TestOffersWaitForMemory(t *testing.T) {
+	w, h := newHostWorld(t)
+	w.full = true
+	for n := uint64(1); n <= 3; n++ {
+		h.Offer(sealed(2, n, 1, []uint64{1}))
+	}
+	if len(w.said) != 0 || w.asked != 1 {
+		t.Fatalf("said %q, asked %d times", w.said, w.asked)
+	}
+	w.full = false
+	w.resume()
+	if want := []string{"1: 0 []", "2: 0 []", "3: 0 []"}; !slices.Equal(w.said, want) {
+		t.Errorf("said %q, want %q", w.said, want)
+	}
+	h.Offer(sealed(2, 4, 1, []uint64{1}))
+	if len(w.said) != 4 {
+		t.Errorf("said %q", w.said)
+	}
 }
