@@ -17,7 +17,7 @@ export BROKER_CMD=$here/brokers/$BROKER.sh
 
 all="own091 amqp091go pika celery java node"
 # Three of Warren's nodes behind a proxy: no starter knows how to make that of the peer.
-[ "$BROKER" != warren ] || all+=" haproxy"
+[ "$BROKER" != warren ] || all+=" haproxy recipe"
 chosen=${SUITE:-$all}
 
 wants() { # SUITE...: whether one of them is chosen
@@ -110,6 +110,7 @@ suite_own091() {
 	rm -rf "$dir"
 	return $rc
 }
+suite_recipe() { "$root/test/recipes/rabbitmq-cluster.sh"; }
 suite_java() {
 	local classes=$root/dist/interop/classes jars=$root/dist/interop/jars exclude
 	rm -rf "$classes"

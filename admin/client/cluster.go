@@ -18,6 +18,8 @@ type (
 	MemberState = admin.MemberState
 	// Listener is an open address.
 	Listener = admin.Listener
+	// Intent is a change of the cluster that is under way.
+	Intent = admin.Intent
 	// About is what a node says of itself.
 	About = admin.About
 	// ForgetNode has the cluster go on without a node.

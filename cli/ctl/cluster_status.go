@@ -180,7 +180,11 @@ func (c *call) printMembers(s sheet, x client.Cluster) {
 		}
 	}
 	for _, i := range x.Intents {
-		add(&under, "%s of %s, since %s: %s", i.Kind, i.Subject, i.Begun.UTC().Format("2006-01-02 15:04:05"), cmp.Or(i.Text, "begun"))
+		since := ""
+		if !i.Begun.IsZero() {
+			since = ", since " + i.Begun.UTC().Format("2006-01-02 15:04:05")
+		}
+		add(&under, "%s of %s%s: %s", i.Kind, i.Subject, since, cmp.Or(i.Text, "begun"))
 	}
 	section := func(name string, lines []string) {
 		s.section(name)
@@ -234,7 +238,7 @@ func clusterTerm(x client.Cluster) pairs {
 		cores = append(cores, pair{m.Name, a.CPUs})
 	}
 	for _, i := range x.Intents {
-		under = append(under, pairs{{"kind", i.Kind}, {"subject", i.Subject}, {"begun", i.Begun.Unix()}, {"text", i.Text}})
+		under = append(under, pairs{{"kind", i.Kind}, {"subject", i.Subject}, {"begun", max(i.Begun.Unix(), 0)}, {"text", i.Text}})
 	}
 	var features terms
 	for _, f := range flags() {

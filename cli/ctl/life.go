@@ -3,6 +3,7 @@ package ctl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 const (
 	appTime   = 5 * time.Minute
 	leaveTime = 30 * time.Minute
+	joinTime  = 20 * time.Second
 )
 
 // lifeVerbs are the verbs that start and stop the node in its process, and make
@@ -31,7 +33,7 @@ func lifeVerbs() []verb {
 		{
 			name: "start_app", tools: ctl, group: nodeGroup, timeout: appTime, needs: anyState,
 			short: "Starts the node in its process", banner: announce("Starting node %s ..."),
-			run: func(c *call) error { return c.done(c.node.StartApp(c.ctx, client.StartApp{})) },
+			run: (*call).startApp,
 		},
 		{
 			name: "join_cluster", tools: ctl, group: clusterGroup, min: 1, max: 1, timeout: appTime, needs: stopped,
@@ -148,6 +150,34 @@ func (c *call) unfit(text string) error {
 
 // done waits until an order has ended, and says so.
 func (c *call) done(t client.Task, err error) error {
+	if err := c.over(t, err); err != nil {
+		return err
+	}
+	c.banner("...done.")
+	return nil
+}
+
+// startApp starts the node. One that has joined a cluster is waited for until it
+// votes in it, for a while: with the next line of a recipe another may be stopped.
+func (c *call) startApp() error {
+	if err := c.over(c.node.StartApp(c.ctx, client.StartApp{})); err != nil {
+		return err
+	}
+	began := c.w.Now()
+	err := c.until(func() bool {
+		x, err := c.node.Cluster(c.ctx, client.ClusterQuery{})
+		joins := slices.ContainsFunc(x.Intents, func(i client.Intent) bool { return i.Kind == "join" && i.Subject == c.self.Node })
+		return err != nil || !joins || c.w.Now().Sub(began) > joinTime
+	})
+	if err != nil {
+		return err
+	}
+	c.banner("...done.")
+	return nil
+}
+
+// over waits until an order has ended.
+func (c *call) over(t client.Task, err error) error {
 	if err != nil {
 		return err
 	}
@@ -164,7 +194,6 @@ func (c *call) done(t client.Task, err error) error {
 	if t.Text != "" {
 		c.say("%s", t.Text)
 	}
-	c.banner("...done.")
 	return nil
 }
 
