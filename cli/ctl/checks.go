@@ -108,7 +108,7 @@ func checks() []check {
 		{
 			name: "check_alarms", short: "Health check that exits with a non-zero code if there is an alarm",
 			asks: "Asking node {node} to report any local resource alarms ...", run: func(c *call, x client.Overview) error {
-				return c.noAlarms(x, "Node %s reported no alarms, local or clusterwide")
+				return c.noAlarmsAnywhere(x.Node)
 			},
 		},
 		{
@@ -223,15 +223,45 @@ func (c *call) noAlarms(x client.Overview, well string) error {
 	return &failure{exitUnavailable, "Node " + x.Node + " reported alarms:\n" + strings.Join(alarmTexts(x.Node, x.Alarms), "\n")}
 }
 
+const noAlarmsText = "Node %s reported no alarms, local or clusterwide"
+
+// clusterAlarms are the alarms of all nodes that are reached.
+func (c *call) clusterAlarms() (lines []string, all terms, err error) {
+	x, err := c.node.Cluster(c.ctx, client.ClusterQuery{})
+	for _, m := range x.Members {
+		if m.About != nil {
+			lines = append(lines, alarmTexts(m.Name, m.About.Alarms)...)
+			all = append(all, alarmTerms(m.Name, m.About.Alarms)...)
+		}
+	}
+	return lines, all, err
+}
+
+// noAlarmsAnywhere is well with a cluster without alarms.
+func (c *call) noAlarmsAnywhere(node string) error {
+	lines, _, err := c.clusterAlarms()
+	switch {
+	case err != nil:
+		return err
+	case len(lines) == 0:
+		return c.answers(pairs{{"result", "ok"}}, noAlarmsText, node)
+	}
+	return &failure{exitUnavailable, "Node " + node + " reported alarms:\n" + strings.Join(lines, "\n")}
+}
+
 func (c *call) alarms(x client.Overview) error {
+	lines, all, err := c.clusterAlarms()
+	if err != nil {
+		return err
+	}
 	if c.machine() {
-		c.form.value(pairs{{"node", x.Node}, {"alarms", texts(x.Alarms)}, {"result", "ok"}})
+		c.form.value(pairs{{"node", x.Node}, {"alarms", all}, {"result", "ok"}})
 		return nil
 	}
-	if len(x.Alarms) == 0 {
-		c.say("Node %s reported no alarms, local or clusterwide", x.Node)
+	if len(lines) == 0 {
+		c.say(noAlarmsText, x.Node)
 	}
-	for _, text := range alarmTexts(x.Node, x.Alarms) {
+	for _, text := range lines {
 		c.say("%s", text)
 	}
 	return nil
