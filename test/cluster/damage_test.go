@@ -20,7 +20,7 @@ const repairLimit = 20 * time.Second
 // another is put in its place. Nobody is told anything that was not published, and
 // nothing is lost.
 func damage(r *round, d time.Duration) {
-	m := r.any()
+	m := r.spare()
 	healed := r.hurting("damaged:", m)
 	if r.chance.IntN(2) == 0 {
 		m.stop()

@@ -46,6 +46,13 @@ func (r *round) whole() {
 	r.t.Errorf("the cluster of %d nodes is not whole %s after its members changed: %s", n, wholeLimit, missing)
 }
 
+// spare returns a node without which every shard has a majority of whole replicas.
+func (r *round) spare() *member {
+	m := r.any()
+	r.order(m, "rabbitmq-queues", "check_if_node_is_quorum_critical")
+	return m
+}
+
 // join adds a node.
 func (r *round) join() {
 	healed := r.hurting("another joins:")
@@ -56,7 +63,7 @@ func (r *round) join() {
 
 // lose ends a node for good.
 func (r *round) lose(what string) *member {
-	m := r.any()
+	m := r.spare()
 	r.hurting(what, m)
 	m.kill()
 	r.gone[m.number].Store(true)
@@ -70,7 +77,7 @@ func (r *round) forget(lost *member) {
 
 // part has a node leave in order.
 func (r *round) part() {
-	m := r.any()
+	m := r.spare()
 	r.hurting("leaves:", m)
 	r.order(m, "ctl", "stop_app")
 	r.order(m, "ctl", "reset")

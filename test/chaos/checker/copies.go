@@ -129,7 +129,7 @@ func (j *Judge) died(p *client, e Event) bool {
 			continue
 		}
 		m := p.look(n, e.ID.Seq)
-		aged := q.ttl > 0 && e.At >= time.Duration(p.sentAt[e.ID.Seq])*time.Millisecond+q.ttl
+		aged := q.ttl > 0 && e.At+grain >= time.Duration(p.sentAt[e.ID.Seq])*time.Millisecond+q.ttl
 		if m.state != rejected && !aged && p.look(int(e.Queue), e.ID.Seq).state == never {
 			j.report.broke(Early, "%v came at %v as a dead letter of queue %d, which had no cause to give it up", e.ID, e.At, n)
 		}

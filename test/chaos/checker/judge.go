@@ -11,6 +11,8 @@ const (
 	// A consumer whose connection was closed by the broker may hear of it after
 	// somebody else got what it held.
 	hears = 2 * time.Second
+	// The time that a message is stamped with is that of its leader's turn.
+	grain = 100 * time.Millisecond
 	// What was on its way to a consumer that ended comes to others after what they
 	// have, as new, within this time.
 	returns = 15 * time.Second
@@ -42,7 +44,8 @@ type Judge struct {
 type JudgeOptions struct {
 	// Resume is how soon after Calm every queue has to confirm. Zero: never asked.
 	Resume time.Duration
-	// Slack is how much later than its time a message may come. None dies earlier.
+	// Slack is how much later than its time a message may come. None dies earlier,
+	// but for the grain of the broker's clock.
 	Slack time.Duration
 }
 

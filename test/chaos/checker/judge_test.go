@@ -177,7 +177,7 @@ var plants = []struct {
 
 	{Early, "dead without a cause", 1, history{{Kind: Queue, ID: ID{Producer: 2}}}, []history{published(0), in(1, come(2, 0))}},
 	{Early, "dead before its time", 1, history{{Kind: Queue, ID: ID{Producer: 2}, N: 5000}}, []history{published(0), rest(2 * time.Second), in(1, come(2, 0))}},
-	{Early, "dead a little before its time", 1, history{{Kind: Queue, ID: ID{Producer: 2}, N: 5000}}, []history{published(0), rest(4900 * time.Millisecond), in(1, come(2, 0))}},
+	{Early, "dead a little before its time", 1, history{{Kind: Queue, ID: ID{Producer: 2}, N: 5000}}, []history{published(0), rest(4800 * time.Millisecond), in(1, come(2, 0))}},
 	{Early, "dead in its time", 0, history{{Kind: Queue, ID: ID{Producer: 2}, N: 5000}}, []history{published(0), rest(5 * time.Second), in(1, come(2, 0))}},
 	{Early, "rejected", 0, history{{Kind: Queue, ID: ID{Producer: 2}}}, []history{published(0), come(2, 0), reject(2, 0), in(1, come(2, 0))}},
 
