@@ -135,7 +135,7 @@ func (n *Node) raises(p admin.Policy, operator bool) (said []string) {
 	if queues == 0 {
 		return said
 	}
-	return append(said, fmt.Sprintf("what replicas are missing are made while the queues serve, for whole shards: %d queues", queues))
+	return append(said, fmt.Sprintf("replicas that are missing for it are made while the queues serve, for whole shards; queues in these: %d", queues))
 }
 
 func governs(p *catalog.Policy, name string) bool { return p != nil && p.Name == name }
