@@ -351,7 +351,7 @@ func TestForgetOfTwo(t *testing.T) {
 
 // A node under maintenance hands over what it leads and closes its listeners;
 // consumers on other nodes keep what they hold, and get none of it again. It comes
-// back by an order, or when it is started again (estate R22).
+// back by an order, or when it is started again (estate R12).
 func TestDrain(t *testing.T) {
 	rs := startCluster(t, 3)
 	waitSettled(t, rs)

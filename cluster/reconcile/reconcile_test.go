@@ -248,3 +248,39 @@ func TestAlways(t *testing.T) {
 		w.expectWish()
 	})
 }
+
+// What a node alone has is given up only by force: its queues, then their shard.
+func TestForce(t *testing.T) {
+	w := newWorld(t)
+	id := w.join()
+	w.join()
+	w.still()
+	w.apply(&catalog.AddVHost{Name: "/"})
+	r := w.apply(&catalog.AddShard{Replicas: []uint64{id}, Leader: id})
+	w.apply(&catalog.DeclareQueue{VHost: "/", QueueSpec: catalog.QueueSpec{Name: "alone", Durable: true, Shard: r.ID}})
+	w.kill(id)
+	if only := reconcile.Only(w.v(), id); !slices.Equal(only, []uint64{r.ID}) || !strings.Contains(reconcile.Lost(w.v(), only), "'alone' in vhost '/'") {
+		t.Fatalf("it alone has %v: %s", only, reconcile.Lost(w.v(), only))
+	}
+	w.order(catalog.Forget, id)
+	for range 100 {
+		w.plan()
+		for _, g := range w.ids() {
+			w.steer(g)
+		}
+	}
+	if w.v().Shard(r.ID) == nil || w.v().Queue("/", "alone") == nil || w.v().Forgotten(id) != nil {
+		t.Fatal("it was given up without force")
+	}
+	i := w.v().IntentFor(catalog.Forget, id)
+	if text := reconcile.Progress(w.v(), i); !strings.Contains(text, "no majority") {
+		t.Errorf("%q", text)
+	}
+	w.apply(&catalog.EndIntent{ID: i.ID})
+	w.apply(&catalog.AddIntent{Kind: catalog.Forget, Subject: id, Attrs: reconcile.Attrs(1, true)})
+	w.quiet = true // a shard is set and removed in one plan
+	w.still()
+	if w.v().Shard(r.ID) != nil || w.v().Queue("/", "alone") != nil || w.v().Forgotten(id) == nil {
+		t.Fatalf("it was not given up: %s", w.text())
+	}
+}
