@@ -13,7 +13,7 @@ import (
 // TestPlants: every bug that can be planted in the layers that are simulated is
 // found within so many seeds, and the same seeds pass without it.
 func TestPlants(t *testing.T) {
-	const most = 200
+	const most = 1000
 	passed := uint64(0) // seeds below pass without a bug
 	for _, bug := range []plant.Name{
 		plant.ConfirmBeforeSync, plant.SnapshotDropsEntry, plant.VoteForgotten, plant.AppliedTwice, plant.AckOnLeaderOnly,

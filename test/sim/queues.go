@@ -260,6 +260,7 @@ func (m *shardMachine) consume(q uint64, prefetch uint32) {
 	m.consumers = append(m.consumers, c)
 	m.shard.Consume(c, func(err error) {
 		if err != nil {
+			m.env.Trace("no consumer of q%d: %v", q, err)
 			m.forget(c)
 		}
 	})

@@ -68,6 +68,7 @@ func (m *shardMachine) see(revision uint64) {
 		m.shard.Changed(c.queue)
 	}
 	m.shard.Revised()
+	m.server.Viewed()
 	m.hub.Viewed()
 }
 
