@@ -95,6 +95,8 @@ type Process struct {
 	working  *admin.Task
 	held     *held
 	journal  journal
+	cluster  string // where other nodes reach the node, as far as it runs
+	nameless bool   // another process has the node's name
 
 	mu struct {
 		sync.Mutex
@@ -222,6 +224,8 @@ func (p *Process) Run(ctx context.Context) (err error) {
 }
 
 func (p *Process) loop(ctx context.Context) error {
+	again := time.NewTicker(nameEvery)
+	defer again.Stop()
 	for {
 		var ready <-chan struct{}
 		var ended <-chan error
@@ -243,6 +247,10 @@ func (p *Process) loop(ctx context.Context) error {
 			err = p.ended(err)
 		case r := <-p.work:
 			p.worked(r)
+		case <-again.C:
+			if p.nameless {
+				p.enter(p.cluster)
+			}
 		}
 		if err != nil {
 			return err
@@ -281,12 +289,17 @@ func (p *Process) answer() (hangUp func(), err error) {
 	return func() { cancel(); <-done; cleanup() }, nil
 }
 
+// nameEvery is how often a process asks for its node's name that another has.
+const nameEvery = 5 * time.Second
+
 // enter says by the node's name where this process is. Without it the node is
 // found by its data directory only.
 func (p *Process) enter(cluster string) {
-	if err := p.o.Names.Enter(p.named(cluster)); err != nil {
+	err := p.o.Names.Enter(p.named(cluster))
+	if err != nil && !p.nameless {
 		p.log.Info("the node is not found by its name on this machine", "err", err)
 	}
+	p.cluster, p.nameless = cluster, err != nil
 }
 
 func (p *Process) leave() {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -335,5 +336,32 @@ func TestOneProcess(t *testing.T) {
 	w.settled(admin.AppIsStopped)
 	if _, err := New(w.o); !errors.Is(err, node.ErrLocked) {
 		t.Errorf("a second process: %v", err)
+	}
+}
+
+// A name that another process has is asked for again.
+func TestNameTaken(t *testing.T) {
+	w := newWorld(t)
+	var other atomic.Bool
+	other.Store(true)
+	w.o.Names.Alive = func(pid int) bool { return pid != 1 || other.Load() }
+	if err := w.o.Names.Enter(admin.Named{Name: "rabbit@node-02", Data: "/elsewhere", PID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.settled(admin.AppRuns)
+	if x, _ := w.o.Names.Find("rabbit@node-02"); x.Data != "/elsewhere" {
+		t.Errorf("the name was taken from who has it: %+v", x)
+	}
+	other.Store(false)
+	deadline := time.Now().Add(3 * nameEvery)
+	for {
+		if x, ok := w.o.Names.Find("rabbit@node-02"); ok && x.Data == w.dir && x.Cluster == "127.0.0.1:4712" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the name is not asked for again")
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 }
