@@ -12,13 +12,12 @@ import (
 	"time"
 )
 
-// repairLimit is how long a damaged node has to become whole by itself.
-const repairLimit = 20 * time.Second
+// repairLimit is how long a damaged node has to become whole from the others.
+const repairLimit = 60 * time.Second
 
 // damage changes bits of files of a node that was stopped or killed, or cuts the
-// end off one, and starts it again. If it does not become whole again by itself,
-// another is put in its place. Nobody is told anything that was not published, and
-// nothing is lost.
+// end off one, and starts it again: what it can not vouch for it gets from the
+// others. Nobody is told anything that was not published, and nothing is lost.
 func damage(r *round, d time.Duration) {
 	m := r.spare()
 	healed := r.hurting("damaged:", m)
@@ -31,23 +30,20 @@ func damage(r *round, d time.Duration) {
 		r.spoil(m)
 	}
 	<-time.After(d / 4)
-	m.launch()
-	m.mean() // it may refuse
 	why := "it does not serve"
-	if r.back(m) {
-		for end := time.Now().Add(repairLimit); why != "" && time.Now().Before(end); <-time.After(200 * time.Millisecond) {
+	for end := time.Now().Add(repairLimit); why != "" && time.Now().Before(end); <-time.After(200 * time.Millisecond) {
+		switch {
+		case !m.running(): // not yet, or it met damage on its way
+			m.launch()
+			m.mean()
+		case m.serves():
 			why = r.refused(m)
 		}
 	}
-	if why == "" {
-		healed()
-		return
+	if why != "" {
+		r.t.Errorf("%s was damaged and is not whole after %s: %s", m.name(), repairLimit, why)
 	}
-	r.t.Logf("  %s is replaced: %s", m.name(), why)
-	m.kill()
-	r.gone[m.number].Store(true)
-	r.join()
-	r.forget(m)
+	healed()
 	r.whole()
 }
 
@@ -104,26 +100,4 @@ func (r *round) spoil(m *member) {
 		r.t.Fatal(err)
 	}
 	r.t.Logf("  %s %s at %d of %d", what, strings.TrimPrefix(path, m.data()), at, len(text))
-}
-
-// back waits until a node that was damaged serves, and reports whether it does.
-func (r *round) back(m *member) bool {
-	for end := time.Now().Add(startLimit / 3); ; <-time.After(20 * time.Millisecond) {
-		if m.serves() {
-			return true
-		}
-		if !m.running() {
-			r.t.Logf("  %s refuses to start: %s", m.name(), lastLine(m.tail()))
-			return false
-		}
-		if time.Now().After(end) {
-			r.t.Logf("  %s neither serves nor ends: %s", m.name(), lastLine(m.tail()))
-			return false
-		}
-	}
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
 }
