@@ -23,7 +23,12 @@ func (m *shardMachine) Drain() {
 		x.giveBackRest()
 		x.env.Wake()
 	}
-	m.env.After(time.Second, func() {
+	wait := time.Second
+	if m.truth.clients.All {
+		wait = 4 * time.Second
+		m.drainEnd += wait
+	}
+	m.env.After(wait, func() {
 		m.drains, m.places = make(map[uint64]*shard.Consumer), make(map[uint64]uint64)
 		for q := uint64(1); q <= m.truth.queues(); q++ {
 			m.consume(q, 0)

@@ -25,21 +25,22 @@ type everything struct {
 	changes map[uint64][]simChange // of the catalog, by group
 	made    map[uint64]uint64      // queues that come and go, by group
 	closing map[uint64]bool        // by group and queue
-	members map[uint64][]simMember // consumers by group and queue, as far as they are told
+	members map[uint64][]*simMember // consumers by group and queue, as far as they are told
 	active  map[uint64]simMember   // who got something last of a queue with one active consumer
 }
 
 func newEverything() everything {
 	return everything{
 		changes: make(map[uint64][]simChange), made: make(map[uint64]uint64), closing: make(map[uint64]bool),
-		purges: make(map[uint64][]*simPurge), members: make(map[uint64][]simMember), active: make(map[uint64]simMember),
+		purges: make(map[uint64][]*simPurge), members: make(map[uint64][]*simMember), active: make(map[uint64]simMember),
 	}
 }
 
 // A simMember is a consumer that was told that it is one.
 type simMember struct {
-	m *shardMachine
-	c *shard.Consumer
+	m   *shardMachine
+	c   *shard.Consumer
+	got bool // something: a leader that is none any more may have said that it is one
 }
 
 // A simTx is a transaction.
@@ -279,7 +280,7 @@ func (m *shardMachine) register(c *shard.Consumer) {
 			return
 		}
 		all := m.truth.all.members
-		all[key] = append(slices.DeleteFunc(all[key], func(x simMember) bool { return !x.counts() }), simMember{m, c})
+		all[key] = append(slices.DeleteFunc(all[key], func(x *simMember) bool { return !x.counts() }), &simMember{m: m, c: c})
 	})
 }
 

@@ -140,7 +140,7 @@ func (m *shardMachine) connect() {
 // streaming opens streams to all that can be reached, and has some break.
 func (m *shardMachine) streaming() {
 	for _, s := range slices.Clone(m.streams) {
-		if s.dead() || m.env.Chance(0.001) {
+		if s.dead() || m.env.Chance(0.001) && !(m.draining && m.truth.clients.All) {
 			s.breaks()
 		}
 	}

@@ -77,15 +77,18 @@ func (m *shardMachine) checkOnly(q uint64, c *shard.Consumer) {
 	if c == nil {
 		return
 	}
-	if q == oneActive && (simMember{m, c}).counts() {
+	if q == oneActive && (simMember{m: m, c: c}).counts() {
 		x, known := m.truth.all.active[m.env.Group]
 		if known && x.c != c && x.counts() {
 			m.env.Fail("queue %d delivers to inc%d.%d, and inc%d.%d is the active consumer", q, m.inc, c.ID, x.m.inc, x.c.ID)
 		}
-		m.truth.all.active[m.env.Group] = simMember{m, c}
+		m.truth.all.active[m.env.Group] = simMember{m: m, c: c}
 	}
 	for _, x := range m.truth.all.members[m.env.Group<<8|q] {
-		if x.c == c || !x.counts() || !(simMember{m, c}).counts() {
+		if x.c == c {
+			x.got = true
+		}
+		if x.c == c || !x.got || !x.counts() || !(simMember{m: m, c: c}).counts() {
 			continue
 		}
 		if c.Exclusive || x.c.Exclusive {
