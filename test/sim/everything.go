@@ -19,14 +19,14 @@ import (
 
 // everything is what is known of that.
 type everything struct {
-	opened  time.Duration          // when a node started last, by the world's clock
-	extra   uint64                 // messages beside those that were offered
-	purges  map[uint64][]*simPurge // by group and queue
-	changes map[uint64][]simChange // of the catalog, by group
-	made    map[uint64]uint64      // queues that come and go, by group
-	closing map[uint64]bool        // by group and queue
+	opened  time.Duration           // when a node started last, by the world's clock
+	extra   uint64                  // messages beside those that were offered
+	purges  map[uint64][]*simPurge  // by group and queue
+	changes map[uint64][]simChange  // of the catalog, by group
+	made    map[uint64]uint64       // queues that come and go, by group
+	closing map[uint64]bool         // by group and queue
 	members map[uint64][]*simMember // consumers by group and queue, as far as they are told
-	active  map[uint64]simMember   // who got something last of a queue with one active consumer
+	active  map[uint64]simMember    // who got something last of a queue with one active consumer
 }
 
 func newEverything() everything {
