@@ -44,6 +44,7 @@ while [ "$first" -lt 150000 ]; do
 	echo "$first" >dist/full/sim.next
 done
 run '^Test(Shards)?Replay$' 0 100
+go test -tags plants -count=1 -run '^TestPlants$' ./test/sim ./storage/seglog
 if [ -s dist/full/sim.failed ]; then
 	cat dist/full/sim.failed
 	exit 1
