@@ -215,7 +215,7 @@ func (n *Node) form(ctx context.Context, d member.Discoverer) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCluster, err)
 	}
-	lobby, err := transport.NewLobby(transport.LobbyOptions{
+	lobby, err := transport.NewLobby(transport.LobbyOptions{ //nolint:contextcheck // Leave ends it
 		Node: uint64(n.dir.Node().Node), Cluster: uint64(n.dir.Node().Cluster), Cookie: cookie, Clock: n.clock, Logger: n.log,
 		Probe: func() []byte { p := former.Peer(); return p.Append(nil) },
 	}, n.clusterPort)
@@ -307,7 +307,7 @@ func (n *Node) find(ctx context.Context) error {
 	n.enterRegistry()
 	if n.o.Cluster.Forming.asked() {
 		n.scouts = newCrew()
-		d, err := n.discoverer(n.scouts) //nolint:contextcheck // it announces itself as long as the node runs
+		d, err := n.discoverer(n.scouts)
 		switch {
 		case err != nil && n.forms():
 			return err
