@@ -87,9 +87,8 @@ func (n *Node) forgot(group uint64, why error) {
 			return
 		}
 		n.refuse(s, why)
-		n.rounds.Remove(r, func() {})
-		if g := n.host.Group(group); g != nil {
-			g.Close()
+		if err := n.closeShard(n.work.ctx, group, r); err != nil {
+			return // the node stops
 		}
 		if h := n.remote.Load(); h != nil {
 			h.Hub.Shard(group, nil).Unbind()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/warrenmq/warren/health"
 	"github.com/warrenmq/warren/shard/replica"
 )
 
@@ -273,19 +274,23 @@ func TestDamagedStateIsRepaired(t *testing.T) {
 		o := rs[2].o
 		saved := make(chan struct{})
 		rs[2].rounds.Force(func() { close(saved) })
-		<-saved
+		select {
+		case <-saved:
+		case <-time.After(time.Minute):
+			t.Fatalf("a checkpoint does not end\n%s", rs[2].log)
+		}
 		rs[2].stop()
 		files, err := filepath.Glob(filepath.Join(o.DataDir, "e1", "state", "*"))
 		must(t, err)
 		hit := files[rng.IntN(len(files))]
 		b, err := os.ReadFile(hit)
 		must(t, err)
-		if len(b) == 0 {
-			continue
-		}
-		if at := rng.IntN(len(b)); round%3 == 0 {
+		switch at := rng.IntN(max(1, len(b))); {
+		case len(b) == 0:
+			b = []byte("not empty any more")
+		case round%3 == 0:
 			b = b[:at]
-		} else {
+		default:
 			b[at] ^= 0x20
 		}
 		must(t, os.WriteFile(hit, b, 0o600))
@@ -299,6 +304,7 @@ func TestDamagedStateIsRepaired(t *testing.T) {
 		t.Logf("round %d: %s", round, filepath.Base(hit))
 	}
 	rs[1].stop()
+	rs[2].awaitState(health.Serving)
 	for round := range rounds {
 		drainAll(t, rs[2].channel(), fmt.Sprint("q", round), each)
 	}

@@ -126,13 +126,16 @@ func (n *Node) abandonCatalog(ctx context.Context, why error) (mute uint64, err 
 		if err := n.noteLost(lostWord); err != nil {
 			return 0, err
 		}
+		// Whatever it founded, it does not found it again. Nobody asks for that yet:
+		// the transport has no peers.
+		if id := n.dir.Node(); id.Began != storage.Joined {
+			id.Began = storage.Joined
+			if err := n.dir.SetNode(id); err != nil {
+				return 0, fmt.Errorf("%w: %w", ErrIO, err)
+			}
+		}
 		if at, err = n.askPeers(ctx, ps, askOut); err != nil {
 			return 0, err
-		}
-		id := n.dir.Node()
-		id.Began = storage.Joined // whatever it founded, it does not found it again
-		if err := n.dir.SetNode(id); err != nil {
-			return 0, fmt.Errorf("%w: %w", ErrIO, err)
 		}
 		if err := n.dropCatalog(ctx); err != nil {
 			return 0, err

@@ -261,6 +261,9 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 		return false, true
 	}
 	if g.forgotten {
+		if !g.leading {
+			g.machine.Turn(now, &g.prop) // whoever asks it for a cut gets one
+		}
 		return false, false
 	}
 	ticked := in.ticks > 0
