@@ -68,7 +68,7 @@ func (p *Process) note(j journal) (err error) {
 	}
 	text, err := json.Marshal(j)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode: %w", err)
 	}
 	spare := fs.PathJoin(dir, journalSpare)
 	f, err := fs.Create(spare, vfs.WriteCategoryUnspecified)

@@ -75,7 +75,7 @@ func (p *Process) join(ctx context.Context, x admin.JoinCluster) (string, error)
 
 // joinAsNode is how a node is let in that is not run.
 func joinAsNode(ctx context.Context, o node.Options) error {
-	n, err := node.New(o)
+	n, err := node.New(o) //nolint:contextcheck // it is not run
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (p *Process) quietly(ctx context.Context, do func(ctx context.Context, l *l
 	if err != nil {
 		return err
 	}
-	l := live(n)
+	l := live(ctx, n)
 	t := time.NewTimer(quietTime)
 	defer t.Stop()
 	select {

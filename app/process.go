@@ -202,7 +202,7 @@ func (p *Process) Run(ctx context.Context) (err error) {
 	defer cancel()
 	p.halt = cancel
 	defer func() { err = errors.Join(err, p.Close()) }()
-	hangUp, err := p.answer()
+	hangUp, err := p.answer(ctx)
 	if err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func (p *Process) loop(ctx context.Context) error {
 		case <-ready:
 			err = p.serves()
 		case err = <-ended:
-			err = p.ended(err)
+			err = p.ended(ctx, err)
 		case r := <-p.work:
 			p.worked(r)
 		case <-again.C:
@@ -272,8 +272,8 @@ func (p *Process) end() (err error) {
 }
 
 // answer opens the socket.
-func (p *Process) answer() (hangUp func(), err error) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (p *Process) answer(ctx context.Context) (hangUp func(), err error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it answers until the node has stopped
 	ln, cleanup, err := admin.ListenSocket(ctx, p.o.Node.DataDir)
 	if err != nil {
 		cancel()
@@ -313,7 +313,7 @@ func (p *Process) named(cluster string) admin.Named {
 }
 
 // begin starts a life. t is the order to do so, if there is one.
-func (p *Process) begin(t *admin.Task) error {
+func (p *Process) begin(ctx context.Context, t *admin.Task) error {
 	o := p.o.Node
 	o.Operators = p.front.Open
 	o.Cluster.Join = p.joins()
@@ -322,7 +322,7 @@ func (p *Process) begin(t *admin.Task) error {
 		return err
 	}
 	p.held, p.starting = nil, t
-	p.life = live(n)
+	p.life = live(ctx, n)
 	p.set(admin.AppStarts, "")
 	return nil
 }
@@ -331,7 +331,7 @@ func (p *Process) begin(t *admin.Task) error {
 // killed had locked may come free a moment after the lock of the process.
 func (p *Process) beginFirst(ctx context.Context) error {
 	for range freeTries {
-		err := p.begin(nil)
+		err := p.begin(ctx, nil)
 		if !errors.Is(err, node.ErrLocked) {
 			return err
 		}
@@ -341,12 +341,12 @@ func (p *Process) beginFirst(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.begin(nil)
+	return p.begin(ctx, nil)
 }
 
-// live runs a node.
-func live(n Node) *life {
-	ctx, cancel := context.WithCancel(context.Background())
+// live runs a node until its life is cancelled: whoever has it waits for its end.
+func live(ctx context.Context, n Node) *life {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &life{node: n, cancel: cancel, ended: make(chan error, 1)}
 	go func() { l.ended <- n.Run(ctx) }() // received by who has the life
 	return l
@@ -400,7 +400,7 @@ func (p *Process) down(l *life) error {
 }
 
 // ended decides what follows the end of a life. It returns why the process ends.
-func (p *Process) ended(err error) error {
+func (p *Process) ended(ctx context.Context, err error) error {
 	l := p.life
 	p.life = nil
 	if derr := p.down(l); derr != nil {
@@ -419,10 +419,10 @@ func (p *Process) ended(err error) error {
 		p.log.Info("node stopped")
 		return nil
 	case errors.Is(err, node.ErrAgain):
-		return p.begin(start)
+		return p.begin(ctx, start)
 	case errors.Is(err, node.ErrForgotten) && p.journal.Leave:
 		// A reset was interrupted when the cluster had let the node go.
-		return errors.Join(p.wipe(), p.begin(start))
+		return errors.Join(p.wipe(), p.begin(ctx, start))
 	case err != nil && (start != nil || l.up && errors.Is(err, node.ErrForgotten)):
 		p.log.Error("the node is stopped", "err", err)
 		p.set(admin.AppIsStopped, err.Error())

@@ -72,7 +72,7 @@ func (p *Process) carryOut(ctx context.Context, o order) (*admin.Task, error) {
 	case p.stopping != nil:
 		return nil, busyf("the node is stopping")
 	case o.what == startApp:
-		return p.startAgain(), nil
+		return p.startAgain(ctx), nil
 	case p.life != nil:
 		return nil, &admin.Error{Kind: admin.AppRunning, Text: "the node is running in its process"}
 	}
@@ -114,7 +114,7 @@ func (l *life) holds() *held {
 	return &held{what, yes}
 }
 
-func (p *Process) startAgain() *admin.Task {
+func (p *Process) startAgain(ctx context.Context) *admin.Task {
 	if p.starting != nil {
 		return p.starting
 	}
@@ -122,7 +122,7 @@ func (p *Process) startAgain() *admin.Task {
 	switch {
 	case p.life == nil:
 		p.log.Info("an operator starts the node", "text", startApp)
-		if err := p.begin(t); err != nil {
+		if err := p.begin(ctx, t); err != nil {
 			p.set(admin.AppIsStopped, err.Error())
 			p.finish(t, "", failureOf(err))
 		}

@@ -71,7 +71,7 @@ func (f *Front) pass(w http.ResponseWriter, r *http.Request) {
 	defer g.asked.Done()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(g.ctx, cancel)()
+	defer context.AfterFunc(g.ctx, cancel)() //nolint:contextcheck // when the node stops
 	g.handler.ServeHTTP(w, r.WithContext(ctx))
 }
 
