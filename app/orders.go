@@ -154,6 +154,9 @@ func (p *Process) quietly(ctx context.Context, do func(ctx context.Context, l *l
 		l.up = true
 		err = do(ctx, l)
 	case err := <-l.ended:
+		if errors.Is(err, node.ErrAgain) && ctx.Err() == nil {
+			return p.quietly(ctx, do)
+		}
 		return err
 	case <-t.C:
 		err = &admin.Error{Kind: admin.Timeout, Text: "the node did not start within " + quietTime.String() + ": " + waitsFor(n)}
