@@ -28,9 +28,10 @@ func clusterOptions(t *testing.T, dir string, k int, join ...string) Options {
 }
 
 // startCluster starts so many nodes that join the first, and waits until all hold
-// all shards.
+// all shards. A test of a cluster waits more than it computes: it runs beside others.
 func startCluster(t *testing.T, n int) (rs []*running) {
 	t.Helper()
+	t.Parallel()
 	dir := t.TempDir()
 	for k := range n {
 		var join []string

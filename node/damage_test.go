@@ -21,6 +21,7 @@ import (
 // about something else, and are long.
 func startPatient(t *testing.T, n int) (rs []*running) {
 	t.Helper()
+	t.Parallel()
 	dir := t.TempDir()
 	for k := range n {
 		var join []string

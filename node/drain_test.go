@@ -34,6 +34,7 @@ func TestDrainAlone(t *testing.T) {
 // A node is forgotten although the one that leads the catalog stops in the middle
 // of it: another goes on.
 func TestForgetGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rs := []*running{start(t, clusterOptions(t, dir, 1))}
 	for k := 2; k <= 5; k++ {

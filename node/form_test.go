@@ -84,6 +84,7 @@ func oneCluster(t *testing.T, rs []*running) {
 // Three nodes that are started for the first time at once, in any order, are one
 // cluster (estate R24).
 func TestFirstBootOfThree(t *testing.T) {
+	t.Parallel()
 	for round := range 2 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			os := forming(t, 3)
@@ -114,6 +115,7 @@ func stopAll(rs []*running) {
 // Nodes that end at any moment of forming and come back make one cluster all the
 // same.
 func TestInterruptedForming(t *testing.T) {
+	t.Parallel()
 	os := forming(t, 3)
 	rs := make([]*running, len(os))
 	for k, o := range os {
@@ -133,6 +135,7 @@ func TestInterruptedForming(t *testing.T) {
 // What a fresh node waits for is told, and a node that is told no peer's address
 // but a name joins through it.
 func TestFormingSays(t *testing.T) {
+	t.Parallel()
 	os := forming(t, 3)
 	second := launch(t, healthy(os[1]))
 	second.answers("/health/ready", 503, "booting: waiting for warren-1@test to found the cluster, which does not answer: ")
@@ -156,6 +159,7 @@ func TestFormingSays(t *testing.T) {
 
 // A node of another cookie is not let in, and founds nothing.
 func TestFormingWithAnotherCookie(t *testing.T) {
+	t.Parallel()
 	os := forming(t, 2)
 	os[1].Cluster.Cookie = secret.New("a cookie that is another one")
 	os[0].Cluster.Forming.Alone = time.Millisecond
@@ -172,6 +176,7 @@ func TestFormingWithAnotherCookie(t *testing.T) {
 // Nodes find each other by a cluster's name alone, and see those of no other name
 // (estate Q5, Q6).
 func TestMulticast(t *testing.T) {
+	t.Parallel()
 	group := netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 192, 25, byte(rand.IntN(250))}), uint16(20000+rand.IntN(10000)))
 	dir := t.TempDir()
 	var rs []*running
@@ -210,6 +215,7 @@ func (r *resolver) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr,
 
 // Nodes behind one name of DNS are on one port, and found when all are there.
 func TestDNS(t *testing.T) {
+	t.Parallel()
 	r := &resolver{t: t}
 	r.addrs.Store(&[]netip.Addr{})
 	dir, port := t.TempDir(), 0

@@ -70,6 +70,7 @@ func TestHealthAlone(t *testing.T) {
 // A node that waits to be let in, that lost its cluster or that stops is asked,
 // and says what it waits for (estate A19, R19).
 func TestHealthOfCluster(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := start(t, healthy(clusterOptions(t, dir, 1)))
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")

@@ -20,6 +20,7 @@ import (
 // startWired is startCluster over a network that can be cut.
 func startWired(t *testing.T, n int) (*wires, []*running) {
 	t.Helper()
+	t.Parallel()
 	w, dir := newWires(), t.TempDir()
 	var rs []*running
 	for k := range n {

@@ -244,6 +244,7 @@ func waitSettled(t *testing.T, rs []*running) {
 // A cluster of three gets a fourth node while it serves: nothing is lost, nothing
 // comes twice, and who a shard has left has freed what it had of it.
 func TestGrows(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rs := []*running{start(t, clusterOptions(t, dir, 1))}
 	for k := 2; k <= 3; k++ {
@@ -280,6 +281,7 @@ func TestGrows(t *testing.T) {
 // A node that is stopped for good is forgotten: the others take over its replicas,
 // a new one takes its place, and it is not let in again (estate R12).
 func TestForget(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rs := []*running{start(t, clusterOptions(t, dir, 1))}
 	for k := 2; k <= 4; k++ {
@@ -330,6 +332,7 @@ func TestForget(t *testing.T) {
 // One of two nodes can not be forgotten when it is gone: the other has no majority
 // to decide that with, and says so.
 func TestForgetOfTwo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rs := []*running{start(t, clusterOptions(t, dir, 1))}
 	rs = append(rs, start(t, clusterOptions(t, dir, 2, rs[0].Addrs()["cluster"])))
@@ -415,6 +418,7 @@ func TestDrain(t *testing.T) {
 // A node leaves: the others have its replicas before it goes, and it is a member
 // no more.
 func TestLeaves(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rs := []*running{start(t, clusterOptions(t, dir, 1))}
 	for k := 2; k <= 4; k++ {

@@ -16,7 +16,7 @@ type feed struct {
 	c       *shard.Consumer
 	granted uint32 // messages, since the report
 	arrived uint32
-	size    int // of a message, lately; 0: none came
+	size    int  // of a message, lately; 0: none came
 	gone    bool // it was cancelled: what comes goes back
 
 	kept  []shard.Delivery
