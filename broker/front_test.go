@@ -97,10 +97,12 @@ func (s *spot) Consume(c *shard.Consumer, done func(error)) {
 	s.note("consume %d", c.ID)
 	done(s.refuse)
 }
+
 func (s *spot) Cancel(c *shard.Consumer, _ bool, done func(error)) {
 	s.note("cancel %d", c.ID)
 	done(nil)
 }
+
 func (s *spot) Counts(_ shard.QueueID, done func(shard.Counts, error)) {
 	s.note("counts")
 	s.then(func() { done(shard.Counts{}, nil) })

@@ -113,7 +113,7 @@ func (n *Node) tellAbout(s *transport.BulkStream) error {
 		return fmt.Errorf("write what this node says of itself: %w", err)
 	}
 	_, err = s.Write(text)
-	return err //nolint:wrapcheck // the transport says which stream
+	return err
 }
 
 // about is what this node says of itself.

@@ -59,11 +59,3 @@ func pidAt(v *catalog.View, m *catalog.Node, queue uint64) (pid string, runs boo
 	}
 	return fmt.Sprintf("<%s.%d.0.%d>", m.Name, started/1000, queue), inc != nil
 }
-
-// holders returns the node that leads a queue, as far as this one knows, and those
-// that hold it.
-func (o operations) holders(q *catalog.Queue) (leader string, members []string) {
-	var d admin.Queue
-	o.hold(&d, q)
-	return d.Leader, d.Members
-}

@@ -72,7 +72,7 @@ func (k *keeper) run(ctx context.Context) {
 		case <-t.C:
 		case <-k.wake:
 		}
-		k.look()
+		k.look() //nolint:contextcheck // connections outlive what opens them
 	}
 }
 
@@ -84,7 +84,7 @@ func (k *keeper) look() {
 		k.seen = v
 		if ps := peersOf(v); len(ps) > 0 && !slices.Equal(ps, k.peers) {
 			k.peers = ps
-			n.setPeers(ps) //nolint:contextcheck // connections outlive what opens them
+			n.setPeers(ps)
 		}
 	}
 	k.tellMember(v)

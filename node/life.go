@@ -41,7 +41,7 @@ func (n *Node) live(ctx context.Context, work *crew, opened func() error) (err e
 	if err := n.enrol(ctx); err != nil {
 		return err
 	}
-	b, letters := n.startBroker(n.inc.Load())
+	b, letters := n.startBroker(n.inc.Load()) //nolint:contextcheck // its Run has the context
 	n.startRemote()
 	alive := newCrew()
 	defer alive.stop()
@@ -133,7 +133,7 @@ func (n *Node) endLife(ctx context.Context, b *broker.Broker) {
 	n.remote.Store(nil)
 	n.memory.Store(nil)
 	n.streams.cut(errOver)
-	n.startBroker(&catalog.Incarnation{Node: n.inc.Load().Node}) // for operators
+	n.startBroker(&catalog.Incarnation{Node: n.inc.Load().Node}) //nolint:contextcheck // for operators; it is not run
 	n.shed()
 }
 

@@ -394,7 +394,7 @@ func TestMovedAsItWas(t *testing.T) {
 	}
 	ch := rs[2].channel()
 	rs[0].eventually("the queue is empty, and nobody's", 10*time.Second, func() bool { // another node hears of a cancel a moment later
-		q, err := ch.QueueInspect("m.only")
+		q, err := ch.QueueDeclarePassive("m.only", false, false, false, false, nil)
 		return err == nil && q.Messages == 0 && q.Consumers == 0
 	})
 	drainAll(t, ch, "m.only", 0)

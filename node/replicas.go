@@ -117,7 +117,7 @@ func (n *Node) tellReplica(s *transport.BulkStream, head []byte) error {
 		return fmt.Errorf("write what replica this node has: %w", err)
 	}
 	_, err = s.Write(text)
-	return err //nolint:wrapcheck // the transport says which stream
+	return err
 }
 
 // replica is what this node has of a shard.

@@ -250,9 +250,9 @@ func (n *Node) serve(ctx context.Context, work *crew) error {
 			stopAdmin()
 		}
 	}()
-	opened := func() (err error) {
+	opened := func() (err error) { //nolint:contextcheck // it stops after ctx ended
 		if stopAdmin == nil {
-			stopAdmin, err = n.startAdmin() //nolint:contextcheck // it stops after ctx ended
+			stopAdmin, err = n.startAdmin()
 		}
 		return err
 	}

@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"testing"
@@ -262,7 +261,7 @@ func (s stuck) WithAttrs([]slog.Attr) slog.Handler { return s }
 
 // Beats go on when nobody takes the log lines.
 func TestLogDoesNotHoldBeats(t *testing.T) {
-	log := stuck{slog.NewTextHandler(io.Discard, nil), make(chan struct{}, 1), make(chan struct{})}
+	log := stuck{slog.DiscardHandler, make(chan struct{}, 1), make(chan struct{})}
 	beats := make(chan struct{}, 1)
 	d, err := NewDriver(DriverOptions{
 		Options: Options{Self: 1, Beat: 5 * time.Millisecond, Lease: 50 * time.Millisecond, Silence: 80 * time.Millisecond},

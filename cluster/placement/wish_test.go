@@ -74,9 +74,18 @@ func TestGives(t *testing.T) {
 		has, asked placement.Wish
 		want       bool
 	}{
-		{auto, two, true}, {auto, one, true}, {auto, five, false}, {auto, all, false}, {auto, named, false},
-		{one, auto, false}, {five, auto, true}, {all, named, true}, {named, two, false}, {named, auto, false},
-		{placement.Copies(3), auto, true}, {placement.Copies(100), all, true},
+		{auto, two, true},
+		{auto, one, true},
+		{auto, five, false},
+		{auto, all, false},
+		{auto, named, false},
+		{one, auto, false},
+		{five, auto, true},
+		{all, named, true},
+		{named, two, false},
+		{named, auto, false},
+		{placement.Copies(3), auto, true},
+		{placement.Copies(100), all, true},
 	} {
 		if got := c.has.Gives(c.asked); got != c.want {
 			t.Errorf("%s gives %s: %v", c.has, c.asked, got)

@@ -84,7 +84,7 @@ func (m *shardMachine) change(c simChange) {
 	for node := uint64(1); node <= maxNodes; node++ {
 		if x := m.truth.live[[2]uint64{m.env.Group, node}]; x != nil && x.lives() {
 			inc := x.inc
-			x.env.After(time.Duration(1+m.env.Delay()%7)*m.env.Delay(), func() {
+			x.env.After((1+m.env.Delay()%7)*m.env.Delay(), func() {
 				if inc == x.inc {
 					x.see(revision)
 				}
