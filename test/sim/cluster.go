@@ -136,12 +136,32 @@ func (c *Cluster) offer(op, group uint64, tries int) {
 	if l != nil && !c.conf.Anywhere && c.world.Chance(0.95) {
 		n = l.n
 	}
+	c.give(n, op, group)
+}
+
+// give hands an operation to a node's replica of a group, if it has one.
+func (c *Cluster) give(n *node, op, group uint64) {
 	n.after(0, func() {
 		if g := n.guard(group); g != nil {
 			g.machine.Offer(op, c.world.Rand)
 			g.group.Wake()
 		}
 	})
+}
+
+// offerMember gives an operation to the leader of a group, or with Anywhere to any
+// of its members: another node has nobody who takes it.
+func (c *Cluster) offerMember(op, group uint64) {
+	l, members := c.members(group)
+	if l == nil {
+		return
+	}
+	n := l.n
+	if m := members[c.world.Rand.IntN(len(members))]; c.conf.Anywhere && m != nil {
+		n = m.n
+	}
+	c.offered++
+	c.give(n, op, group)
 }
 
 // leader returns who leads a group, or thinks so.
@@ -210,7 +230,7 @@ func (c *Cluster) finalOps(failed func() bool) {
 		taken := func() bool { return failed() || answers() > before }
 		for !taken() && c.world.Now() < deadline {
 			c.nextOp++
-			c.offer(c.nextOp, id, 0)
+			c.offerMember(c.nextOp, id)
 			c.world.Run(c.world.Now()+500*time.Millisecond, taken)
 		}
 		if !taken() {
