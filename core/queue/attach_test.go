@@ -1,6 +1,9 @@
 package queue
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // A node that has not heard that what it gave back was given to another claims
 // it still: the claim of the later holding stands, whichever comes first.
@@ -96,5 +99,47 @@ func TestClaimOfWhatRested(t *testing.T) {
 				t.Errorf("left %+v, held %+v, ready %+v", l.Total(), d.Held(), d.Ready())
 			}
 		})
+	}
+}
+
+// What a node got by get and never received is ready again, as new, when it has
+// attached: in its place, before all that nobody was given yet. Who was given later
+// ones meanwhile gets it behind them.
+func TestLostOnItsWayComesNext(t *testing.T) {
+	a, b := Incarnation{Node: 1, Number: 1}, Incarnation{Node: 2, Number: 2}
+	l := NewLedger(Settings{})
+	for range 6 {
+		l.Enqueue(Record{Body: Body{Index: 1, Len: 10}, Size: 10})
+	}
+	l.SetHorizon(0, 100)
+	d := NewDispatcher(l, Life{Term: 5})
+	for range 2 {
+		if _, p := d.Get(SessionID{Incarnation: a, Number: 1}, 0, 0); p.Why != NotPaused {
+			t.Fatal(p)
+		}
+	}
+	if err := d.Add(ConsumerSpec{ID: 1, Session: SessionID{Incarnation: b, Number: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	take := func(n int) {
+		ds, _ := d.Dispatch(0, n, nil)
+		for _, x := range ds {
+			if got = append(got, x.Seq); x.Redelivered {
+				t.Errorf("%d comes flagged", x.Seq)
+			}
+		}
+	}
+	take(2)
+	last := d.Last()
+	if _, err := d.Attach(a, nil, nil, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	take(6)
+	if want := []uint64{3, 4, 1, 2, 5, 6}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if want := (Holding{Term: 5, Counter: 4}); last != want {
+		t.Errorf("given out last before: %v, want %v", last, want)
 	}
 }

@@ -70,3 +70,6 @@ func (d *Dispatcher) Size(seq uint64) (uint32, bool) {
 	}
 	return s.size, true
 }
+
+// Last returns the number of the holding given out last.
+func (d *Dispatcher) Last() Holding { return Holding{d.life.Epoch, d.life.Term, d.counter} }

@@ -297,7 +297,7 @@ func (m *shardMachine) leave(c *shard.Consumer) {
 	m.quitting[c] = true
 	m.env.Trace("leave inc%d.%d q%d", m.inc, c.ID, c.Queue)
 	m.shard.Cancel(c, false, func(error) {
-		m.cancelled[c.Queue] = true
+		m.orders.behind[c.Queue] = true
 		m.consumers = slices.DeleteFunc(m.consumers, func(x *shard.Consumer) bool { return x == c })
 	})
 }

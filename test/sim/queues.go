@@ -105,8 +105,7 @@ type shardMachine struct {
 	held      []simHeld
 	leaving   map[*shard.Consumer]bool // asked to end with all they hold
 	quitting  map[*shard.Consumer]bool // asked to end, and what they hold stays held
-	last      map[simRow]uint64        // what was first delivered last
-	cancelled map[uint64]bool          // queues that a consumer left: what waited for it comes later
+	orders    orders
 	draining  bool
 	drainEnd  time.Duration
 	drains    map[uint64]*shard.Consumer // those of the end, by queue
@@ -124,13 +123,6 @@ type shardMachine struct {
 	server  *remote.Server
 	client  *remote.Client
 	streams []*stream // that this node opened
-}
-
-// A simRow is what one consumer gets of one publisher.
-type simRow struct {
-	c        *shard.Consumer
-	by       uint64
-	priority uint8
 }
 
 type simHeld struct {
@@ -153,7 +145,7 @@ func (m *shardMachine) open(st *state.Memory) {
 	m.leader, m.lived = 0, false
 	m.streams, m.txs, m.old = nil, nil, nil
 	m.leaving, m.quitting = make(map[*shard.Consumer]bool), make(map[*shard.Consumer]bool)
-	m.cancelled, m.last = make(map[uint64]bool), make(map[simRow]uint64)
+	m.orders = newOrders()
 	m.truth.end(m.env.Group, m.truth.current[at])
 	m.truth.current[at] = m.incarnation()
 	m.org = origin.New(m.incarnation())
@@ -231,7 +223,7 @@ func (m *shardMachine) cancel(c *shard.Consumer) {
 	m.leaving[c] = true
 	m.overtake(c)
 	m.shard.Cancel(c, true, func(error) {
-		m.cancelled[c.Queue] = true
+		m.orders.behind[c.Queue] = true
 		m.forget(c)
 	})
 }
@@ -350,39 +342,6 @@ func (m *shardMachine) parse(q uint64, d *shard.Delivery) (id uint64, msg *simMe
 	return id, msg, msg.in[q]
 }
 
-// inOrder looks at what this leader sends to a consumer, wherever that is.
-func (m *shardMachine) inOrder(c *shard.Consumer, ds []shard.Delivery) {
-	for i := range ds {
-		id, msg, x := m.parse(c.Queue, &ds[i])
-		if x == nil || ds[i].Redelivered {
-			continue
-		}
-		row := simRow{c, msg.by, msg.priority}
-		m.env.Trace("send %d q%d to inc%d.%d by=%d order=%d hold=%v", id, c.Queue, c.Incarnation.Number, c.ID, msg.by, msg.order, ds[i].Holding)
-		if msg.order < m.last[row] && !m.cancelled[c.Queue] && x.from == nil {
-			m.env.Fail("message %d comes from queue %d behind a later one", id, c.Queue)
-		}
-		m.last[row] = msg.order
-	}
-}
-
-// comesLater notes that messages are given back that nobody has seen: they come
-// behind later ones.
-func (m *shardMachine) comesLater(_ uint64, ss []shard.Settle) {
-	for i := range ss {
-		if ss[i].Outcome == shard.Release {
-			m.cancelled[ss[i].Queue] = true
-		}
-	}
-}
-
-// reset forgets what was sent in which order: what was on its way and did not
-// arrive comes again.
-func (m *shardMachine) reset() {
-	m.env.Trace("rows begin anew")
-	m.last = make(map[simRow]uint64)
-}
-
 // accounted reports whether a copy was settled, or is found at the end, be it as
 // a letter.
 func (msg *simMessage) accounted(q uint64, x *simCopy) bool {
@@ -432,8 +391,7 @@ func (m *shardMachine) Apply(ents []commitlog.Entry) {
 
 // Lead implements commitlog.Machine.
 func (m *shardMachine) Lead(term uint64) {
-	m.term, m.cancelled = term, make(map[uint64]bool)
-	m.reset()
+	m.term, m.orders = term, newOrders()
 	if !m.lived {
 		m.lived = true
 		m.opened() // by its wall clock, for it does not know how long ago the last entry was

@@ -177,7 +177,7 @@ func (h simHost) Attach(a shard.Attachment, done func(shard.Attached, error)) {
 		h.m.env.Trace("attach inc%d end=%v consumers=%d claims=%d refused=%d/%d: %v", a.From.Number, a.End, len(a.Consumers), len(a.Claims), len(out.Consumers), len(out.Refused), err)
 		if err == nil {
 			h.m.env.Count("attached")
-			h.m.reset()
+			h.m.reattached()
 		}
 		done(out, err)
 	})
@@ -211,7 +211,7 @@ func (h simHost) Settle(ss []shard.Settle, done func(error)) {
 
 // Cancel implements shard.Host.
 func (h simHost) Cancel(c *shard.Consumer, end bool, done func(error)) {
-	h.m.cancelled[c.Queue] = true
+	h.m.orders.behind[c.Queue] = true
 	h.Host.Cancel(c, end, done)
 }
 
