@@ -23,10 +23,13 @@ test: ## all tests that need nothing but Go
 # purity_test.go and one turn at a time keep so, and the rules of the tree.
 RACELESS = (/core/(queue|exchange|message)|/cluster/(placement|steer)|/test/sim)?
 
+# Tests that do what others do as well, for longer.
+RACETWICE = ^Test(ManyChanges|Transfers|DamageIsRepaired|DamagedStateIsRepaired|ForgetGoesOn|ForgetOfTwo|InterruptedForming|HealthOfCluster|RollingRestart|ManyMove|MirrorAll|PlacedAsAsked|Multicast|Leaves)$$
+
 # Those that wait most begin first.
 race: ## the tests of all that has goroutines, under the race detector, shuffled
 	tools/need.sh gcc
-	CGO_ENABLED=1 go test -race -shuffle=on ./test/amqp091 ./node $$(go list ./... | grep -vxE 'github.com/warrenmq/warren$(RACELESS)')
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout=285s -skip '$(RACETWICE)' ./test/amqp091 ./node $$(go list ./... | grep -vxE 'github.com/warrenmq/warren$(RACELESS)')
 
 fuzz: ## every fuzz target for a while (FULL=1: 2 minutes each)
 	tools/fuzz.sh

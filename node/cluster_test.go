@@ -22,7 +22,8 @@ func clusterOptions(t *testing.T, dir string, k int, join ...string) Options {
 	o.Name = fmt.Sprintf("warren-%d@test", k)
 	o.Cluster = Cluster{
 		Addr: "127.0.0.1:0", Join: join, Cookie: secret.New("a cookie that is long enough"),
-		Lease: racing.Longer(2 * time.Second), Silence: racing.Longer(3 * time.Second),
+		// No lease is to be lost for want of a processor.
+		Lease: max(4*time.Second, racing.Longer(2*time.Second)), Silence: max(6*time.Second, racing.Longer(3*time.Second)),
 	}
 	return o
 }

@@ -29,6 +29,7 @@ func startWired(t *testing.T, n int) (*wires, []*running) {
 			join = []string{rs[0].Addrs()["cluster"]}
 		}
 		o := clusterOptions(t, dir, k+1, join...)
+		o.Cluster.Lease, o.Cluster.Silence = racing.Longer(2*time.Second), racing.Longer(3*time.Second)
 		o.Cluster.Dial = w.dialer(o.Name)
 		rs = append(rs, start(t, o))
 		w.name(rs[k])

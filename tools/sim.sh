@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # sim.sh: runs test/sim over many seeds, a worker for each core. A failing seed is
 # printed; `go test ./test/sim -seed N -trace` shows it again, step by step.
-# SEEDS (default 2000) from FIRST (default 0). FULL=1 runs 150,000 in steps of STEP
+# SEEDS (default 1500) from FIRST (default 0). FULL=1 runs 150,000 in steps of STEP
 # (default 5,000), replays 100 of them, and goes on where it was stopped: dist/full
 # has what is next (sim.next), what was done (sim.done) and what failed (sim.failed).
 # WORKERS (default one for each core) may be fewer on a machine with other work.
@@ -31,7 +31,7 @@ seeds() { # FIRST COUNT
 }
 
 if [ -z "${FULL:-}" ]; then
-	seeds "${FIRST:-0}" "${SEEDS:-2000}"
+	seeds "${FIRST:-0}" "${SEEDS:-1500}"
 	exit
 fi
 step=${STEP:-5000}
