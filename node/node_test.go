@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "4") // tests of clusters wait for each other's beats, not for the processor
+	_ = flag.Set("test.parallel", "4")                                                        // tests of clusters wait for each other's beats, not for the processor
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dlclark/regexp2.runClock")) // ends a second after the last match
 }
 
