@@ -16,7 +16,8 @@ func TestOrderIsThatOfDecisions(t *testing.T) {
 		counter, order uint64
 		ok             bool
 	}{
-		{3, 30, true}, {4, 51, true}, // decided before, and waited for their bodies
+		{3, 30, true},
+		{4, 51, true},  // decided before, and waited for their bodies
 		{6, 24, true},  // came back
 		{7, 23, false}, // not in its place
 		{8, 95, true},
