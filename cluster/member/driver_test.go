@@ -257,6 +257,8 @@ func (s stuck) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
+func (s stuck) Enabled(context.Context, slog.Level) bool { return true }
+
 func (s stuck) WithAttrs([]slog.Attr) slog.Handler { return s }
 
 // Beats go on when nobody takes the log lines.
