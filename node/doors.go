@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/warrenmq/warren/core/catalog"
 )
@@ -59,10 +62,28 @@ func (n *Node) listen(ctx context.Context) error {
 		n.mu.listeners = nil
 		n.mu.Unlock()
 		if err != nil {
-			return err
+			if !errors.Is(err, syscall.EADDRINUSE) || !n.served() {
+				return err
+			}
+			n.log.Warn("an address of this node was taken while it served nobody; it is tried again", "err", err)
+			select {
+			case <-time.After(joinPause):
+			case <-ctx.Done():
+			}
 		}
 	}
 	return nil
+}
+
+// served reports whether the node has been ready before: then its clients know its
+// addresses, and others do its work until it has them back.
+func (n *Node) served() bool {
+	select {
+	case <-n.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // listenUntil serves clients until ctx ends or shut is closed.

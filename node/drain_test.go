@@ -1,7 +1,9 @@
 package node
 
 import (
+	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -29,6 +31,29 @@ func TestDrainAlone(t *testing.T) {
 		waitFor(t, "its listeners", func() bool { return len(r.listeners()) > 0 })
 	}
 	want(t, r.channel(), "q", 0, 5)
+}
+
+// An address that somebody took while a node served nobody is waited for: the node
+// does not end for it.
+func TestAddressTakenMeanwhile(t *testing.T) {
+	r := start(t, testOptions(t, t.TempDir(), vfs.NewMem()))
+	addr := r.Addrs()["amqp"]
+	if err := r.Drain(t.Context(), r.o.Name); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Revive(t.Context(), r.o.Name); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "what it says of that", func() bool { return strings.Contains(r.log.String(), "it is tried again") })
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "its listeners", func() bool { return r.Addrs()["amqp"] == addr })
+	declare(t, r.channel(), "q")
 }
 
 // A node is forgotten although the one that leads the catalog stops in the middle

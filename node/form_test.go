@@ -79,6 +79,9 @@ func oneCluster(t *testing.T, rs []*running) {
 		t.Errorf("%d nodes founded a cluster", founded)
 	}
 	waitWhole(t, rs, len(rs))
+	for _, r := range rs { // a life may have ended in the turmoil: then the next serves
+		r.eventually("it serves", 20*time.Second, func() bool { return r.Addrs()["amqp"] != "" })
+	}
 }
 
 // Three nodes that are started for the first time at once, in any order, are one
