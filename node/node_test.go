@@ -54,6 +54,7 @@ func testOptions(t *testing.T, dir string, fs vfs.FS) Options {
 	t.Helper()
 	o := good()
 	o.DataDir, o.FS, o.Grace, o.SegmentBytes = dir, fs, 500*time.Millisecond, 1<<20
+	o.Memory.HighWatermark = 1 << 40 // what is measured is held by the nodes of all tests that run
 	o.Exit = func(status int) { t.Errorf("the node ended the process with status %d", status); runtime.Goexit() }
 	return o
 }
