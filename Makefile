@@ -19,12 +19,13 @@ run: build ## serve on loopback, data in ./warren-data
 test: ## all tests that need nothing but Go
 	go test ./...
 
-# What has no goroutine has no race: the pure core and the simulator, which
-# purity_test.go and one turn at a time keep so, and the rules of the tree.
-RACELESS = (/core/(queue|exchange|message)|/cluster/(placement|steer)|/test/sim)?
+# What has no goroutine has no race: the pure core and the simulators, which
+# purity_test.go and one turn at a time keep so, the verbs of ctl, and the rules of
+# the tree.
+RACELESS = (/core/(queue|exchange|message)|/cluster/(placement|reconcile|steer)|/cli/ctl|/test/(sim|shard))?
 
 # Tests that do what others do as well, for longer.
-RACETWICE = ^Test(ManyChanges|Transfers|DamageIsRepaired|DamagedStateIsRepaired|ForgetGoesOn|ForgetOfTwo|InterruptedForming|HealthOfCluster|RollingRestart|ManyMove|MirrorAll|PlacedAsAsked|Multicast|Leaves)$$
+RACETWICE = ^Test(ManyChanges|Transfers|DamageIsRepaired|DamagedStateIsRepaired|ForgetGoesOn|ForgetOfTwo|InterruptedForming|HealthOfCluster|RollingRestart|ManyMove|MirrorAll|PlacedAsAsked|Multicast|Leaves|Minority|ReplicasVoteWithoutLease|OlderCopyIsRepaired|DNS|FormingSays|MoveToAShardWhoseLeaderEnds|ColdStart)$$
 
 # Those that wait most begin first.
 race: ## the tests of all that has goroutines, under the race detector, shuffled
