@@ -56,6 +56,7 @@ func (d *Dispatcher) Attach(from Incarnation, consumers []ConsumerSpec, claims [
 	for _, c := range consumers {
 		if h := d.byID[c.ID]; h != nil && h.spec.Session == c.Session {
 			h.reported = true
+			h.spec.Shared, h.parked = c.Shared, false // a credit that it was refused ended with the stream
 			continue
 		}
 		if err := d.Add(c); err != nil {

@@ -225,7 +225,7 @@ func (st *story) attach(a *args) string {
 	var claims []Claim
 	for _, x := range a.td.CmdArgs {
 		switch {
-		case len(x.Vals) == 0, x.Key == "prefetch":
+		case len(x.Vals) == 0, x.Key == "prefetch", x.Key == "shared":
 		case x.Key == "claim":
 			ds := st.deliveries[x.Vals[0]]
 			d := ds[len(ds)-1]
