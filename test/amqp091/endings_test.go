@@ -45,6 +45,7 @@ func (p *peer) vanishes(channel uint16, queue string) time.Duration {
 // behaviour 13: a queue that is not used for x-expires ends; declaring it and
 // basic.get are uses, a consumer keeps it, a publish does not.
 func TestExpires(t *testing.T) {
+	t.Parallel()
 	for _, durable := range []bool{true, false} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			const lease = 400 * time.Millisecond
@@ -82,6 +83,7 @@ func TestExpires(t *testing.T) {
 
 // A restart begins the time of every queue anew, also of one that was never used.
 func TestExpiresAfterRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r, err := run(options(dir))
 	if err != nil {

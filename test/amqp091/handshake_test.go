@@ -132,6 +132,7 @@ func TestGreetings(t *testing.T) {
 // X9: before login a client is told nothing but how to log in, and what it asks for
 // does not happen: not when it asks early, nor when it goes on after a refusal.
 func TestNothingBeforeLogin(t *testing.T) {
+	t.Parallel()
 	watch := session(t, broker(t))
 	header := func(p *peer) { p.raw([]byte(wire.Header091)) }
 	for name, reach := range map[string]func(p *peer){

@@ -66,6 +66,7 @@ func TestHeaderBeyondFrameMax(t *testing.T) {
 // X16: what did not fit one client stays for another. Nothing of it was logged, so
 // a node that was stopped takes it for delivered.
 func TestBeyondFrameMaxIsKept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r, err := run(options(dir))
 	if err != nil {

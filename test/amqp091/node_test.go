@@ -2,6 +2,7 @@ package amqp091_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -108,6 +109,8 @@ func broker(t testing.TB) string {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6") // they wait for times and beats, not for the processor
 	code := m.Run()
 	if r := shared.running; r != nil {
 		if err := r.halt(); err != nil {

@@ -11,6 +11,7 @@ import (
 // What is held for too long closes its channel, and is there for others. Who
 // settles in time, or says that it takes longer, is left alone.
 func TestConsumerTimeout(t *testing.T) {
+	t.Parallel()
 	r := own(t, func(o *node.Options) { o.Limits.ConsumerTimeout = time.Second })
 	const late = "channel 406 0.0 PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: "
 	const hint = " ms. This timeout value can be configured, see consumers doc guide to learn more"
@@ -58,6 +59,7 @@ func TestConsumerTimeout(t *testing.T) {
 		})
 	}
 	t.Run("in time", func(t *testing.T) {
+		queueArg := args(field("x-consumer-timeout", wire.Int32(1000))) // of which no acknowledgement needs much
 		p := session(t, r.addr())
 		q := p.durable(1, "late.not", queueArg...)
 		p.consume(1, wire.BasicConsume{Queue: q, Arguments: args(field("x-consumer-timeout", wire.Int32(0)))}) // for ever
@@ -65,7 +67,7 @@ func TestConsumerTimeout(t *testing.T) {
 		p.consume(2, wire.BasicConsume{Queue: p.durable(2, "late.acked", queueArg...)})
 		p.to(1, q, "held")
 		p.deliver(1)
-		for end := time.Now().Add(1200 * time.Millisecond); time.Now().Before(end); {
+		for end := time.Now().Add(1800 * time.Millisecond); time.Now().Before(end); {
 			p.to(1, "late.acked", "x")
 			p.send(2, &wire.BasicAck{DeliveryTag: p.deliver(2).DeliveryTag})
 		}

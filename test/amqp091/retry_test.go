@@ -28,6 +28,7 @@ func (p *peer) gotAfter(queue, want string) (time.Duration, uint64) {
 // A message that failed rests, the longer the more often it did; what did not
 // fail, or another one behind it, does not wait.
 func TestDelayedRetry(t *testing.T) {
+	t.Parallel()
 	const least = 300 * time.Millisecond
 	eachKind(t, retryArgs("failed", 300, 500), func(t *testing.T, p *peer, q string) {
 		p.to(1, q, "1", "2")
@@ -59,6 +60,7 @@ func TestDelayedRetry(t *testing.T) {
 
 // What a channel leaves behind rests where that is asked for.
 func TestDelayedRetryReturned(t *testing.T) {
+	t.Parallel()
 	eachKind(t, retryArgs("returned", 300, 1000), func(t *testing.T, p *peer, q string) {
 		p.to(1, q, "1")
 		_, tag := p.get(1, q, false)
@@ -76,6 +78,7 @@ func TestDelayedRetryReturned(t *testing.T) {
 
 // A restart does not wake what rests.
 func TestDelayedRetryRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r, err := run(options(dir))
 	if err != nil {
