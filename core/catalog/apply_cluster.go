@@ -66,13 +66,18 @@ func (x *RemoveNode) apply(m *Machine) Result {
 	if i := m.v.Incarnation(n.Incarnation); i != nil {
 		m.endIncarnation(i, &res.Removed)
 	}
-	m.v.nodes = m.v.nodes.Delete(x.ID)
-	m.gone(byID(spaceNode, x.ID))
-	f := &Forgotten{ID: x.ID, Revision: m.v.revision, Name: n.Name, At: m.v.stamp}
-	m.v.forgotten = m.v.forgotten.Set(f.ID, f)
-	m.touch(byID(spaceForgotten, f.ID), true)
+	m.forget(n)
 	m.endTransient(&res.Removed)
 	return res
+}
+
+// forget removes a node that has no incarnation.
+func (m *Machine) forget(n *Node) {
+	m.v.nodes = m.v.nodes.Delete(n.ID)
+	m.gone(byID(spaceNode, n.ID))
+	f := &Forgotten{ID: n.ID, Revision: m.v.revision, Name: n.Name, At: m.v.stamp}
+	m.v.forgotten = m.v.forgotten.Set(f.ID, f)
+	m.touch(byID(spaceForgotten, f.ID), true)
 }
 
 func (x *SetNodeState) apply(m *Machine) Result {
@@ -259,6 +264,7 @@ func (x *RemoveShard) apply(m *Machine) Result {
 	for range m.v.QueuesIn(x.ID) {
 		return Result{Code: InUse, ID: x.ID}
 	}
+	m.rehome(x.ID, 0)
 	m.v.shards = m.v.shards.Delete(x.ID)
 	m.gone(byID(spaceShard, x.ID))
 	return Result{ID: x.ID}

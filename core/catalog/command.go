@@ -58,6 +58,8 @@ const (
 	opEndIntent
 	opRefuse
 	opNoteMembers
+	opRecover
+	opGiveUpShard
 	opsEnd // behind the last
 )
 
@@ -113,6 +115,10 @@ func newCommand(o op) Command {
 		return &Refuse{}
 	case opNoteMembers:
 		return &NoteMembers{}
+	case opRecover:
+		return &Recover{}
+	case opGiveUpShard:
+		return &GiveUpShard{}
 	}
 	return newTopologyCommand(o)
 }
@@ -282,6 +288,28 @@ type (
 	}
 	// RemoveShard forgets a shard. It is refused while queues are in it.
 	RemoveShard struct{ ID uint64 }
+	// Recover has one member go on without all others, for a majority is gone for
+	// good, and raises the generation; at or below the one there is it does nothing.
+	// All incarnations and intents end, the others are forgotten. A shard of which
+	// nothing is kept is replaced by an empty one, in which its queues begin anew,
+	// with their bindings.
+	Recover struct {
+		Node, Generation uint64
+		Shards           []Recovered
+	}
+	// Recovered says of a shard whether Node has a replica of it, and what its
+	// attributes are from then on.
+	Recovered struct {
+		ID    uint64
+		Kept  bool
+		Attrs message.Table
+	}
+	// GiveUpShard replaces a shard whose content is lost by an empty one, in which
+	// its queues begin anew, with their bindings. The result has the new one's id.
+	GiveUpShard struct {
+		ID uint64
+		ShardSpec
+	}
 )
 
 // Commands of vhosts and users.

@@ -123,6 +123,8 @@ func FuzzParseProposal(f *testing.F) {
 		&AddIntent{Kind: Replace, Subject: 1, With: []uint64{2}}, &StepIntent{ID: 2, To: "copied"}, &EndIntent{ID: 2},
 		&SetNodeState{ID: 1, State: Leaving}, &EndIncarnation{Number: 1, Witnesses: []uint64{2}, Term: 1}, &Refuse{Text: "no"},
 		&NoteMembers{Shard: theShard, Members: Members{Voters: []uint64{1, 2}, Others: []uint64{3}, At: 9}},
+		&Recover{Node: 1, Generation: 2, Shards: []Recovered{{ID: theShard, Kept: true}, {ID: 99}}}, &Recover{Node: 1, Generation: 1},
+		&GiveUpShard{ID: theShard, ShardSpec: ShardSpec{Replicas: []uint64{1}}},
 		&SetShard{ID: theShard, ShardSpec: ShardSpec{Replicas: []uint64{1, 2}, Leader: 2}},
 	} {
 		f.Add(AppendCommand(nil, 12345, cmd))

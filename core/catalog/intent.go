@@ -160,10 +160,14 @@ func (x *EndIntent) apply(m *Machine) Result {
 	if i == nil {
 		return Result{Code: Existed}
 	}
-	m.v.intents = m.v.intents.Delete(x.ID)
-	m.v.intended = m.v.intended.Delete(idKey(uint64(i.Kind), i.Subject))
-	m.gone(byID(spaceIntent, x.ID))
+	m.endIntent(i)
 	return Result{ID: x.ID}
+}
+
+func (m *Machine) endIntent(i *Intent) {
+	m.v.intents = m.v.intents.Delete(i.ID)
+	m.v.intended = m.v.intended.Delete(idKey(uint64(i.Kind), i.Subject))
+	m.gone(byID(spaceIntent, i.ID))
 }
 
 // Intent returns the intent with an id, or nil if it was ended.

@@ -77,6 +77,17 @@ func (w words) nums(name string) (out []uint64) {
 	return out
 }
 
+// recovered are the shards that are kept, and those that are known not to be.
+func (w words) recovered() (out []Recovered) {
+	for _, id := range w.nums("kept") {
+		out = append(out, Recovered{ID: id, Kept: true, Attrs: w.table("args")})
+	}
+	for _, id := range w.nums("lost") {
+		out = append(out, Recovered{ID: id, Attrs: w.table("args")})
+	}
+	return out
+}
+
 func intentKind(name string) IntentKind {
 	for k := range intentKinds {
 		if k.String() == name {
@@ -198,6 +209,10 @@ func parseCommand(t *testing.T, w words) Command {
 		return &SetShard{ID: number(w.at(1)), ShardSpec: ShardSpec{Replicas: w.nums("on"), Leader: w.num("leader")}}
 	case "members":
 		return &NoteMembers{Shard: number(w.at(1)), Members: Members{Voters: w.nums("voters"), Others: w.nums("others"), At: w.num("at")}}
+	case "recover":
+		return &Recover{Node: number(w.at(1)), Generation: w.num("generation"), Shards: w.recovered()}
+	case "give-up-shard":
+		return &GiveUpShard{ID: number(w.at(1)), ShardSpec: ShardSpec{Replicas: w.nums("on")}}
 	case "remove-shard":
 		return &RemoveShard{ID: number(w.at(1))}
 	case "add-vhost":
