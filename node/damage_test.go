@@ -116,14 +116,14 @@ func full() bool { return os.Getenv("FULL") != "" }
 // node starts, its replicas are made anew from theirs, and the same bytes are
 // served when one of the others is gone (goal G6).
 func TestDamageIsRepaired(t *testing.T) {
-	rounds := 2
+	rounds, most := 2, 5
 	if full() {
-		rounds = 60
+		rounds, most = 60, 90
 	}
 	rng := rand.New(rand.NewPCG(7, 11))
 	rs := startPatient(t, 3)
 	const queues, each = 6, 40
-	noticed := 0
+	noticed, total := 0, 0
 	for round := range rounds {
 		ch := rs[round%3].channel()
 		must(t, ch.Confirm(false))
@@ -141,7 +141,7 @@ func TestDamageIsRepaired(t *testing.T) {
 		k := (round + 2) % 3
 		o := rs[k].o
 		rs[k].stop()
-		places := damageLog(t, o.DataDir, rng, 1+rng.IntN(5))
+		places := damageLog(t, o.DataDir, rng, 1+rng.IntN(most))
 		if places == 0 {
 			t.Fatal("nothing was found to be damaged")
 		}
@@ -153,7 +153,8 @@ func TestDamageIsRepaired(t *testing.T) {
 		rs[k].eventually("nothing is refused", time.Minute, func() bool { return len(rs[k].shards.Load().refused) == 0 })
 		waitWhole(t, rs, 3)
 		same(t, rs)
-		t.Logf("round %d: %d places damaged and repaired", round, places)
+		total += places
+		t.Logf("round %d: %d places damaged and repaired, %d in all", round, places, total)
 	}
 	if noticed == 0 {
 		t.Fatal("no damage was noticed")
