@@ -152,9 +152,9 @@ func (d *dataCame) Closed(s *transport.Stream, err error) {
 
 // lost says that a peer's process is proved gone: what it led finds another
 // leader at once, those in the first rank first.
-func (n *Node) lost(peer uint64) {
+func (n *Node) lost(peer uint64, broke time.Duration) {
 	if d := n.member.Load(); d != nil {
-		d.Lost(peer)
+		d.Lost(peer, broke)
 	}
 	self := uint64(n.dir.Node().Node)
 	for _, g := range n.host.Groups() {

@@ -136,8 +136,11 @@ func (d *Driver) SetLeader(l Leader) { d.do(func(now time.Duration) { d.m.Leader
 // Begin tells that the catalog registered this node under number.
 func (d *Driver) Begin(number uint64) { d.do(func(now time.Duration) { d.m.Begin(now, number) }) }
 
-// Lost tells that a member's process is proved gone.
-func (d *Driver) Lost(node uint64) { d.do(func(now time.Duration) { d.m.Gone(now, node) }) }
+// Lost tells that a member's process is proved gone: the one that was there when
+// a connection broke, on the clock's Mono.
+func (d *Driver) Lost(node uint64, broke time.Duration) {
+	d.do(func(now time.Duration) { d.m.Gone(now, node, broke) })
+}
 
 // Drain tells whether the node is being emptied.
 func (d *Driver) Drain(draining bool) { d.do(func(now time.Duration) { d.m.Drain(now, draining) }) }

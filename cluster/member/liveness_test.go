@@ -59,7 +59,7 @@ func TestDeadNodesAreEndedInTime(t *testing.T) {
 		case 2:
 			victim.kill()
 			o := w.node(w.leader)
-			o.step(func() { o.m.Gone(o.mono(), victim.id) })
+			o.step(func() { o.m.Gone(o.mono(), victim.id, o.mono()) })
 			bound = 100 * time.Millisecond
 		}
 		w.Run(at+10*time.Second, func() bool { _, ended := w.ended[number]; return ended })

@@ -53,7 +53,8 @@ func (w *world) isolate(n *node) {
 	}
 }
 
-// crash kills a node; some of those that were connected to it find the proof.
+// crash kills a node; some of those that were connected to it find the proof, so
+// late if the world is late that its next process may live.
 func (w *world) crash(n *node, restart time.Duration) {
 	if n.m == nil {
 		return
@@ -61,8 +62,21 @@ func (w *world) crash(n *node, restart time.Duration) {
 	n.kill()
 	for _, o := range w.nodes {
 		if o.up() && w.both(o.id, n.id) && w.Chance(0.2) {
-			w.After(w.Between(0, min(restart, 300*time.Millisecond)), func() {
-				o.input(func(o *node) { o.step(func() { o.m.Gone(o.mono(), n.id) }) })
+			broke, process := o.mono(), o.process
+			after := w.Between(0, min(restart, 300*time.Millisecond))
+			if w.late {
+				after *= 20
+			}
+			w.After(after, func() {
+				if o.process != process {
+					return
+				}
+				o.input(func(o *node) {
+					if w.plant == proofOfNow {
+						broke = o.mono()
+					}
+					o.step(func() { o.m.Gone(o.mono(), n.id, broke) })
+				})
 			})
 		}
 	}
@@ -127,6 +141,7 @@ const (
 	large      mood = iota // partitions, long stops, crashes
 	small                  // flap, on a slow network
 	straggling             // flap, on one where some messages take seconds
+	late                   // large, and proofs of death come late
 )
 
 func stormOf(seed uint64, md mood, p plant) *world {
@@ -139,8 +154,8 @@ func stormOf(seed uint64, md mood, p plant) *world {
 	s.weather = sim.Weather{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
 	w := newWorld(seed, s)
 	harm, least, most := w.harm, 50*time.Millisecond, 2500*time.Millisecond
-	w.straggling = md == straggling
-	if md != large {
+	w.straggling, w.late = md == straggling, md == late
+	if md == small || md == straggling {
 		harm, least, most = w.flap, 20*time.Millisecond, 400*time.Millisecond
 		w.net.Weather = w.weather()
 	}
@@ -237,6 +252,21 @@ func settle(t *testing.T, seed uint64, w *world) {
 	}
 }
 
+// A proof of death that comes late is of the process that died, not of the next.
+func TestLateProof(t *testing.T) {
+	gone := 0
+	for seed := range uint64(racing.Less(60)) {
+		w := stormOf(seed, late, "")
+		if w.bad != "" {
+			t.Fatalf("seed %d: %s", seed, w.bad)
+		}
+		gone += w.counts.gone
+	}
+	if gone == 0 {
+		t.Fatal("no proof had an effect")
+	}
+}
+
 // Each bug is found, from a seed on that is known to find it: what else changes
 // in the simulation moves that seed by a little.
 func TestPlantsAreFound(t *testing.T) {
@@ -252,6 +282,7 @@ func TestPlantsAreFound(t *testing.T) {
 		{noStart, small, 309},
 		{clocksDiffer, large, 64},
 		{extendsAfterwards, large, 0},
+		{proofOfNow, late, 0},
 	} {
 		t.Run(string(c.plant), func(t *testing.T) {
 			for seed := c.from; seed < c.from+1500; seed++ {

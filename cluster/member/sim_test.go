@@ -21,6 +21,7 @@ const (
 	noStart           plant = "a voter does not count from its own start"
 	clocksDiffer      plant = "clocks differ by a third"
 	extendsAfterwards plant = "a lease that ran out is extended again"
+	proofOfNow        plant = "a proof of death counts for whoever lives when it comes"
 )
 
 // A world simulates nodes, their clocks, their network and a catalog.
@@ -31,6 +32,8 @@ type world struct {
 	plant plant
 	// straggling: some messages take a hundred times as long as others.
 	straggling bool
+	// late: proofs of death come late.
+	late bool
 
 	// The catalog: what was committed, and the state after each entry.
 	states  []state

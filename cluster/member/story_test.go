@@ -63,6 +63,17 @@ func (a args) list(name string) (out []uint64) {
 	return out
 }
 
+func (a args) duration(t *testing.T, name string) time.Duration {
+	if !a.has(name) {
+		return 0
+	}
+	d, err := time.ParseDuration(a[name])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func (a args) conf() Conf {
 	return Conf{Index: a.num("conf"), Voters: a.list("voters"), Outgoing: a.list("outgoing"), Learners: a.list("learners")}
 }
@@ -102,7 +113,7 @@ func (s *story) line(t *testing.T, line string) {
 	case "leader":
 		s.m.Leader(s.now, Leader{Node: a.num("node"), Term: a.num("term")})
 	case "gone":
-		s.m.Gone(s.now, a.num("node"))
+		s.m.Gone(s.now, a.num("node"), s.now-a.duration(t, "ago"))
 	case "drain":
 		s.m.Drain(s.now, !a.has("off"))
 	case "giveup":

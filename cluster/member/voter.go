@@ -91,14 +91,15 @@ func (m *Machine) takeBeat(from uint64, msg *Message) {
 	m.send(from, answer)
 }
 
-// Gone takes the proof that a node's process is dead: its connection was reset
-// and nobody listens where it did.
-func (m *Machine) Gone(now time.Duration, node uint64) {
+// Gone takes the proof that a node's process is dead: its connection was broken
+// at a time, and nobody listens where it did.
+func (m *Machine) Gone(now time.Duration, node uint64, broke time.Duration) {
 	m.enter(now)
 	for _, s := range m.subjects {
-		// The proof is of the process that was connected. A life that this View
-		// has only just seen may be the next process'.
-		if s.node == node && m.now-s.seen >= m.o.CallOff {
+		// The proof is of the process that was connected when the connection
+		// broke, however late it comes. A life that this View had not seen then,
+		// or only just, may be the next process'.
+		if s.node == node && broke-s.seen >= m.o.CallOff {
 			s.gone, s.resend = true, m.now
 		}
 	}

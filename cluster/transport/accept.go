@@ -172,7 +172,11 @@ func (t *Transport) leave(c *conn, p *peer, class Class) {
 		if p.mu.accepted[class] == c {
 			p.mu.accepted[class] = nil
 		}
+		last := !p.stillConnected()
 		p.mu.Unlock()
+		if last {
+			p.nudge() // is its process gone?
+		}
 	case ClassBulk:
 		p.leaveBulk()
 	}

@@ -204,7 +204,11 @@ func (t *Transport) decide(c *conn, r JoinRequest, key []byte) (admissionFrame, 
 // that is known and never lived may have missed the answer to its first request.
 func (t *Transport) lives(id uint64) bool {
 	p := t.peer(id)
-	return p != nil && p.seen(0) > 0
+	if p == nil {
+		return false
+	}
+	newest, _ := p.seen(hello{})
+	return newest > 0
 }
 
 // voters lists the peers that hold the authority's key.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ type node struct {
 	raft    chan raftGot
 	beats   chan string
 	lost    chan uint64
+	broke   atomic.Int64 // what Lost said last
 	unreach chan uint64
 	data    *recorder
 }
@@ -134,7 +136,7 @@ func startOn(t testing.TB, o Options, l net.Listener) *node {
 		o.Idle = 10 * time.Second
 	}
 	o.Beat = func(_ uint64, b []byte) { n.beats <- string(b) }
-	o.Lost = func(id uint64) { n.lost <- id }
+	o.Lost = func(id uint64, broke time.Duration) { n.broke.Store(int64(broke)); n.lost <- id }
 	o.Unreachable = func(id uint64) {
 		select {
 		case n.unreach <- id:

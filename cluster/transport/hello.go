@@ -48,7 +48,7 @@ func (c Class) String() string {
 // A hello is the first frame of a connection between members:
 //
 //	"WRNP" | major u16 | minor u16 | class byte | cluster u64 | from u64 | to u64 |
-//	incarnation u64 | generation u64
+//	incarnation u64 | generation u64 | process u64
 //
 // and, with magic and versions too, the welcome that answers it. What a higher
 // minor adds stands behind, and is not looked at.
@@ -57,6 +57,7 @@ type hello struct {
 	class                   Class
 	cluster, from, to       uint64
 	incarnation, generation uint64
+	process                 uint64 // made by chance when the process began
 }
 
 func (h hello) marshal() []byte {
@@ -64,7 +65,7 @@ func (h hello) marshal() []byte {
 	b = binary.BigEndian.AppendUint16(b, h.major)
 	b = binary.BigEndian.AppendUint16(b, h.minor)
 	b = append(b, byte(h.class))
-	for _, v := range [...]uint64{h.cluster, h.from, h.to, h.incarnation, h.generation} {
+	for _, v := range [...]uint64{h.cluster, h.from, h.to, h.incarnation, h.generation, h.process} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
 	return b
@@ -82,7 +83,7 @@ func parseHello(b []byte) (hello, error) {
 		return h, nil
 	}
 	h.class = Class(s.byte())
-	for _, v := range [...]*uint64{&h.cluster, &h.from, &h.to, &h.incarnation, &h.generation} {
+	for _, v := range [...]*uint64{&h.cluster, &h.from, &h.to, &h.incarnation, &h.generation, &h.process} {
 		*v = s.u64()
 	}
 	if s.bad {
@@ -191,6 +192,7 @@ func (t *Transport) ownHello(class Class, to uint64) hello {
 		major: versionMajor, minor: versionMinor, class: class,
 		cluster: t.opts.Trust.Cluster(), from: t.opts.Trust.Node(), to: to,
 		incarnation: t.opts.Self.Incarnation(), generation: t.opts.Self.Generation(),
+		process: t.process,
 	}
 }
 
@@ -219,8 +221,8 @@ func (t *Transport) judge(h hello, proved uint64) (*peer, error) {
 	if p == nil {
 		return nil, refuse(RefusedUnknown, "node %016x is not known here, or not yet", h.from)
 	}
-	if newest := p.seen(h.incarnation); h.incarnation < newest && h.incarnation != 0 {
-		return nil, refuse(RefusedIncarnation, "incarnation %d of node %016x was seen, %d is older", newest, h.from, h.incarnation)
+	if newest, ok := p.seen(h); !ok {
+		return nil, refuse(RefusedIncarnation, "incarnation %d of node %016x was seen, in another process: %d is older", newest, h.from, h.incarnation)
 	}
 	return p, nil
 }

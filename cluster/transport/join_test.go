@@ -89,7 +89,7 @@ func TestJoinIsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := admitting(t, c.member)
 			a.SetPeers([]Peer{{ID: 9}})
-			a.Transport.peer(9).seen(1)
+			a.Transport.peer(9).seen(hello{incarnation: 1})
 			o := joinAs(t, a, 2)
 			if c.joiner != nil {
 				c.joiner(&o)
@@ -110,7 +110,7 @@ func TestJoinAgain(t *testing.T) {
 		}
 		a.SetPeers([]Peer{{ID: 2}})
 	}
-	a.Transport.peer(2).seen(1)
+	a.Transport.peer(2).seen(hello{incarnation: 1})
 	if _, _, err := Join(ctx(t), joinAs(t, a, 2)); !reason(RefusedJoin)(err) {
 		t.Fatal(err)
 	}

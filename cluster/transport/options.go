@@ -54,9 +54,11 @@ type Options struct {
 	Bulk BulkHandler // nil: transfers are refused
 
 	// Lost is called on proof that a peer's process is gone: a connection that
-	// stood was closed by the other side, and its address refused the next one
-	// at once. Once for each break.
-	Lost func(peer uint64)
+	// stood was closed by the other side, no other one with it stands, and its
+	// address refused the next one. Once for each break. The proof is of the
+	// process that was there when the connection broke, on Clock's Mono; by now
+	// another one may be starting.
+	Lost func(peer uint64, broke time.Duration)
 	// NoProof says that a refused connection proves nothing (behind NAT): Lost
 	// is never called.
 	NoProof bool
@@ -135,7 +137,7 @@ func (o Options) withDefaults() Options {
 		o.Beat = func(uint64, []byte) {}
 	}
 	if o.Lost == nil {
-		o.Lost = func(uint64) {}
+		o.Lost = func(uint64, time.Duration) {}
 	}
 	if o.Unreachable == nil {
 		o.Unreachable = func(uint64) {}

@@ -33,6 +33,7 @@ type peer struct {
 		sync.Mutex
 		Peer
 		incarnation uint64 // the highest seen
+		process     uint64 // whose that is
 		told        bool   // Lost was called since a connection stood
 		up          [3]bool
 		errs        [3]error
@@ -80,13 +81,21 @@ func (p *peer) nudge() {
 	}
 }
 
-// seen notes an incarnation and returns the highest one seen before.
-func (p *peer) seen(incarnation uint64) uint64 {
+// seen notes the incarnation of a hello. It returns the highest one seen, and
+// false if the hello is of an older process. A process may have said its hello
+// with an older number than one that came sooner: it has many lives, and one hello
+// overtakes another.
+func (p *peer) seen(h hello) (newest uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := p.mu.incarnation
-	p.mu.incarnation = max(before, incarnation)
-	return before
+	switch {
+	case h.incarnation == 0: // it has none yet
+	case h.incarnation >= p.mu.incarnation:
+		p.mu.incarnation, p.mu.process = h.incarnation, h.process
+	case h.process != p.mu.process:
+		return p.mu.incarnation, false
+	}
+	return p.mu.incarnation, true
 }
 
 func (p *peer) links(out []Link, data bool) []Link {
@@ -160,7 +169,7 @@ func (p *peer) keepData() { p.keep(ClassData, p.useData) }
 // peer is no longer one.
 func (p *peer) keep(class Class, use func(*conn) error) {
 	ctx, clock := p.ctx(), p.t.opts.Clock
-	broken := "" // the address of a connection that the other side ended; no dial succeeded since
+	var broken broken
 	pause := backoffMin
 	for ctx.Err() == nil {
 		addr := p.addr()
@@ -170,7 +179,7 @@ func (p *peer) keep(class Class, use func(*conn) error) {
 		}
 		c, err := p.t.dial(ctx, p, addr, class)
 		if err != nil {
-			p.failed(class, err, broken == addr)
+			p.failed(class, err, broken.at(addr))
 			p.t.sleep(ctx, p.t.jitter(pause), p.nudges[class])
 			pause = min(2*pause, backoffMax)
 			continue
@@ -180,10 +189,7 @@ func (p *peer) keep(class Class, use func(*conn) error) {
 		stop := context.AfterFunc(ctx, func() { c.fail(ErrClosed) })
 		err = use(c)
 		stop()
-		broken = ""
-		if brokenByPeer(err) {
-			broken = addr
-		}
+		broken = breakOf(addr, err, clock.Mono())
 		p.broke(class, err)
 		if clock.Mono()-since >= backoffMax {
 			pause = backoffMin // and the next dial is now: does its address still answer?
@@ -228,15 +234,16 @@ func (p *peer) broke(class Class, err error) {
 }
 
 // failed notes a dial that failed. A refusal by the address of a connection
-// that the other side broke is proof that its process is gone.
-func (p *peer) failed(class Class, err error, broken bool) {
+// that the other side broke is proof that its process is gone, unless another
+// connection with it stands: those end with a process, all of them.
+func (p *peer) failed(class Class, err error, broken *broken) {
 	if p.ctx().Err() != nil {
 		return
 	}
 	p.mu.Lock()
 	news := p.mu.errs[class] == nil || p.mu.errs[class].Error() != err.Error()
 	p.mu.errs[class] = err
-	lost := broken && errors.Is(err, syscall.ECONNREFUSED) && !p.mu.told && !p.t.opts.NoProof
+	lost := broken != nil && errors.Is(err, syscall.ECONNREFUSED) && !p.mu.told && !p.stillConnected() && !p.t.opts.NoProof
 	p.mu.told = p.mu.told || lost
 	name := p.mu.Name
 	p.mu.Unlock()
@@ -246,7 +253,7 @@ func (p *peer) failed(class Class, err error, broken bool) {
 	}
 	if lost {
 		p.t.log.Info("a node's process is gone", "to", name)
-		p.t.opts.Lost(p.id)
+		p.t.opts.Lost(p.id, broken.when)
 	}
 	if news {
 		p.t.complain(name, class, err)

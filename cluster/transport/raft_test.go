@@ -253,12 +253,13 @@ func TestWhatProvesNothing(t *testing.T) {
 		breakBy func(a, b *node, r *refuser)
 		redials func(error) bool
 	}{
-		{"the address does not answer", 2, false, func(_, b *node, _ *refuser) { b.drop() }, is(syscall.EHOSTUNREACH)},
-		{"behind NAT", 1, true, func(_, b *node, _ *refuser) { b.drop() }, is(syscall.ECONNREFUSED)},
+		{"the address does not answer", 2, false, func(_, b *node, _ *refuser) { b.stop() }, is(syscall.EHOSTUNREACH)},
+		{"behind NAT", 1, true, func(_, b *node, _ *refuser) { b.stop() }, is(syscall.ECONNREFUSED)},
+		{"it is connected with this node", 1, false, func(_, b *node, _ *refuser) { b.drop() }, is(syscall.ECONNREFUSED)},
 		{"this side closed it", 1, false, func(_, _ *node, r *refuser) { r.drop() }, is(syscall.ECONNREFUSED)},
 		{"it is said to be elsewhere", 1, false, func(a, b *node, _ *refuser) {
 			a.SetPeers([]Peer{{ID: 2, Addr: "127.0.0.1:1"}})
-			b.drop()
+			b.stop()
 		}, is(syscall.ECONNREFUSED)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -309,6 +310,33 @@ func (r *refuser) drop() {
 	defer r.mu.Unlock()
 	for _, c := range r.conns {
 		c.Close()
+	}
+}
+
+// A node whose address refuses is gone when the last connection with it has ended,
+// whoever dialled that.
+func TestLastConnectionIsTheProof(t *testing.T) {
+	founder := testTrust(t, testCluster)
+	r := &refuser{}
+	oa := options(t, founder)
+	oa.Dial = r.dial
+	clock := oa.Clock
+	a, b := start(t, oa), start(t, options(t, member(t, founder, 2, birth)))
+	mesh(a, b)
+	a.up(ClassRaft)
+	a.up(ClassData)
+	b.up(ClassRaft)
+	r.mode.Store(1)
+	before := clock.Mono()
+	b.drop()
+	a.linkErr(is(syscall.ECONNREFUSED))
+	after := clock.Mono()
+	b.stop()
+	if id := receive(t, a.lost); id != 2 {
+		t.Fatal(id)
+	}
+	if broke := time.Duration(a.broke.Load()); broke < before || broke > after {
+		t.Fatalf("it broke between %v and %v, not at %v", before, after, broke)
 	}
 }
 

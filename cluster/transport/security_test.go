@@ -129,10 +129,17 @@ func TestHellosAreJudged(t *testing.T) {
 	if err := greetRaw(t, a, two, goodHello()); err != nil {
 		t.Fatal(err)
 	}
+	// Of the same process hellos may come in any order: it has one life after the
+	// other, and dials while it has them.
+	early := goodHello()
+	early.incarnation = 1
+	if err := greetRaw(t, a, two, early); err != nil {
+		t.Fatalf("a hello that another overtook: %v", err)
+	}
 	for _, n := range []uint64{4, 0, 5, 6, 5} { // 5 was seen, and then 6
 		h := goodHello()
-		h.incarnation = n
-		newest := a.Transport.peer(2).seen(0)
+		h.incarnation, h.process = n, 20+n // of processes that came one after the other
+		newest, _ := a.Transport.peer(2).seen(hello{})
 		err := greetRaw(t, a, two, h)
 		if (err == nil) != (n == 0 || n >= newest) || err != nil && !reason(RefusedIncarnation)(err) {
 			t.Errorf("incarnation %d: %v", n, err)

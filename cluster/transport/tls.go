@@ -94,13 +94,13 @@ func (t *Transport) dial(ctx context.Context, p *peer, addr string, class Class)
 	stop := context.AfterFunc(ctx, func() { s.fail(ErrClosed) })
 	defer stop()
 	c := &conn{Conn: tls.Client(s, t.clientTLS(p.id)), sock: s}
-	h, err := t.greet(ctx, c, t.ownHello(class, p.id))
+	h, err := t.greet(ctx, c, class, p.id)
 	if err != nil {
 		err = c.err(err)
 		c.fail(err)
 		return nil, err
 	}
-	p.seen(h.incarnation)
+	p.seen(h)
 	s.stand(t.opts.Idle, t.opts.Stall)
 	return c, nil
 }
@@ -115,10 +115,11 @@ func (t *Transport) connect(ctx context.Context, addr string) (net.Conn, error) 
 }
 
 // greet returns the welcome.
-func (t *Transport) greet(ctx context.Context, c *conn, own hello) (hello, error) {
+func (t *Transport) greet(ctx context.Context, c *conn, class Class, to uint64) (hello, error) {
 	if err := c.HandshakeContext(ctx); err != nil {
 		return hello{}, fmt.Errorf("tls: %w", err)
 	}
+	own := t.ownHello(class, to)
 	if err := writeOne(c, typeHello, own.marshal()); err != nil {
 		return hello{}, fmt.Errorf("say hello: %w", err)
 	}

@@ -31,6 +31,8 @@ type Transport struct {
 	chunks chunkPool
 	cancel context.CancelFunc
 	life   func() context.Context // ends with Close
+	// process tells this process' hellos from those of the one before.
+	process uint64
 
 	peers atomic.Pointer[map[uint64]*peer] // replaced as a whole, under mu
 	wg    sync.WaitGroup                   // every goroutine; Add under mu while not closed
@@ -55,10 +57,15 @@ func New(o Options) (*Transport, error) {
 		return nil, fmt.Errorf("transport: options: %w", err)
 	}
 	o.Rand = &lockedReader{r: o.Rand}
+	var process [8]byte
+	if _, err := o.Rand.Read(process[:]); err != nil {
+		return nil, fmt.Errorf("transport: chance for this process: %w", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &Transport{
 		opts: o, log: o.Logger, cancel: cancel, life: func() context.Context { return ctx },
 		tries: newTurnstile(o.Clock), pace: newPacer(o.Clock, o.BulkBytesPerSecond), noise: limiter{clock: o.Clock},
+		process: binary.BigEndian.Uint64(process[:]),
 	}
 	t.tls = t.serverTLS()
 	t.peers.Store(&map[uint64]*peer{})
