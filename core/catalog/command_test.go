@@ -31,8 +31,8 @@ func filled(t *rapid.T, v reflect.Value) {
 				f.Set(reflect.ValueOf(s))
 			}
 			continue
-		case []Shift:
-			for range rapid.IntRange(0, 2).Draw(t, "shifts") {
+		case []Shift, []Recovered:
+			for range rapid.IntRange(0, 2).Draw(t, "members") {
 				f.Set(reflect.Append(f, reflect.Zero(f.Type().Elem())))
 				filled(t, f.Index(f.Len()-1))
 			}
