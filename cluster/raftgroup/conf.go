@@ -9,7 +9,6 @@ import (
 	"go.etcd.io/raft/v3/confchange"
 	"go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
-	"google.golang.org/protobuf/proto"
 )
 
 // ErrConfChange is returned for a change of the configuration that was not
@@ -54,46 +53,40 @@ func (g *Group) proposeConfChange(cc raftpb.ConfChangeI) error {
 // checkConfChange tries a change on a copy, for Raft panics on every member
 // when a change turns out invalid as it is applied.
 func checkConfChange(cs *raftpb.ConfState, cc *raftpb.ConfChangeV2) error {
+	_, err := tryConfChange(cs, cc)
+	return err
+}
+
+// tryConfChange returns the configuration behind a change.
+func tryConfChange(cs *raftpb.ConfState, cc *raftpb.ConfChangeV2) (*raftpb.ConfState, error) {
 	changer := confchange.Changer{Tracker: tracker.MakeProgressTracker(1, 0), LastIndex: 1}
 	cfg, trk, err := confchange.Restore(changer, cs)
 	if err != nil {
-		return fmt.Errorf("restore the configuration: %w", err)
+		return nil, fmt.Errorf("restore the configuration: %w", err)
 	}
 	changer.Tracker.Config, changer.Tracker.Progress = cfg, trk
 	for _, c := range cc.GetChanges() {
 		if c.GetNodeId() == raft.None || raft.IsLocalMsgTarget(c.GetNodeId()) {
-			return fmt.Errorf("node id %d", c.GetNodeId())
+			return nil, fmt.Errorf("node id %d", c.GetNodeId())
 		}
 	}
 	if cc.LeaveJoint() {
-		_, _, err = changer.LeaveJoint()
+		cfg, _, err = changer.LeaveJoint()
 	} else if autoLeave, joint := cc.EnterJoint(); joint {
-		_, _, err = changer.EnterJoint(autoLeave, cc.Changes...)
+		cfg, _, err = changer.EnterJoint(autoLeave, cc.Changes...)
 	} else {
-		_, _, err = changer.Simple(cc.Changes...)
+		cfg, _, err = changer.Simple(cc.Changes...)
 	}
 	if err != nil {
-		return fmt.Errorf("try the change: %w", err)
+		return nil, fmt.Errorf("try the change: %w", err)
 	}
-	return nil
+	changer.Tracker.Config = cfg
+	return changer.Tracker.ConfState(), nil
 }
 
 // applyConfChange switches Raft to the configuration of a committed entry.
 func (g *Group) applyConfChange(e *raftpb.Entry) {
-	var cc raftpb.ConfChangeI
-	var err error
-	switch e.GetType() {
-	case raftpb.EntryConfChange:
-		v1 := &raftpb.ConfChange{}
-		err = proto.Unmarshal(e.Data, v1)
-		cc = v1
-	case raftpb.EntryConfChangeV2:
-		v2 := &raftpb.ConfChangeV2{}
-		err = proto.Unmarshal(e.Data, v2)
-		cc = v2
-	default:
-		err = errors.New("unknown kind")
-	}
+	cc, err := parseConfChange(e)
 	if err != nil {
 		panic(fmt.Sprintf("raftgroup: group %d: entry %d of kind %d: %v", g.id, e.GetIndex(), e.GetType(), err))
 	}
