@@ -40,13 +40,6 @@ const (
 )
 
 const (
-	// credit is how many messages may be on their way to a consumer before their
-	// size is known, mostCredit and leastCredit bound it afterwards. Too few, and
-	// the leader waits for every grant: what a consumer gets in a second is this
-	// many for each way there and back.
-	credit      = 256
-	mostCredit  = 4096
-	leastCredit = 32
 	// mostKept bounds the bytes that a client keeps for connections that have
 	// too much to write, and mostKeptOne what one consumer has of it.
 	mostKept    = 8 << 20
@@ -58,7 +51,7 @@ func (c *Client) feed(sc *shard.Consumer) *feed {
 	if f := c.feeds[sc.ID]; f != nil {
 		c.forget(f)
 	}
-	f := &feed{c: sc, granted: credit}
+	f := &feed{c: sc, granted: uint32(c.h.o.Credit)}
 	c.feeds[sc.ID] = f
 	return f
 }
@@ -157,12 +150,15 @@ func (f *feed) measure(ds []shard.Delivery) {
 }
 
 // window is how many messages may be on their way: as many as could be kept, if
-// the connection has too much to write.
-func (f *feed) window() int32 {
+// the connection has too much to write, within bounds. Too few, and the leader
+// waits for every grant: what a consumer gets in a second is this many for each
+// way there and back.
+func (c *Client) window(f *feed) int32 {
+	credit := c.h.o.Credit
 	if f.size == 0 {
-		return credit
+		return int32(credit)
 	}
-	return int32(min(max(mostKeptOne/f.size, leastCredit), mostCredit))
+	return int32(min(max(mostKeptOne/f.size, credit/8, 1), 16*credit))
 }
 
 // hand hands over what the consumer's Shared credit allows, and returns the
@@ -251,7 +247,7 @@ func (c *Client) kick(f *feed) {
 // grant lets the leader send more, once half of what it may is used.
 func (c *Client) grant(f *feed) {
 	left := int32(f.granted - f.arrived) // what was given back counts as arrived
-	most := f.window()
+	most := c.window(f)
 	if f.gone || f.flow != flowing || len(f.kept) > 0 || !c.attached || left > most/2 {
 		return
 	}

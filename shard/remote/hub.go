@@ -29,7 +29,11 @@ type HubOptions struct {
 	// Peer is told that a stream to a node opened, so that Propose reaches it, or
 	// ended: what was sent may be lost. It is called on the stream's reader
 	// goroutine and must not block. May be nil.
-	Peer   func(node uint64, open bool)
+	Peer func(node uint64, open bool)
+	// Credit is how many messages may be on their way to a consumer before their
+	// size is known; 256 unless told. Afterwards it is what could be kept if the
+	// connection had too much to write, from an eighth to sixteen times that.
+	Credit int
 	Clock  clock.Clock
 	Logger *slog.Logger
 }
@@ -55,6 +59,9 @@ type clientKey struct {
 
 // NewHub returns a hub without streams.
 func NewHub(o HubOptions) *Hub {
+	if o.Credit == 0 {
+		o.Credit = 256
+	}
 	h := &Hub{o: o}
 	h.mu.streams = map[Stream]*outbound{}
 	h.mu.clients = map[clientKey]*Client{}

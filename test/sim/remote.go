@@ -133,7 +133,11 @@ func (m *shardMachine) connect() {
 			return simHost{m.shard.Host(), m}
 		},
 	})
-	m.hub = remote.NewHub(remote.HubOptions{Incarnation: inc, View: view, Clock: simClock{m}, Logger: log})
+	credit := 0 // more than consumers here ever take
+	if m.env.Chance(0.5) {
+		credit = 1
+	}
+	m.hub = remote.NewHub(remote.HubOptions{Incarnation: inc, View: view, Credit: credit, Clock: simClock{m}, Logger: log})
 	m.client = m.hub.Shard(m.env.Group, m.org)
 }
 
