@@ -1,6 +1,9 @@
 package node
 
 import (
+	"bytes"
+	"encoding/binary"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -66,6 +69,33 @@ func goingAway(t *testing.T, r *running, closed <-chan *amqp.Error) {
 		}
 	case <-time.After(r.patience()):
 		t.Fatalf("the client of %s was not told to go\n%s", r.o.Name, r.log)
+	}
+}
+
+// greeted returns a connection whose client has not logged in yet.
+func greeted(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	_, err = c.Write([]byte("AMQP\x00\x00\x09\x01"))
+	must(t, err)
+	must(t, c.SetReadDeadline(time.Now().Add(30*time.Second)))
+	start := make([]byte, 7)
+	_, err = io.ReadFull(c, start)
+	must(t, err)
+	_, err = io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(start[3:])+1))
+	must(t, err)
+	return c
+}
+
+// turnedAway wants a client that was not logged in to be told to go elsewhere: one
+// whose socket is just closed takes its password for wrong.
+func turnedAway(t *testing.T, r *running, c net.Conn) {
+	t.Helper()
+	said, _ := io.ReadAll(c) // it ends with the connection, however
+	if !bytes.Contains(said, []byte("CONNECTION_FORCED - the node is going away")) {
+		t.Fatalf("it was told %q\n%s", said, r.log)
 	}
 }
 
@@ -176,7 +206,9 @@ func TestLifeEndsReplicasGoOn(t *testing.T) {
 	}
 	for round := range 3 {
 		before := rs[0].life().Number
+		entering := greeted(t, rs[0].Addrs()["amqp"])
 		rs[0].member.Load().GiveUp()
+		turnedAway(t, rs[0], entering)
 		for k := range 10 {
 			for _, q := range []string{"q0", "q1", "q2", "q3"} {
 				publish(t, ch, q, 10*round+k, 10*round+k+1)

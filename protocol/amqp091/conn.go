@@ -86,6 +86,11 @@ const (
 	draining                 // waits until the client reads
 )
 
+// greeted reports whether the client can be told why it has to go. A login that is
+// under way belongs to it: clients take a socket that is closed then for a wrong
+// password, and do not try again.
+func (s state) greeted() bool { return s >= wantStartOK && s <= running }
+
 // String returns the name that clients are told.
 func (s state) String() string {
 	return [...]string{"pre_init", "starting", "tuning", "opening", "running", "closing", "closed"}[s]
@@ -117,7 +122,7 @@ func (c *conn) serve() error {
 	case errors.Is(err, protocol.ErrFenced) || errors.Is(context.Cause(c.ctx), protocol.ErrFenced):
 		c.cancel(protocol.ErrFenced)
 		err = c.fenced()
-	case c.ctx.Err() != nil && c.state == running:
+	case c.ctx.Err() != nil && c.state.greeted():
 		err = c.goodbye()
 	}
 	c.served.Store(true)

@@ -21,7 +21,7 @@ func (c *conn) fenced() error {
 	_ = c.nc.SetWriteDeadline(time.Now().Add(fencedTime)) //nolint:forbidigo // a socket's deadline
 	c.dropChannels()
 	c.out.stop(c)
-	if was != running || c.torn.Load() {
+	if !was.greeted() || c.torn.Load() {
 		return errPeerGone
 	}
 	protocol.Farewell(c.nc)

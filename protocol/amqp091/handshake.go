@@ -156,7 +156,10 @@ func (c *conn) startOK(args []byte) error {
 		name, _ = v.Text()
 	}
 	ident, err := c.f.o.Broker.Login(c.ctx, broker.Credentials{User: cred.User, Password: secret.New(string(cred.Password)), Peer: c.in.Peer, Mechanism: m.Mechanism, Proven: proven})
-	if err != nil {
+	switch {
+	case err != nil && c.ctx.Err() != nil:
+		return err // nobody was refused: the node goes
+	case err != nil:
 		return c.refuse(m.Mechanism, cred.User, err)
 	}
 	c.session = c.f.o.Broker.NewSession(ident, broker.SessionInfo{Peer: c.in.Peer, Protocol: "AMQP 0-9-1", Name: name, Listener: c.in.Listener, End: c.end})
