@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -291,7 +292,9 @@ func (f *front) follow(ctx context.Context, to shard.Shard) {
 	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, followTime)
 	defer cancel()
+	step.At(step.MoveHeld)
 	f.flush(ctx, from)
+	step.At(step.MoveFlushed)
 	f.known.Lock()
 	xs := slices.SortedFunc(maps.Values(f.known.consumers), func(a, b *fronted) int { return cmp.Compare(a.number, b.number) })
 	f.known.Unlock()
@@ -315,6 +318,7 @@ func (f *front) follow(ctx context.Context, to shard.Shard) {
 		g()
 	}
 	f.at, f.moved, f.holds, f.parked, f.ready, f.size = to, true, false, nil, nil, 0
+	step.At(step.MoveFollowed)
 }
 
 // followed reports whether the front is where its queue went, or about to be.

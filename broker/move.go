@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/memory"
 )
@@ -40,34 +41,38 @@ func (b *Broker) ToMove() (ids []QueueID) {
 }
 
 // Move moves a queue of ToMove to a shard. ErrBusy says that it may be tried
-// again. step, which may be nil, is told the steps that were done.
-func (b *Broker) Move(ctx context.Context, id QueueID, step func(string)) error {
+// again. did, which may be nil, is told the steps that were done.
+func (b *Broker) Move(ctx context.Context, id QueueID, did func(string)) error {
 	q := b.View().QueueByID(id)
 	m := b.MemoryQueue(id)
 	if q == nil || m == nil || q.Shard != 0 || !Replicated(q) {
 		return nil
 	}
-	if step == nil {
-		step = func(string) {}
+	if did == nil {
+		did = func(string) {}
 	}
 	w, _ := WishOf(q)
 	shardID, err := b.o.Place(ctx, Placing{VHost: b.View().VHostByID(q.VHost).Name, Name: q.Name, Wish: w, Here: ledHere(q)})
 	if err != nil {
 		return err
 	}
+	step.At(step.MovePlaced)
 	if !b.freeze(ctx, m) {
 		m.Thaw()
 		return ErrBusy
 	}
-	step("frozen")
+	step.At(step.MoveFrozen)
+	did("frozen")
 	to, err := b.switched(ctx, q, shardID)
 	if to == nil {
 		m.Thaw()
 		return err
 	}
-	step("switched")
+	step.At(step.MoveSwitched)
+	did("switched")
 	m.Go(to)
-	step("going")
+	step.At(step.MoveGoing)
+	did("going")
 	b.o.Logger.Info("a queue moves from memory to a shard", "queue", q.Name, "group", shardID)
 	return nil
 }

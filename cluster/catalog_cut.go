@@ -8,6 +8,7 @@ import (
 
 	"github.com/warrenmq/warren/cluster/raftgroup"
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/checkpoint"
 	"github.com/warrenmq/warren/storage/slot"
@@ -181,6 +182,7 @@ func (c *Catalog) install(index uint64) error {
 	if err := c.o.Slots.Switch(CatalogGroup, index); err != nil {
 		return err
 	}
+	step.At(step.SnapshotSwitched)
 	n, at, err := OpenCatalog(c.o)
 	if err != nil {
 		return err
@@ -198,6 +200,7 @@ func (c *Catalog) install(index uint64) error {
 	if c.o.Changed != nil {
 		c.o.Changed(v, catalog.Diff(before, v))
 	}
+	step.At(step.SnapshotIn)
 	c.installed(v)
 	c.passed()
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/warrenmq/warren/cluster/member"
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/internal/secret"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/storage"
 )
 
@@ -225,6 +226,7 @@ func (n *Node) joinThrough(ctx context.Context, addr string, cookie *transport.C
 // joined keeps what the cluster gave. The order is such that a node that ends in
 // between finds itself let in, and not one of its own cluster.
 func (n *Node) joined(a transport.Admission, t *transport.Trust, through string) error {
+	step.At(step.NodeLetIn)
 	if err := n.o.FS.MkdirAll(n.o.FS.PathDir(n.peersPath()), 0o700); err != nil {
 		return fmt.Errorf("%w: %w", ErrIO, err)
 	}
@@ -234,12 +236,14 @@ func (n *Node) joined(a transport.Admission, t *transport.Trust, through string)
 	if err := n.saveTrust(t, n.trustFiles()); err != nil {
 		return err
 	}
+	step.At(step.NodeTrusted)
 	id := n.dir.Node()
 	id.Cluster, id.Began, id.Generation = storage.ID(t.Cluster()), storage.Joined, a.Generation
 	if err := n.dir.SetNode(id); err != nil {
 		return err
 	}
 	n.trust = t
+	step.At(step.NodeJoined)
 	n.log.Info("let into a cluster", "peer", through, "text", id.Cluster.String())
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/storage"
 )
 
@@ -62,6 +63,7 @@ func (n *Node) dropShard(id uint64) {
 	if _, under := n.dropping.LoadOrStore(id, true); under {
 		return
 	}
+	step.At(step.ReplicaLeaving)
 	n.opening.Lock()
 	r := n.shards.Load().open[id]
 	n.changeShards(func(t *shardTable) { delete(t.open, id); delete(t.refused, id) })
@@ -82,6 +84,7 @@ func (n *Node) dropShard(id uint64) {
 				h.Hub.Shard(id, nil).Unbind()
 			}
 		}
+		step.At(step.ReplicaClosed)
 		// What the loader was asked for before the group ended it reads from what is
 		// about to be freed.
 		read := make(chan struct{})
@@ -98,10 +101,12 @@ func (n *Node) dropShard(id uint64) {
 		case <-ctx.Done():
 			return
 		}
+		step.At(step.ReplicaDropped)
 		// The log went first: what knows of no log is deleted at the next start.
 		if err := n.slots.Drop(id); err != nil {
 			n.log.Warn("the state of a shard that this node has left could not be deleted", "group", id, "err", err)
 		}
+		step.At(step.ReplicaFreed)
 		n.log.Info("the replica of a shard that this node has left is deleted", "group", id)
 		n.dropping.Delete(id)
 		n.keeper.poke()

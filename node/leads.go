@@ -9,6 +9,7 @@ import (
 	"github.com/warrenmq/warren/cluster"
 	"github.com/warrenmq/warren/cluster/raftgroup"
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/internal/step"
 )
 
 const (
@@ -64,6 +65,7 @@ func (k *keeper) drained(v *catalog.View) {
 	}
 	if now := n.clock.Mono(); now >= k.leads.drained {
 		k.leads.drained = now + noteEvery
+		step.At(step.NodeDrained)
 		n.catalog.Start(&catalog.EndIntent{ID: i.ID}, func(catalog.Result, error) {})
 	}
 }
@@ -115,8 +117,13 @@ func (n *Node) transferLeader(g *raftgroup.Group, to uint64) {
 	if _, under := n.handing.LoadOrStore(g.ID(), true); under {
 		return
 	}
-	s.Quiesce(func() { g.TransferLeader(to) })
+	step.At(step.LeadQuiet)
+	s.Quiesce(func() {
+		step.At(step.LeadHanded)
+		g.TransferLeader(to)
+	})
 	n.clock.AfterFunc(handTime, func() {
+		step.At(step.LeadResumed)
 		n.handing.Delete(g.ID())
 		s.Resume()
 	})

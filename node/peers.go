@@ -18,6 +18,7 @@ import (
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // attrAddr is the attribute of a node that says where other nodes reach it.
@@ -216,6 +217,7 @@ func (n *Node) admit(ctx context.Context, r transport.JoinRequest) (a transport.
 	if _, err := n.do(ctx, &catalog.AddNode{ID: r.Node, Name: r.Name, Attrs: addrAttr(r.Addr)}); err != nil {
 		return a, err
 	}
+	step.At(step.NodeAdmitted)
 	if _, err := n.do(ctx, &catalog.AddIntent{Kind: catalog.Join, Subject: r.Node}); err != nil {
 		return a, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/warrenmq/warren/cluster/raftgroup"
 	"github.com/warrenmq/warren/cluster/reconcile"
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // plan does what reconcile says has to be done in the catalog now.
@@ -51,6 +52,7 @@ func (n *Node) tellPlanned(v *catalog.View, cmd catalog.Command, r catalog.Resul
 	case *catalog.RemoveShard:
 		n.log.Warn("a shard is given up, with what was in it", "group", x.ID)
 	case *catalog.RemoveNode:
+		step.At(step.NodeRemoved)
 		n.log.Info("a node is no member any more", "peer", namesOf(v, []uint64{x.ID}))
 	}
 }
@@ -88,6 +90,7 @@ func (k *keeper) note(v *catalog.View, g *raftgroup.Group, st raftgroup.Status) 
 	if last := k.noted[s.ID]; last.at == st.ConfIndex && now-last.when < noteEvery {
 		return
 	}
+	step.At(step.MemberNoted)
 	k.noted[s.ID] = noted{st.ConfIndex, now}
 	cmd := &catalog.NoteMembers{Shard: s.ID, Members: catalog.Members{Voters: c.GetVoters(), Others: c.GetLearners(), At: st.ConfIndex}}
 	k.n.catalog.Start(cmd, func(_ catalog.Result, err error) {

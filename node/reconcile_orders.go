@@ -8,6 +8,7 @@ import (
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/cluster/reconcile"
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // memberNamed returns the member with a name.
@@ -51,6 +52,7 @@ func (n *Node) ForgetNode(ctx context.Context, name string, force bool) error {
 		if err := n.intend(ctx, have, &catalog.AddIntent{Kind: catalog.Forget, Subject: m.ID, Attrs: reconcile.Attrs(reconcile.Held(v, m.ID), force)}); err != nil {
 			return err
 		}
+		step.At(step.NodeForgot)
 		n.log.Info("a node is forgotten", "peer", name)
 	}
 	n.planner.poke()
@@ -141,6 +143,7 @@ func (n *Node) Leave(ctx context.Context) error {
 			n.left.Store(false)
 			return err
 		}
+		step.At(step.NodeLeaving)
 		n.log.Info("the node leaves its cluster")
 	}
 	n.planner.poke()
@@ -168,6 +171,7 @@ func (n *Node) Drain(ctx context.Context, name string) error {
 	if _, err := n.do(ctx, &catalog.SetNodeState{ID: m.ID, State: catalog.Draining}); err != nil {
 		return err
 	}
+	step.At(step.NodeDraining)
 	if m.Incarnation == 0 {
 		return nil // it leads nothing
 	}
@@ -207,6 +211,7 @@ func (n *Node) Revive(ctx context.Context, name string) error {
 	if !n.clustered() {
 		n.doors.set(false)
 	}
+	step.At(step.NodeRevived)
 	n.log.Info("a node is back from maintenance", "peer", name)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/protocol/amqp091"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/remote"
@@ -309,6 +310,9 @@ func (n *Node) openShards(work *crew, old bool) error {
 		}
 		if err := n.startShard(work, s, old); err != nil {
 			return err
+		}
+		if !old {
+			step.At(step.ReplicaOpened)
 		}
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/raft/v3/confchange"
 	"go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // ErrConfChange is returned for a change of the configuration that was not
@@ -90,9 +92,18 @@ func (g *Group) applyConfChange(e *raftpb.Entry) {
 	if err != nil {
 		panic(fmt.Sprintf("raftgroup: group %d: entry %d of kind %d: %v", g.id, e.GetIndex(), e.GetType(), err))
 	}
+	joint := len(g.conf.GetVotersOutgoing()) > 0
 	g.conf = g.rn.ApplyConfChange(cc)
 	g.confAt = e.GetIndex()
 	g.noteConf()
+	switch now := len(g.conf.GetVotersOutgoing()) > 0; {
+	case now:
+		step.At(step.MemberJoint)
+	case joint:
+		step.At(step.MemberParted)
+	default:
+		step.At(step.MemberApplied)
+	}
 }
 
 // noteConf notes whether this node is the only voter, and the only member.

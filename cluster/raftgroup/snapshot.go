@@ -6,6 +6,8 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // A Snapshot names a state of the machine. The state itself does not travel in
@@ -60,6 +62,7 @@ func (g *Group) snapshot() (*raftpb.Snapshot, error) {
 func (g *Group) install(op *appendOp) {
 	meta := op.snap.GetMetadata()
 	s := Snapshot{Index: meta.GetIndex(), Term: meta.GetTerm(), ConfState: meta.GetConfState(), ID: op.snap.GetData()}
+	step.At(step.SnapshotReset)
 	g.installer.Install(s, func() {
 		g.mu.Lock()
 		op.installed = true
@@ -147,6 +150,7 @@ func (g *Group) compactLog() {
 	if err := g.view.compact(index); err != nil {
 		panic(err)
 	}
+	step.At(step.LogDropped)
 }
 
 func (g *Group) installing() bool {

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/storage/slot"
 )
 
@@ -95,6 +96,7 @@ func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
 		mark:    slot.Mark{Index: meta.GetIndex(), Term: meta.GetTerm(), Conf: raftgroup.AppendConf(nil, meta.GetConfState())},
 		deliver: deliver,
 	}
+	step.At(step.SnapshotHeard)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.running[group] != nil {
@@ -125,6 +127,7 @@ func (r *Receiver) transfer(t *transfer) {
 		return
 	}
 	r.o.Logger.Info("a snapshot arrived", "group", t.group, "peer", t.from, "bytes", t.bytes)
+	step.At(step.SnapshotHanded)
 	t.deliver()
 }
 
@@ -137,6 +140,7 @@ func (r *Receiver) run(t *transfer) (err error) {
 			err = errors.Join(err, t.stage.Abort())
 		}
 	}()
+	step.At(step.SnapshotStaged)
 	for failed := 0; ; failed++ {
 		before := t.records
 		err := r.part(t)
@@ -182,11 +186,14 @@ func (r *Receiver) part(t *transfer) error {
 			return fmt.Errorf("%w: %w", errStage, err)
 		}
 		t.records++
+		step.At(step.SnapshotCame)
 		t.bytes += uint64(len(k) + len(v))
 	}
+	step.At(step.SnapshotWhole)
 	if err := t.stage.Commit(); err != nil {
 		return fmt.Errorf("%w: %w", errStage, err)
 	}
+	step.At(step.SnapshotDurable)
 	// The sender learns it from Raft too, should this not reach it.
 	if _, err := s.Write([]byte{taken}); err != nil {
 		r.o.Logger.Debug("the end of a snapshot could not be told", "group", t.group, "err", err)

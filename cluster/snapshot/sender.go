@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/cluster/raftgroup"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/slot"
 )
@@ -99,6 +100,7 @@ func (p provider) Snapshot(atLeast uint64) (raftgroup.Snapshot, bool) {
 		return raftgroup.Snapshot{}, false
 	}
 	if x == nil {
+		step.At(step.SnapshotWanted)
 		p.s.o.Want()
 		return raftgroup.Snapshot{}, false
 	}
@@ -107,6 +109,7 @@ func (p provider) Snapshot(atLeast uint64) (raftgroup.Snapshot, bool) {
 		p.s.o.Logger.Error("a snapshot can not be given", "group", p.group, "err", err)
 		return raftgroup.Snapshot{}, false
 	}
+	step.At(step.SnapshotOffered)
 	return raftgroup.Snapshot{
 		Index: x.mark.Index, Term: x.mark.Term, ConfState: conf, ID: binary.BigEndian.AppendUint64(nil, x.id),
 	}, true
@@ -169,10 +172,12 @@ func (s *Sender) Serve(to uint64, asked []byte, rw io.ReadWriter) error {
 		return fmt.Errorf("%w: group %d", errGone, h.group)
 	}
 	defer s.leave(x)
+	step.At(step.SnapshotAsked)
 	if err := send(x, h.after, rw); err != nil {
 		// It may go on where it stopped: Raft is told when nobody comes.
 		return fmt.Errorf("send the state of group %d: %w", h.group, err)
 	}
+	step.At(step.SnapshotTold)
 	s.o.Sent(h.group, to, true)
 	return nil
 }

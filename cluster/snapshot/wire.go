@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // A transfer is asked for by its head:
@@ -68,6 +70,7 @@ func (w *writer) uvarint(v uint64) error {
 
 func (w *writer) put(key, value []byte) error {
 	w.n++
+	step.At(step.SnapshotSent)
 	for _, b := range [...][]byte{key, value} {
 		if err := w.uvarint(uint64(len(b))); err != nil {
 			return err

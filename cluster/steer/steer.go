@@ -14,6 +14,8 @@ import (
 	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // A Group is a Raft group as its leader sees it.
@@ -72,12 +74,15 @@ func Next(g Group, w Want) Step {
 		return Step{Change: &raftpb.ConfChangeV2{}}
 	}
 	if id, ok := first(w.Voters, func(id uint64) bool { return !member(c, id) }); ok {
+		step.At(step.MemberAdded)
 		return one(raftpb.ConfChangeAddLearnerNode, id)
 	}
 	if id, ok := first(w.Learners, func(id uint64) bool { return !member(c, id) }); ok {
+		step.At(step.MemberAdded)
 		return one(raftpb.ConfChangeAddLearnerNode, id)
 	}
 	if id, ok := first(w.Voters, func(id uint64) bool { return !voter(c, id) && g.CaughtUp(id) }); ok {
+		step.At(step.MemberPromoted)
 		return one(raftpb.ConfChangeAddNode, id)
 	}
 	if slices.ContainsFunc(w.Voters, func(id uint64) bool { return !voter(c, id) }) {
@@ -97,9 +102,11 @@ func Next(g Group, w Want) Step {
 		if !g.majority(w) {
 			return Step{} // those who go are needed as long as others are away
 		}
+		step.At(step.MemberDemoted)
 		return Step{Change: &change}
 	}
 	if id, ok := first(c.GetLearners(), func(id uint64) bool { return !slices.Contains(w.Learners, id) }); ok {
+		step.At(step.MemberRemoved)
 		return one(raftpb.ConfChangeRemoveNode, id)
 	}
 	return Step{}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/origin"
 )
@@ -51,6 +52,7 @@ func (e *Engine) Attach(a *shard.Attachment) (out shard.Attached) {
 			continue
 		}
 		r.any = true
+		step.At(step.AttachClaimed)
 	}
 	if r.ended = a.End; a.End && (!r.any || e.Log.Serve(a.From)) {
 		e.attached(a.From, r)

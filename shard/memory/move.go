@@ -6,6 +6,7 @@ import (
 
 	"github.com/warrenmq/warren/core/message"
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -118,6 +119,7 @@ func (m *Queue) move() {
 		m.hear(mv)
 		m.send(mv)
 		if len(mv.taken) == 0 && m.q.Ledger.Total().Messages == 0 {
+			step.At(step.MoveGone)
 			m.forward(mv)
 		}
 	}
@@ -147,6 +149,7 @@ func (m *Queue) send(mv *moving) {
 		}
 		mv.taken = append(mv.taken, taken{seq: d.Seq, holding: d.Holding, publish: p})
 		m.hand(mv, p)
+		step.At(step.MoveHanded)
 	}
 }
 
@@ -191,6 +194,7 @@ func (m *Queue) hear(mv *moving) {
 	}
 	mv.taken, mv.first = mv.taken[n:], mv.first+uint64(n)
 	if len(ss) > 0 {
+		step.At(step.MoveTaken)
 		m.e.Settle(ss)
 		m.e.Flush()
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 )
 
@@ -132,6 +133,7 @@ func (c *Client) follow(l *leadership) {
 		return
 	}
 	c.report++
+	step.At(step.AttachBegun)
 	for _, a := range c.o.Report(l.term) {
 		x := attach{target: c.key.target, id: c.report, term: l.term, first: a.Begin, end: a.End, claims: a.Claims}
 		for _, sc := range a.Consumers {
@@ -142,6 +144,7 @@ func (c *Client) follow(l *leadership) {
 			x.specs = append(x.specs, c.spec(sc, f))
 		}
 		c.frame(typeAttach, func(dst []byte) []byte { return appendAttach(dst, &x) })
+		step.At(step.AttachSent)
 	}
 }
 
@@ -149,11 +152,13 @@ func (c *Client) follow(l *leadership) {
 // is settled again, and what is not answered is asked again.
 func (c *Client) reported() {
 	c.attached = true
+	step.At(step.AttachAnswered)
 	c.o.Attached(&shard.Attached{Term: c.leader.term}, true)
 	c.batches(true)
 	c.o.Unsettled(func(number uint64, ss []shard.Settle) { c.settle(number, ss) })
 	c.flush = true
 	c.o.Asked(func(id uint64, r *shard.Request) { c.ask(id, r) })
+	step.At(step.AttachResent)
 	c.lookAgain()
 	for _, sc := range c.o.Consumers() {
 		if f := c.feeds[sc.ID]; f != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/internal/plant"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 )
@@ -155,6 +156,7 @@ func (s *Shard) command(q *engine.Queue, c *shard.Command) error {
 		}
 	case shard.CmdGrant:
 		s.e.Granted(q, c.Grant)
+		step.At(step.GrantApplied)
 	case shard.CmdLost:
 		q.Ledger.Lost()
 		s.e.Touch(q)

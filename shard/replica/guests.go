@@ -7,6 +7,7 @@ import (
 
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/origin"
 )
@@ -94,6 +95,7 @@ func (g *guests) Attach(a shard.Attachment, done func(shard.Attached, error)) {
 			done(shard.Attached{}, shard.ErrUnavailable)
 			return
 		}
+		step.At(step.AttachCame)
 		out := g.s.attach(&a)
 		done(out, nil)
 	})
@@ -103,6 +105,7 @@ func (g *guests) Attach(a shard.Attachment, done func(shard.Attached, error)) {
 func (g *guests) Detach(i queue.Incarnation) {
 	g.do(func(lead bool) {
 		if lead {
+			step.At(step.AttachLost)
 			g.s.e.Detach(i)
 			g.s.dropBehind(i)
 			if v := g.s.visits.streams[i]; v != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/internal/plant"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 	"github.com/warrenmq/warren/storage"
@@ -22,6 +23,7 @@ func (s *Shard) Lead(term uint64) {
 	if s.o.Elsewhere != nil {
 		s.o.Elsewhere.Lead()
 	}
+	step.At(step.LeadTaken)
 	s.term, s.leading, s.leader = term, true, 0
 	if !s.clock.lived {
 		s.clock.seed(s.o.Wall())
@@ -128,6 +130,7 @@ func (s *Shard) Follow(_, leader uint64) {
 }
 
 func (s *Shard) unlead() {
+	step.At(step.LeadLost)
 	s.leading = false
 	s.guests.term.Store(0)
 	s.since = s.mono

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/core/queue"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/storage"
 )
@@ -60,6 +61,7 @@ func (s *Shard) logServe(i queue.Incarnation, serve bool) {
 	kind := shard.CmdUnserve
 	if serve {
 		kind = shard.CmdServe
+		step.At(step.ServeLogged)
 	}
 	s.section.Add(shard.Command{Kind: kind, Queue: i.Node, Seq: i.Number})
 }
@@ -68,6 +70,7 @@ func (s *Shard) logServe(i queue.Incarnation, serve bool) {
 func (s *Shard) serve(i queue.Incarnation, serve bool) {
 	if serve {
 		s.served[i] = true
+		step.At(step.ServeApplied)
 	} else {
 		delete(s.served, i)
 	}
@@ -94,6 +97,7 @@ func (s *Shard) attach(a *shard.Attachment) shard.Attached {
 	out := s.e.Attach(a)
 	out.Term = s.term
 	if a.End {
+		step.At(step.AttachEnded)
 		s.arrived(a.From)
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/warrenmq/warren/internal/plant"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/slot"
@@ -51,6 +52,7 @@ func (s *Shard) Install(index uint64, done func()) {
 			s.runHere(func() {
 				s.replace(n)
 				s.installing = nil
+				step.At(step.SnapshotIn)
 				done()
 			})
 			return nil
@@ -73,6 +75,7 @@ func (s *Shard) switched(index uint64) (*Shard, error) {
 	if err := s.o.Slots.Switch(s.o.Group, index); err != nil {
 		return nil, err
 	}
+	step.At(step.SnapshotSwitched)
 	n, at, err := Open(s.o)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"github.com/warrenmq/warren/commitlog"
 	"github.com/warrenmq/warren/core/queue"
 	"github.com/warrenmq/warren/internal/plant"
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/shard"
 	"github.com/warrenmq/warren/shard/engine"
 	"github.com/warrenmq/warren/shard/origin"
@@ -336,6 +337,7 @@ func (s *Shard) ask() {
 			return
 		}
 		if g, ok := s.e.WantGrant(q); ok {
+			step.At(step.GrantLogged)
 			s.section.Add(shard.Command{Kind: shard.CmdGrant, Queue: q.ID, Grant: g})
 		}
 		if q.Disp.WantLost() {

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/storage"
 )
 
@@ -273,6 +274,7 @@ func (r *Rounds) begin(now time.Duration, due []Source) {
 		r.mu.ends, r.mu.done = append(r.mu.ends, r.mu.done...), nil
 	}
 	r.mu.Unlock()
+	step.At(step.CheckpointBegun)
 	for _, s := range due {
 		s.Cut(r.arrived)
 	}
@@ -297,14 +299,17 @@ func (r *Rounds) finish(now time.Duration) {
 	cuts := r.mu.cuts
 	r.mu.cuts = nil
 	r.mu.Unlock()
+	step.At(step.CheckpointCut)
 	if err := r.write(cuts); err != nil {
 		r.failed = true
 		r.o.Fatal(fmt.Errorf("checkpoint round: %w", err))
 		return
 	}
+	step.At(step.CheckpointDurable)
 	for _, c := range cuts {
 		c.Durable()
 	}
+	step.At(step.CheckpointEnded)
 	r.covered.Store(r.loggedThen)
 	r.mu.Lock()
 	ends := r.mu.ends
@@ -323,6 +328,7 @@ func (r *Rounds) write(cuts []Cut) error {
 		if err := c.Bodies(r.o.State.NewBatch); err != nil {
 			return fmt.Errorf("write bodies: %w", err)
 		}
+		step.At(step.CheckpointBodies)
 	}
 	for _, c := range cuts {
 		b := r.o.State.NewBatch()
@@ -332,6 +338,7 @@ func (r *Rounds) write(cuts []Cut) error {
 		if err := b.Commit(); err != nil {
 			return fmt.Errorf("commit state: %w", err)
 		}
+		step.At(step.CheckpointState)
 	}
 	return r.o.State.Flush()
 }

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/warrenmq/warren/internal/step"
 	"github.com/warrenmq/warren/storage"
 )
 
@@ -203,6 +204,7 @@ func (s *Slots) Resume(group, index uint64) error {
 	s.mu.Unlock()
 	for _, st := range all {
 		if st.Index == index {
+			step.At(step.SnapshotResumed)
 			if err := s.Switch(group, index); err != nil {
 				return err
 			}
