@@ -26,6 +26,7 @@ import (
 
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/admin/api"
+	"github.com/warrenmq/warren/health"
 	"github.com/warrenmq/warren/internal/clock"
 	"github.com/warrenmq/warren/node"
 	"github.com/warrenmq/warren/storage"
@@ -82,6 +83,8 @@ type Process struct {
 	start time.Time
 	lock  io.Closer // of the directory, for the process' life
 	front *api.Front
+	// checks are asked for the health of the node for the process' life.
+	checks *node.Checks
 
 	orders chan order
 	over   chan struct{}      // closed when no more orders are taken
@@ -207,6 +210,10 @@ func (p *Process) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer hangUp()
+	if p.checks, err = node.OpenChecks(p.o.Node, health.Options{Status: resident{p}.health, Alarms: func() []string { return nil }}); err != nil {
+		return err
+	}
+	defer p.checks.Close()
 	p.enter("")
 	defer p.leave()
 	if err := p.resume(); err != nil {
@@ -315,7 +322,7 @@ func (p *Process) named(cluster string) admin.Named {
 // begin starts a life. t is the order to do so, if there is one.
 func (p *Process) begin(ctx context.Context, t *admin.Task) error {
 	o := p.o.Node
-	o.Operators = p.front.Open
+	o.Operators, o.Checks = p.front.Open, p.checks
 	o.Cluster.Join = p.joins()
 	n, err := p.o.New(o)
 	if err != nil {
@@ -399,6 +406,9 @@ func (p *Process) down(l *life) error {
 	return p.o.Down()
 }
 
+// byOperator is why a node is stopped that need not be.
+const byOperator = "it was stopped by an operator"
+
 // ended decides what follows the end of a life. It returns why the process ends.
 func (p *Process) ended(ctx context.Context, err error) error {
 	l := p.life
@@ -413,7 +423,7 @@ func (p *Process) ended(ctx context.Context, err error) error {
 		if err != nil {
 			p.log.Warn("the node did not stop well", "err", err)
 		}
-		p.set(admin.AppIsStopped, "it was stopped by an operator")
+		p.set(admin.AppIsStopped, byOperator)
 		p.finish(start, "", &admin.Error{Kind: admin.Unavailable, Text: "the node was stopped before it had started"})
 		p.finish(stop, "", nil)
 		p.log.Info("node stopped")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/health"
 )
 
 // ask returns the status and text of a path of a node's health.
@@ -65,6 +67,25 @@ func TestHealthAlone(t *testing.T) {
 		c.Close()
 		t.Error("a node that has ended is asked for its health")
 	}
+}
+
+// A node that nobody but its health is asked for serves, and who opened the
+// listeners for that answers when it has ended.
+func TestHealthAloneOfProcess(t *testing.T) {
+	o := testOptions(t, t.TempDir(), nil)
+	o.Listen = []Listen{{Protocol: "http", Addr: "127.0.0.1:0"}}
+	checks, err := OpenChecks(o, health.Options{
+		Status: func() health.Status { return health.Status{State: health.Stopped, Why: "the app is stopped"} },
+		Alarms: func() []string { return nil },
+	})
+	must(t, err)
+	defer checks.Close()
+	o.Checks = checks
+	r := start(t, o)
+	r.answers("/health/ready", 200, "serving\n")
+	r.stop()
+	r.answers("/health/ready", 503, "stopped: the app is stopped\n")
+	r.answers("/health/live", 200, "live")
 }
 
 // A node that waits to be let in, that lost its cluster or that stops is asked,

@@ -74,6 +74,10 @@ type Options struct {
 	// that. Default: the node opens a socket in its data directory.
 	Operators func(admin.Operations) (leave func())
 
+	// Checks are the open listeners over which the node's health is asked for.
+	// Default: the node opens those of Listen, and closes them when it ends.
+	Checks *Checks
+
 	// Logger takes the node's log lines. Default: none are written.
 	Logger *slog.Logger
 	// FS is where the data directory lies. Default: the machine's.

@@ -36,7 +36,7 @@ func (n *Node) listenOnce(ctx context.Context) error {
 	n.gate.Store(gate)
 	fronts := n.frontends()
 	var config *tls.Config
-	var open []*listener.Listener
+	open := []*listener.Listener{} // not nil: a node need not have any
 	closeAll := func() {
 		for _, x := range open {
 			_ = x.Close() // Run was not called
