@@ -60,21 +60,18 @@ func (o operations) Cluster(ctx context.Context, _ admin.ClusterQuery) (admin.Cl
 	}
 	wg.Wait()
 	slices.SortFunc(c.Members, func(a, b admin.MemberState) int { return cmp.Compare(a.Name, b.Name) })
-	c.Name = nameOf(v, c.Members)
+	c.Name = nameOf(v)
 	return c, nil
 }
 
-// nameOf is what the cluster is called: as an operator said, or as the first of
-// its nodes.
-func nameOf(v *catalog.View, members []admin.MemberState) string {
+// nameOf is what the cluster is called, on all its nodes: as an operator said last,
+// or as it was founded, which is as the node that did if nobody said otherwise.
+func nameOf(v *catalog.View) string {
 	var name string
 	if p := v.Parameter(0, "", clusterName); p != nil && json.Unmarshal(p.Value, &name) == nil && name != "" {
 		return name
 	}
-	if len(members) == 0 {
-		return ""
-	}
-	return members[0].Name
+	return v.Cluster().Name
 }
 
 // aboutNode asks a node what it says of itself.

@@ -10,6 +10,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/internal/secret"
 )
@@ -123,6 +124,30 @@ func TestAnyNode(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A cluster has one name, whichever node a client is told it by.
+func TestClusterName(t *testing.T) {
+	rs := startCluster(t, 2)
+	told := func(r *running) string {
+		name, _ := r.dial().Properties["cluster_name"].(string)
+		return name
+	}
+	status := func(r *running) string {
+		c, err := operations{r.Node}.Cluster(t.Context(), admin.ClusterQuery{})
+		must(t, err)
+		return c.Name
+	}
+	for _, r := range rs {
+		if a, b := told(r), status(r); a != rs[0].o.Name || b != rs[0].o.Name {
+			t.Errorf("%s says %q and %q", r.o.Name, a, b)
+		}
+	}
+	_, err := rs[1].SetParameter(t.Context(), admin.NewParameter{Parameter: admin.Parameter{Name: clusterName, Value: []byte(`"hare"`)}, Global: true})
+	must(t, err)
+	for _, r := range rs {
+		r.eventually("it says so", 10*time.Second, func() bool { return told(r) == "hare" && status(r) == "hare" })
 	}
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -171,7 +172,9 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	if err := n.makeFirstUser(ctx); err != nil {
 		return err
 	}
-	_, err := n.do(ctx, &catalog.SetCluster{Cluster: catalog.Cluster{ID: n.dir.Node().Cluster.String()}})
+	_, err := n.do(ctx, &catalog.SetCluster{Cluster: catalog.Cluster{
+		ID: n.dir.Node().Cluster.String(), Name: cmp.Or(n.o.Cluster.Forming.Name, n.o.Name),
+	}})
 	return err
 }
 

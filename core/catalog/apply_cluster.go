@@ -13,6 +13,9 @@ func (x *SetCluster) apply(m *Machine) Result {
 	if x.Cluster.ID != "" {
 		c.ID = x.Cluster.ID
 	}
+	if x.Cluster.Name != "" {
+		c.Name = x.Cluster.Name
+	}
 	c.Generation = max(c.Generation, x.Generation)
 	c.Feature = max(c.Feature, x.Feature)
 	if c == m.v.cluster {

@@ -42,6 +42,7 @@ func (x *Cluster) fields(c *coder) {
 	c.str(&x.ID)
 	c.uint(&x.Generation)
 	c.uint(&x.Feature)
+	c.str(&x.Name)
 }
 
 func (x *AddNode) fields(c *coder) {

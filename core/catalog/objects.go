@@ -12,6 +12,7 @@ type Cluster struct {
 	ID         string // chosen once
 	Generation uint64 // counts forced restarts without a majority
 	Feature    uint64 // finalised level; nothing above it is proposed
+	Name       string // what it was called when it was founded
 }
 
 // A Node is a member. Its id, which the node chose by chance when its data

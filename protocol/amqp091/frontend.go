@@ -25,8 +25,9 @@ import (
 type Options struct {
 	Broker *broker.Broker
 	Logger *slog.Logger
-	// Version of Warren and ClusterName are told to clients.
-	Version, ClusterName string
+	// Version of Warren is told to clients, and ClusterName, for each of them anew.
+	Version     string
+	ClusterName func() string
 	// FrameMax is proposed to clients; default 131072.
 	FrameMax uint32
 	// ChannelMax is proposed to clients; default 2047.
@@ -51,6 +52,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.ClusterName == nil {
+		o.ClusterName = func() string { return "" }
+	}
 	if o.FrameMax == 0 {
 		o.FrameMax = wire.DefaultFrameMax
 	}

@@ -71,7 +71,7 @@ func (c *conn) start() {
 		VersionMajor: 0, VersionMinor: 9, Mechanisms: c.mechanisms(), Locales: "en_US",
 		ServerProperties: wire.Table{
 			{Key: "capabilities", Value: wire.TableOf(caps)},
-			{Key: "cluster_name", Value: wire.String(o.ClusterName)},
+			{Key: "cluster_name", Value: wire.String(o.ClusterName())},
 			{Key: "copyright", Value: wire.String("Copyright the Warren authors")},
 			{Key: "information", Value: wire.String("Warren, licensed under the Apache License 2.0")},
 			{Key: "platform", Value: wire.String("Warren " + o.Version)},
