@@ -77,6 +77,7 @@ type Node struct {
 	shut      atomic.Bool // the listeners for clients are closed for now
 	dropping  sync.Map    // shards of which what this node had is being deleted
 	stateLost bool        // the state store was put aside at the start
+	forcing   bool        // groups are made this node's alone, see recover.go
 	opened    atomic.Bool // the shards that were there at the start are open
 	// clusterPort is where other nodes reach this one.
 	clusterPort net.Listener
@@ -133,7 +134,23 @@ func New(o Options) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
+	n := build(o.withDefaults())
+	err := n.openDir()
+	if err == nil {
+		err = n.resumeRecovery()
+	}
+	if err == nil && !n.joins() && !n.forms() {
+		err = n.openStores()
+	}
+	if err != nil {
+		n.closeStores()
+		return nil, err
+	}
+	return n, nil
+}
+
+// build makes a node of options with their defaults, which has taken nothing yet.
+func build(o Options) *Node {
 	n := &Node{
 		o: o, shares: o.Memory.shares(o.Shards), log: o.Logger,
 		clock: clock.NewReal(), ready: make(chan struct{}),
@@ -145,23 +162,23 @@ func New(o Options) (*Node, error) {
 	n.keeper, n.planner = newKeeper(n), newPlanner(n)
 	n.wishes.n = n
 	n.mover = &mover{n: n}
-	err := n.openDir()
-	if err == nil && !n.joins() && !n.forms() {
-		err = n.openStores()
-	}
-	if err != nil {
-		n.closeStores()
-		return nil, err
-	}
-	return n, nil
+	return n
 }
 
-func (n *Node) openDir() (err error) {
+// lockDir takes the data directory.
+func (n *Node) lockDir() (err error) {
 	if n.dir, err = storage.OpenDir(n.o.FS, n.o.DataDir, storage.DirOptions{Rand: rand.Reader, PID: os.Getpid()}); err != nil {
 		if errors.Is(err, storage.ErrInUse) {
 			return fmt.Errorf("%w: %w", ErrLocked, err)
 		}
 		return fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	return nil
+}
+
+func (n *Node) openDir() error {
+	if err := n.lockDir(); err != nil {
+		return err
 	}
 	if n.dir.Node().Began == storage.Joined && !n.clustered() {
 		return fmt.Errorf("%w: this node is a member of a cluster: give the address at which the others reach it (listen.cluster)", ErrCluster)

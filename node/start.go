@@ -47,6 +47,11 @@ func (n *Node) openGroup(work *crew, o raftgroup.GroupOptions, conf []byte, bind
 	if o.ConfState, err = raftgroup.ParseConf(conf); err != nil {
 		return nil, err
 	}
+	if n.forcing {
+		if err := n.forceAlone(work.ctx, o); err != nil {
+			return nil, err
+		}
+	}
 	// The first turn may only come when the machine knows its group.
 	bound := make(chan struct{})
 	o.Machine = lateMachine{o.Machine, bound}

@@ -53,6 +53,9 @@ type Node struct {
 	Cluster ID `json:"cluster"`
 	// Generation counts the cluster's restarts without majority.
 	Generation uint64 `json:"generation"`
+	// Recovering says that Generation begins here, with this node alone, and that
+	// what is held is still to be made that of this node alone.
+	Recovering bool `json:"recovering,omitempty"`
 	// Epoch is which of the epoch directories is in use.
 	Epoch uint64 `json:"epoch"`
 	// Began is how it came to its cluster; empty: it has none yet.

@@ -109,6 +109,11 @@ func Lose(s *catalog.Shard, node uint64) catalog.ShardSpec {
 	return spec
 }
 
+// Alone returns the attributes of a shard when all that they could name are gone.
+func Alone(s *catalog.Shard) message.Table {
+	return with(with(with(s.Attrs, attrAlso, nil), attrNot, nil), attrLost, nil)
+}
+
 // Found is described at Lose.
 func Found(s *catalog.Shard, node uint64) catalog.ShardSpec {
 	spec := s.ShardSpec

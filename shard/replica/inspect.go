@@ -31,3 +31,9 @@ func (s *Shard) LastHolding(id shard.QueueID) (h queue.Holding, ok bool) {
 }
 
 var _ shard.Inspector = (*Shard)(nil)
+
+// Standing describes what is in queues, and the log time of the last entry, in
+// milliseconds. It is to be called inside a turn.
+func (s *Shard) Standing(ids []shard.QueueID) (queues []shard.QueueInfo, stamp int64) {
+	return s.e.Inspect(ids, false), s.stamp
+}
