@@ -142,6 +142,10 @@ func (k *keeper) tellMember(v *catalog.View) {
 // have.
 func (k *keeper) steer(v *catalog.View, g *raftgroup.Group) {
 	st := g.Status()
+	// Who was elected and has committed nothing yet may need this very follower to.
+	for _, to := range k.offer.lost(g.ID(), st.Peers, k.n.sender.Serves(g.ID()), k.n.clock.Mono()) {
+		g.ReportSnapshot(to, false) // it is offered again
+	}
 	if !st.Leading {
 		return
 	}
@@ -152,9 +156,6 @@ func (k *keeper) steer(v *catalog.View, g *raftgroup.Group) {
 		want.Voters = s.Replicas
 	}
 	k.note(v, g, st)
-	for _, to := range k.offer.lost(g.ID(), st.Peers, k.n.sender.Serves(g.ID()), k.n.clock.Mono()) {
-		g.ReportSnapshot(to, false) // it is offered again
-	}
 	if steer.Done(st.ConfState, want) {
 		k.prefer(v, g, st)
 		return

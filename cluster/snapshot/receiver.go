@@ -53,6 +53,9 @@ type Receiver struct {
 // A transfer is on its way.
 type transfer struct {
 	from, group, session uint64
+	term                 uint64          // of the leader that offers it
+	ctx                  context.Context //nolint:containedctx // of one goroutine's run
+	end                  context.CancelFunc
 	mark                 slot.Mark
 	deliver              func()
 	stage                *slot.Stage
@@ -83,7 +86,9 @@ func (r *Receiver) Close() {
 // Take gets the state that a message with a snapshot speaks of, and calls
 // deliver, on a goroutine of its own, when Raft may see the message. It does not
 // wait. A message for a group of which a transfer is under way is dropped: Raft
-// sends it again. One that waits gives way to a newer.
+// sends it again. If it is of a later leader, the transfer is given up for it: the
+// one before may be gone, and without this replica nothing may be committed. One
+// that waits gives way to a newer.
 func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
 	meta := m.GetSnapshot().GetMetadata()
 	id := m.GetSnapshot().GetData()
@@ -92,15 +97,18 @@ func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
 		return
 	}
 	t := &transfer{
-		from: from, group: group, session: binary.BigEndian.Uint64(id),
+		from: from, group: group, session: binary.BigEndian.Uint64(id), term: m.GetTerm(),
 		mark:    slot.Mark{Index: meta.GetIndex(), Term: meta.GetTerm(), Conf: raftgroup.AppendConf(nil, meta.GetConfState())},
 		deliver: deliver,
 	}
 	step.At(step.SnapshotHeard)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.running[group] != nil {
-		return
+	if now := r.running[group]; now != nil {
+		if t.term <= now.term {
+			return
+		}
+		now.end()
 	}
 	r.waiting = append(slices.DeleteFunc(r.waiting, func(w *transfer) bool { return w.group == group }), t)
 	r.begin()
@@ -108,16 +116,22 @@ func (r *Receiver) Take(from, group uint64, m *raftpb.Message, deliver func()) {
 
 // begin begins transfers that wait, as many as may run. r.mu is held.
 func (r *Receiver) begin() {
-	for len(r.waiting) > 0 && len(r.running) < r.o.Most && r.ctx.Err() == nil {
-		t := r.waiting[0]
-		r.waiting = slices.Delete(r.waiting, 0, 1)
+	for len(r.running) < r.o.Most && r.ctx.Err() == nil {
+		i := slices.IndexFunc(r.waiting, func(w *transfer) bool { return r.running[w.group] == nil })
+		if i < 0 {
+			return
+		}
+		t := r.waiting[i]
+		r.waiting = slices.Delete(r.waiting, i, i+1)
 		r.running[t.group] = t
+		t.ctx, t.end = context.WithCancel(r.ctx)
 		r.wg.Go(func() { r.transfer(t) })
 	}
 }
 
 func (r *Receiver) transfer(t *transfer) {
 	err := r.run(t)
+	t.end()
 	r.mu.Lock()
 	delete(r.running, t.group)
 	r.begin()
@@ -150,13 +164,13 @@ func (r *Receiver) run(t *transfer) (err error) {
 		if t.records > before {
 			failed = 0
 		}
-		if failed == tries || r.ctx.Err() != nil || errors.Is(err, errWire) || errors.Is(err, errStage) {
+		if failed == tries || t.ctx.Err() != nil || errors.Is(err, errWire) || errors.Is(err, errStage) {
 			return err
 		}
 		r.o.Logger.Debug("a snapshot goes on after a break", "group", t.group, "peer", t.from, "err", err)
 		select {
 		case <-r.o.After(pause):
-		case <-r.ctx.Done():
+		case <-t.ctx.Done():
 			return err
 		}
 	}
@@ -168,11 +182,13 @@ var errStage = errors.New("snapshot: it can not be written")
 // part takes what one stream brings.
 func (r *Receiver) part(t *transfer) error {
 	h := head{group: t.group, session: t.session, after: t.stage.Last()}
-	s, err := r.o.Open(r.ctx, t.from, h.append(nil))
+	s, err := r.o.Open(t.ctx, t.from, h.append(nil))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }() // all that counts was answered before
+	shut := sync.OnceFunc(func() { _ = s.Close() }) // all that counts was answered before
+	defer shut()
+	defer context.AfterFunc(t.ctx, shut)()
 	rd := reader{r: bufio.NewReaderSize(s, bufferSize)}
 	for {
 		k, v, err := rd.next()

@@ -200,6 +200,45 @@ func TestTransfer(t *testing.T) {
 
 // What is too old, gone or cut short is told to Raft or asked for, and leaves
 // nothing behind.
+// A transfer from a leader that is gone gives way to that of the next, and only to
+// that: Raft may need this replica to commit anything.
+func TestNextLeadersTransfer(t *testing.T) {
+	p := newPair(t)
+	checkpoint(t, p.from, 40, 2000, 1000)
+	m, ok := p.message(0)
+	if !ok {
+		t.Fatal("no snapshot")
+	}
+	asked := make(chan uint64, 3)
+	p.receiver.o.Open = func(ctx context.Context, from uint64, head []byte) (io.ReadWriteCloser, error) {
+		asked <- from
+		if from == 1 {
+			silent, _ := net.Pipe() // nobody writes: the node is gone, and nobody was told
+			return silent, nil
+		}
+		return p.open(ctx, from, head)
+	}
+	delivered := make(chan uint64, 3)
+	take := func(from, term uint64) {
+		m := &raftpb.Message{Term: &term, Snapshot: m.GetSnapshot()}
+		p.receiver.Take(from, group, m, func() { delivered <- from })
+	}
+	take(1, 7)
+	if from := <-asked; from != 1 {
+		t.Fatalf("node %d was asked", from)
+	}
+	take(2, 7) // no later leader
+	take(3, 8)
+	p.receiver.wg.Wait()
+	p.serving.Wait()
+	if from := <-asked; from != 3 || len(asked) != 0 {
+		t.Errorf("node %d was asked, and %d more", from, len(asked))
+	}
+	if len(delivered) != 1 || <-delivered != 3 {
+		t.Error("not delivered")
+	}
+}
+
 func TestNoTransfer(t *testing.T) {
 	p := newPair(t)
 	if _, ok := p.message(0); ok || p.wanted != 1 {
