@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/internal/step"
 )
 
 // A member is one node: a directory, and the process that runs on it, if one does.
@@ -39,14 +42,16 @@ type cluster struct {
 	nodes  []*member // the first has number 1
 	machine
 
-	known atomic.Int32                // how many there are, as clients know it
-	gone  [maxMembers + 1]atomic.Bool // those that are no members any more
+	ordered orders                      // of steps, for nodes that start
+	known   atomic.Int32                // how many there are, as clients know it
+	gone    [maxMembers + 1]atomic.Bool // those that are no members any more
 }
 
 // A machine is what each node runs on.
 type machine struct {
 	disk    int64 // size of its disk; 0: that of the machine that this is
 	powered bool  // its power can be cut
+	stepped bool  // it has the program that can be interrupted at steps
 }
 
 // maxMembers bounds the nodes that a run makes: addresses have three digits.
@@ -91,6 +96,9 @@ func newCluster(t testing.TB, dir string, n int, kind machine) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if kind.stepped {
+		bin = stepped()
+	}
 	c := &cluster{t: t, dir: dir, binary: bin, net: newNetwork(t), machine: kind}
 	if err := os.WriteFile(c.cookie(), []byte("a cookie for this test and no other\n"), 0o400); err != nil {
 		t.Fatal(err)
@@ -124,7 +132,7 @@ func (c *cluster) place() *member {
 	m := &member{c: c, number: len(c.nodes) + 1}
 	m.dir = filepath.Join(c.dir, fmt.Sprintf("node-%d", m.number))
 	disk := filepath.Join(m.dir, "disk")
-	if err := os.MkdirAll(disk, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(disk, 0o700), os.MkdirAll(m.steps(), 0o700)); err != nil {
 		c.t.Fatal(err)
 	}
 	if c.disk > 0 {
@@ -168,6 +176,12 @@ func (m *member) launch() {
 		args = append(args, "--join", addr)
 	}
 	env := append(os.Environ(), "GOTRACEBACK=all")
+	if m.c.stepped {
+		env = append(env, step.Dir+"="+m.steps())
+		if o := m.c.ordered.Load(); o != nil {
+			m.take(*o)
+		}
+	}
 	if m.c.machine.powered {
 		self, err := os.Executable()
 		if err != nil {
