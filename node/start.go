@@ -411,7 +411,7 @@ func (n *Node) openShard(work *crew, s *catalog.Shard) error {
 	o := replica.Options{
 		Group: id, Incarnation: n.life(),
 		Catalog: shardCatalog{n}, State: n.store(), Log: n.seglog, Loader: n.loader, Slots: n.slots,
-		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Logger: n.log, Fatal: n.fatal,
+		Budget: n.shares.bodies, HotPages: n.shares.hotPages, Wall: n.wall, Mono: n.clock.Mono, Logger: n.log, Fatal: n.fatal,
 		Ended: n.broker.Load().Ended, Mail: n.transfer,
 		After: func(d time.Duration, f func()) { n.clock.AfterFunc(d, f) },
 	}

@@ -182,6 +182,7 @@ func (m *Queue) take() bool {
 	if b == nil {
 		return false
 	}
+	m.e.Now = m.o.Now() // what is in it may have come after the turn began
 	refused := m.enqueue(b)
 	shard.Confirm(runs, refused)
 	for i := range runs {

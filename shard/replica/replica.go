@@ -84,7 +84,11 @@ type Options struct {
 	// looked at with every turn, a tick's at the latest.
 	After func(d time.Duration, f func())
 	// Wall returns the wall clock in milliseconds.
-	Wall   func() int64
+	Wall func() int64
+	// Mono returns the monotonic clock that turns are told: what came while a turn
+	// waited for a processor is not stamped with the time of its beginning, or it
+	// would expire early. Nil: no time passes during a turn.
+	Mono   func() time.Duration
 	Logger *slog.Logger
 	// Fatal ends the process: what it is told must not be survived.
 	Fatal func(error)

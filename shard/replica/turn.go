@@ -222,6 +222,9 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 	if b == nil && s.section.Empty() {
 		return true
 	}
+	if s.o.Mono != nil && b != nil {
+		s.e.Now = max(s.e.Now, s.clock.now(s.o.Mono(), s.o.Wall()))
+	}
 	s.section.Term, s.section.Stamp = s.term, max(s.e.Now, s.stamp)
 	var data []byte
 	if b != nil {
