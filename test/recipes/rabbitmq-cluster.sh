@@ -3,7 +3,7 @@
 # used and taken apart, typed as its users type it (test/estates/rabbitmq/cluster.sh.txt),
 # on one host: $WARREN under the names rabbitmqctl and rabbitmq-server. What is printed
 # has to be what they know. Every process that it starts has ended when it returns.
-# (estates R4, R7, R9, R10, R12-R16, R18)
+# (estates R4, R7, R9, R10, R12-R16, R18; the proxy of R19 is the suite haproxy)
 set -euo pipefail
 estates=$(cd "$(dirname "$0")/../estates/rabbitmq" && pwd)
 warren=$(realpath "${WARREN:?the program to try}")
@@ -28,11 +28,18 @@ end() {
 }
 trap end EXIT
 
+# called N: the name of a node. The recipe forgets one that it calls otherwise.
+called() { case $1 in 4) echo rabbit@node2 ;; *) echo "rabbit@node-0$1" ;; esac; }
+
+# atom N: it as Erlang writes it, which is what is printed.
+atom() { case $1 in 4) called 4 ;; *) echo "'$(called "$1")'" ;; esac; }
+
 # at N COMMAND...: types a command at the host of a node.
 at() {
 	local n=$1 status=0
 	shift
-	export RABBITMQ_NODENAME=rabbit@node-0$n RABBITMQ_NODE_PORT=$((base + n))
+	RABBITMQ_NODENAME=$(called "$n")
+	export RABBITMQ_NODENAME RABBITMQ_NODE_PORT=$((base + n))
 	echo "node-0$n\$ $*" >>"$transcript"
 	out=$(timeout 120 "$@" 2>&1) || status=$?
 	printf '%s\n' "$out" >>"$transcript"
@@ -59,20 +66,20 @@ refused() {
 	case $out in *"$text"*) ;; *) fail "'$*' at node-0$n does not say: $text" ;; esac
 }
 
-# start N: as the recipe has it.
+# start N [FLAG]: as the recipe has it; the flag that RabbitMQ has is -detached.
 start() {
-	at "$1" rabbitmq-server --detached || fail "node-0$1 did not start"
+	at "$1" rabbitmq-server "${2:---detached}" || fail "node-0$1 did not start"
 	at "$1" rabbitmqctl await_startup || fail "node-0$1 is not there"
 }
 
-stopping() { printf "Stopping node 'rabbit@node-0%s' ...\n...done." "$1"; }
-starting() { printf "Starting node 'rabbit@node-0%s' ...\n...done." "$1"; }
-resetting() { printf "Resetting node 'rabbit@node-0%s' ...\n...done." "$1"; }
+stopping() { printf "Stopping node %s ...\n...done." "$(atom "$1")"; }
+starting() { printf "Starting node %s ...\n...done." "$(atom "$1")"; }
+resetting() { printf "Resetting node %s ...\n...done." "$(atom "$1")"; }
 
 # join N: a node becomes a member of the first one's cluster.
 join() {
 	says "$1" "$(stopping "$1")" rabbitmqctl stop_app
-	says "$1" "Clustering node 'rabbit@node-0$1' with 'rabbit@node-01' ...
+	says "$1" "Clustering node $(atom "$1") with 'rabbit@node-01' ...
 ...done." rabbitmqctl join_cluster rabbit@node-01
 	says "$1" "$(starting "$1")" rabbitmqctl start_app
 }
@@ -88,7 +95,9 @@ client() {
 printf 'ABCDEFGHIJKLMNOPQRSTUVWXYZ' >"$dir/home/.erlang.cookie"
 chmod 400 "$dir/home/.erlang.cookie"
 
-for n in 1 2 3; do start $n; done
+start 1 -detached
+start 2
+start 3
 refused 2 64 "requires the 'rabbit' app to be stopped on the target node" rabbitmqctl join_cluster rabbit@node-01
 join 2
 join 3
@@ -103,7 +112,11 @@ at 1 rabbitmqctl cluster_status || fail "no status in sections"
 # Its policy, verbatim, and queues that any node serves while one is away.
 policy=$(grep '^rabbitmqctl set_policy' "$estates/cluster.sh.txt")
 at 1 bash -c "$policy" || fail "the policy"
+case $out in 'Setting policy "HA" for pattern "^(?!amq\.).*" to "{"ha-mode": "all"}" with priority "0" for vhost "/" ...'*) ;; *) fail "the policy is answered otherwise" ;; esac
 produce 1 orders 100
+members() { at 2 rabbitmqctl -s list_queues name members && grep -q "^orders	.*node-01.*node-02.*node-03" <<<"$out"; }
+for _ in {1..60}; do members && break || sleep 0.5; done
+members || fail "the policy does not put the queue on all three nodes"
 says 2 "Stopping and halting node rabbit@node-02 ..." rabbitmqctl stop
 consume 3 orders 100
 produce 3 orders 50
@@ -120,16 +133,26 @@ grep -q "^ {running_nodes,\['rabbit@node-03'\]},$" <<<"$out" || fail "node-03 is
 join 3
 says 1 "" rabbitmqctl -q await_online_nodes 3
 
-# Forgetting a node that is stopped: it is told, and begins anew.
-refused 1 69 "must be stopped" rabbitmqctl forget_cluster_node rabbit@node-02
-says 2 "$(stopping 2)" rabbitmqctl stop_app
-says 1 "Removing node 'rabbit@node-02' from cluster ...
-...done." rabbitmqctl forget_cluster_node rabbit@node-02
-refused 2 69 "this node was removed from its cluster" rabbitmqctl start_app
-says 2 "$(resetting 2)" rabbitmqctl reset
-says 2 "$(starting 2)" rabbitmqctl start_app
+# Forgetting a node that is stopped, by the name that the recipe has for it: it still
+# believes that it is a member, is told, and begins anew.
+start 4
+join 4
+refused 1 69 "must be stopped" rabbitmqctl forget_cluster_node rabbit@node2
+says 4 "$(stopping 4)" rabbitmqctl stop_app
+says 1 "Removing node $(atom 4) from cluster ...
+...done." rabbitmqctl forget_cluster_node rabbit@node2
+at 4 rabbitmqctl cluster_status --formatter erlang || fail "no status of who was forgotten"
+grep -q "rabbit@node-01" <<<"$out" || fail "who was forgotten does not know its cluster"
+refused 4 69 "this node was removed from its cluster" rabbitmqctl start_app
+says 4 "$(resetting 4)" rabbitmqctl reset
+says 4 "$(starting 4)" rabbitmqctl start_app
 produce 1 orders 10
 consume 3 orders 10
 
-for n in 1 2 3; do says $n "Stopping and halting node rabbit@node-0$n ..." rabbitmqctl stop; done
+for n in 1 2 3 4; do says $n "Stopping and halting node $(called $n) ..." rabbitmqctl stop; done
+
+# Every line of the recipe was typed, as it stands there.
+while read -r line; do
+	[ -z "$line" ] || sed -n 's/^node-0[0-9]\$ \(bash -c \)\{0,1\}//p' "$transcript" | grep -qxF -- "$line" || fail "the recipe's line was not typed: $line"
+done <"$estates/cluster.sh.txt"
 echo "recipe: the RabbitMQ cluster of three nodes was made, used and taken apart as written"
