@@ -122,6 +122,7 @@ type Broker struct {
 	seed     maphash.Seed // of route caches
 	replies  replies
 	traces   traces
+	expires  chan struct{} // one token: a queue has what expires
 	over     context.CancelFunc
 	life     func() context.Context // ends with Over
 
@@ -151,6 +152,7 @@ func New(o Options) *Broker {
 	life, over := context.WithCancel(context.Background())
 	b.life, b.over = func() context.Context { return life }, over
 	b.memory.what, b.memory.limit = "the node", o.QueueMemory
+	b.expires = make(chan struct{}, 1)
 	b.mu.numbers = map[uint64]*Session{}
 	b.mu.queues = map[uint64]*memory.Queue{}
 	b.mu.open = map[*Session]struct{}{}
@@ -170,7 +172,8 @@ func (b *Broker) View() *catalog.View { return b.o.Catalog.View() }
 // Run expires messages of memory queues and traces messages until ctx ends.
 func (b *Broker) Run(ctx context.Context) {
 	b.wakeExpiring()
-	t := time.NewTicker(50 * time.Millisecond)
+	t := time.NewTicker(expireEvery)
+	ticking := true
 	defer t.Stop()
 	again := time.NewTicker(retryEndings)
 	defer again.Stop()
@@ -179,7 +182,14 @@ func (b *Broker) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			b.tick()
+			if ticking = b.tick(); !ticking {
+				t.Stop() // until a queue has what expires
+			}
+		case <-b.expires:
+			if !ticking {
+				ticking = true
+				t.Reset(expireEvery)
+			}
 		case <-again.C:
 			b.endAgain()
 		case x := <-b.traces.queue:
@@ -188,7 +198,11 @@ func (b *Broker) Run(ctx context.Context) {
 	}
 }
 
-func (b *Broker) tick() {
+// expireEvery is how often messages in memory are looked at that expire.
+const expireEvery = 50 * time.Millisecond
+
+// tick reports whether there is still something to wait for.
+func (b *Broker) tick() bool {
 	b.mu.RLock()
 	qs := make([]*memory.Queue, 0, len(b.mu.expiring))
 	for q := range b.mu.expiring {
@@ -202,6 +216,7 @@ func (b *Broker) tick() {
 			b.mu.Unlock()
 		}
 	}
+	return len(qs) > 0
 }
 
 // Changed follows the catalog, in its turn: queues that were made in this
@@ -282,6 +297,10 @@ func (b *Broker) begin(q *catalog.Queue) *memory.Queue {
 			b.mu.Lock()
 			b.mu.expiring[m] = struct{}{}
 			b.mu.Unlock()
+			select {
+			case b.expires <- struct{}{}:
+			default:
+			}
 		},
 	})
 	b.mu.queues[id] = m

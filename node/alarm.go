@@ -29,7 +29,9 @@ const (
 // A watch raises the alarms of the node: for its memory, its disk and its log.
 // One goroutine looks; whoever changes a limit has it look at once.
 type watch struct {
-	n *Node
+	n    *Node
+	wake chan struct{} // one token: look now
+	calm calm          // run's
 
 	mu struct {
 		sync.Mutex
@@ -43,21 +45,23 @@ type watch struct {
 }
 
 func newWatch(n *Node) *watch {
-	w := &watch{n: n}
+	w := &watch{n: n, wake: make(chan struct{}, 1)}
 	w.mu.memory, w.mu.disk, w.mu.free = n.o.Memory.HighWatermark, n.o.DiskFreeLimit, -1
 	w.mu.spare = reserve{fs: n.o.FS, dir: n.o.DataDir, bytes: n.o.reserveBytes()}
 	return w
 }
 
 func (w *watch) run(ctx context.Context) {
-	t := time.NewTicker(lookEvery)
+	t := w.n.clock.NewTimer(lookEvery)
 	defer t.Stop()
 	for {
 		w.look()
+		t.Reset(w.rest())
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case <-w.wake:
+		case <-t.C():
 		}
 	}
 }
@@ -162,6 +166,10 @@ func (w *watch) noSpace(err error) bool {
 		w.mu.toldFor = now
 	}
 	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 	if rerr != nil {
 		err = fmt.Errorf("%w; give up the reserve: %w", err, rerr)
 	}

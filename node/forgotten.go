@@ -10,7 +10,7 @@ import (
 )
 
 // forgottenEvery is how often a node looks whether its cluster has removed it.
-const forgottenEvery = 100 * time.Millisecond
+const forgottenEvery = 500 * time.Millisecond
 
 // watchForgotten ends the node when another tells it that it was removed from the
 // cluster: it would wait for a majority that does not know it, for ever.

@@ -210,7 +210,8 @@ func (n *Node) openStores() (err error) {
 		return err
 	}
 	ho := raftgroup.Options{
-		NodeID: uint64(id.Node), Log: n.seglog, Forgot: n.forgot, Now: n.clock.Mono, Logger: n.log,
+		NodeID: uint64(id.Node), Log: n.seglog, Forgot: n.forgot, Now: n.clock.Mono, Logger: n.log, Inline: true,
+		HeartbeatTicks: 2, ElectionTicks: 10,
 		MaxApplyingBytes: n.shares.applying, MaxUncommittedBytes: n.shares.uncommitted, CacheBytes: n.shares.groupCache,
 	}
 	if n.clustered() {

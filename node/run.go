@@ -233,6 +233,9 @@ func (n *Node) ticks(ctx context.Context) {
 			return
 		case <-t.C:
 			n.host.Tick()
+			if n.transport != nil {
+				n.transport.Flush()
+			}
 			n.seglog.Tick(n.clock.Mono())
 		}
 	}

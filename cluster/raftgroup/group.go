@@ -208,10 +208,11 @@ func (g *Group) tick() {
 	g.mu.Lock()
 	g.mu.in.ticks = min(g.mu.in.ticks+1, maxTicks)
 	g.mu.Unlock()
-	g.Wake()
+	g.nudge(g.host.opts.Inline)
 }
 
 func (g *Group) deliver(msgs []*raftpb.Message) {
+	inline := g.host.opts.Inline
 	g.mu.Lock()
 	for _, m := range msgs {
 		if len(g.mu.in.peers) >= g.host.opts.MaxInboxMessages {
@@ -219,10 +220,11 @@ func (g *Group) deliver(msgs []*raftpb.Message) {
 		}
 		if g.fromPeer(m) {
 			g.mu.in.peers = append(g.mu.in.peers, m)
+			inline = inline && g.noNews(m)
 		}
 	}
 	g.mu.Unlock()
-	g.Wake()
+	g.nudge(inline)
 }
 
 // fromPeer reports whether a message is one that a peer may send. Whether the

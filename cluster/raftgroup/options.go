@@ -28,10 +28,14 @@ type Options struct {
 	// Logger receives what Raft has to say; nil discards it.
 	Logger *slog.Logger
 
+	// Inline has Tick and Deliver do the turns of groups that have nothing but
+	// ticks and heartbeats to do, on the goroutine of their caller.
+	Inline bool
+
 	// HeartbeatTicks is the interval of heartbeats (1).
 	HeartbeatTicks int
 	// ElectionTicks is the base of the election timeout, which is drawn from
-	// [ElectionTicks, 2*ElectionTicks); at least ten heartbeats. The default of
+	// [ElectionTicks, 2*ElectionTicks); at least five heartbeats. The default of
 	// 10 means one second with a tick of 100 ms.
 	ElectionTicks int
 
@@ -105,8 +109,8 @@ func (o Options) validate() error {
 	if o.HeartbeatTicks < 1 {
 		errs = append(errs, fmt.Errorf("HeartbeatTicks is %d, want at least 1", o.HeartbeatTicks))
 	}
-	if o.ElectionTicks < 10*o.HeartbeatTicks {
-		errs = append(errs, fmt.Errorf("ElectionTicks is %d, want at least ten heartbeats (%d)", o.ElectionTicks, 10*o.HeartbeatTicks))
+	if o.ElectionTicks < 5*o.HeartbeatTicks {
+		errs = append(errs, fmt.Errorf("ElectionTicks is %d, want at least five heartbeats (%d)", o.ElectionTicks, 5*o.HeartbeatTicks))
 	}
 	if o.MaxInflightBytes < o.MaxMessageSize {
 		errs = append(errs, fmt.Errorf("MaxInflightBytes is %d, want at least MaxMessageSize (%d)", o.MaxInflightBytes, o.MaxMessageSize))

@@ -239,6 +239,7 @@ func (t *Transport) readRaft(c *conn, p *peer) error {
 			}
 		}
 		b.flush()
+		p.raft.soon() // what was answered meanwhile
 		clear(fs)
 		if lent {
 			r.lend()

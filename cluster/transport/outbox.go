@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/warrenmq/warren/internal/clock"
 )
 
 // Lanes of an outbox; a lower one goes first.
@@ -78,6 +81,8 @@ type outbox struct {
 	mu struct {
 		sync.Mutex
 		lanes  [lanes]lane
+		late   clock.Timer // of later; nil: never was one
+		due    bool        // later was called, and its time is not over
 		closed bool
 	}
 }
@@ -129,6 +134,38 @@ func (o *outbox) signal() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
+	}
+}
+
+// lingerFor is how long a heartbeat waits for those of other groups, if nobody
+// calls soon: an idle node says all of them with one write to each peer, and each
+// is woken by it once.
+const lingerFor = 10 * time.Millisecond
+
+// later wakes the writer in a while, unless that is to happen anyway. o.mu is held.
+func (o *outbox) later(c clock.Clock) {
+	switch {
+	case o.mu.due:
+		return
+	case o.mu.late == nil:
+		o.mu.late = c.AfterFunc(lingerFor, o.soon)
+	default:
+		o.mu.late.Reset(lingerFor)
+	}
+	o.mu.due = true
+}
+
+// soon wakes the writer for what lingers.
+func (o *outbox) soon() {
+	o.mu.Lock()
+	due := o.mu.due
+	if due {
+		o.mu.due = false
+		o.mu.late.Stop()
+	}
+	o.mu.Unlock()
+	if due {
+		o.signal()
 	}
 }
 

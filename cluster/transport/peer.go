@@ -116,6 +116,7 @@ func (p *peer) sendRaft(from uint64, msgs []raftgroup.Message) {
 		return
 	}
 	o := p.raft
+	haste := false
 	o.mu.Lock()
 	for i := range msgs {
 		m := msgs[i].Raft
@@ -132,9 +133,15 @@ func (p *peer) sendRaft(from uint64, msgs []raftgroup.Message) {
 			continue
 		}
 		o.count(l, putRaft(o.last(l), msgs[i].Group, m))
+		haste = haste || !lingers(m)
+	}
+	if !haste {
+		o.later(p.t.opts.Clock)
 	}
 	o.mu.Unlock()
-	o.signal()
+	if haste {
+		o.signal()
+	}
 }
 
 // raftSize is about how much a message takes.

@@ -420,3 +420,44 @@ func TestSilence(t *testing.T) {
 		t.Fatalf("given up after %v", d)
 	}
 }
+
+// Heartbeats wait for those of other groups: the writer is woken once for all, by
+// whoever calls soon, or after a moment.
+func TestHeartbeatsLeaveTogether(t *testing.T) {
+	c := clock.NewManual(birth)
+	o := newOutbox(new(chunkPool))
+	later := func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.later(c)
+	}
+	woken := func() bool {
+		select {
+		case <-o.wake:
+			return true
+		default:
+			return false
+		}
+	}
+	later()
+	later()
+	if woken() {
+		t.Error("a heartbeat does not wait")
+	}
+	if o.soon(); !woken() {
+		t.Error("they do not leave when somebody says so")
+	}
+	c.Advance(time.Second)
+	if o.soon(); woken() {
+		t.Error("the writer is woken for nothing")
+	}
+	later()
+	if c.Advance(lingerFor); !woken() {
+		t.Error("they do not leave by themselves")
+	}
+	read := message(raftpb.MsgHeartbeat, 1, 2)
+	read.Context = []byte("read")
+	if lingers(read) || lingers(message(raftpb.MsgAppResp, 1, 2)) || !lingers(message(raftpb.MsgHeartbeat, 1, 2)) {
+		t.Error("what somebody waits for lingers")
+	}
+}

@@ -235,6 +235,13 @@ func betweenNodes(t raftpb.MessageType) bool {
 	return isUrgent(t)
 }
 
+// lingers reports whether a message only says that somebody is there. One that
+// confirms a read has a context, and does not wait.
+func lingers(m *raftpb.Message) bool {
+	t := m.GetType()
+	return (t == raftpb.MsgHeartbeat || t == raftpb.MsgHeartbeatResp) && len(m.GetContext()) == 0
+}
+
 // isUrgent reports whether a message must not queue behind bodies. All of them
 // are small.
 func isUrgent(t raftpb.MessageType) bool {

@@ -105,6 +105,7 @@ func TestNothingButWhatIsHandedIn(t *testing.T) {
 	a.up(ClassRaft)
 	a.up(ClassData)
 	a.Send(2, one(1, message(raftpb.MsgHeartbeat, 1, 2)))
+	a.Flush()
 	receive(t, b.raft)
 	b.up(ClassRaft)
 	b.up(ClassData)
@@ -117,6 +118,7 @@ func TestNothingButWhatIsHandedIn(t *testing.T) {
 		eventually(t, func() bool { return w.writes.Load() >= before+8 })
 	}
 	a.Send(2, one(2, message(raftpb.MsgHeartbeat, 1, 2)))
+	a.Flush()
 	if got := receive(t, b.raft); got.group != 2 {
 		t.Fatal(got.group)
 	}

@@ -144,6 +144,13 @@ func (t *Transport) Send(to uint64, msgs []raftgroup.Message) {
 	}
 }
 
+// Flush has heartbeats leave that wait for those of other groups.
+func (t *Transport) Flush() {
+	for _, p := range *t.peers.Load() {
+		p.raft.soon()
+	}
+}
+
 // Beat sends a beat ahead of everything else, or drops it. The bytes are copied.
 func (t *Transport) Beat(to uint64, b []byte) {
 	if p := t.peer(to); p != nil {
