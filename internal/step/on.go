@@ -23,10 +23,9 @@ const (
 var one steps //nolint:gochecknoglobals // of builds that are not shipped
 
 type steps struct {
-	mu      sync.Mutex
-	reached map[Name]bool
-	order   string
-	left    int
+	mu    sync.Mutex
+	order string
+	left  int
 }
 
 func (s *steps) at(n Name) {
@@ -53,9 +52,6 @@ func (s *steps) at(n Name) {
 func (s *steps) due(dir string, n Name) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.reached[n] {
-		s.note(dir, n)
-	}
 	path := filepath.Join(dir, Order)
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -80,19 +76,4 @@ func (s *steps) due(dir string, n Name) string {
 		return "" // it was taken back
 	}
 	return words[2]
-}
-
-// note appends a name to those that were come to.
-func (s *steps) note(dir string, n Name) {
-	if s.reached == nil {
-		s.reached = map[Name]bool{}
-	}
-	f, err := os.OpenFile(filepath.Join(dir, Reached), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	if _, err := f.WriteString(string(n) + "\n"); err == nil {
-		s.reached[n] = true
-	}
 }

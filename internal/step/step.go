@@ -19,10 +19,9 @@ const Dir = "WARREN_STEPS"
 
 // Files of that directory.
 const (
-	Order   = "order"   // a name, how often it has to come, and what is done then
-	Done    = "done"    // the order, once it is carried out
-	Hold    = "hold"    // is there as long as a step is held up
-	Reached = "reached" // the names that were come to, a line each
+	Order = "order" // a name, how often it has to come, and what is done then
+	Done  = "done"  // the order, once it is carried out
+	Hold  = "hold"  // is there as long as a step is held up
 )
 
 // What an order has done.
