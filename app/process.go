@@ -435,8 +435,9 @@ func (p *Process) ended(ctx context.Context, err error) error {
 		return errors.Join(p.wipe(), p.begin(ctx, start))
 	case err != nil && (start != nil || l.up && errors.Is(err, node.ErrForgotten)):
 		p.log.Error("the node is stopped", "err", err)
-		p.set(admin.AppIsStopped, err.Error())
-		p.finish(start, "", failureOf(err))
+		why := failureOf(err)
+		p.set(admin.AppIsStopped, why.Text)
+		p.finish(start, "", why)
 		return nil
 	}
 	return err

@@ -5,8 +5,10 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/warrenmq/warren/admin"
+	"github.com/warrenmq/warren/health"
 	"github.com/warrenmq/warren/node"
 	"github.com/warrenmq/warren/protocol/amqp091"
 )
@@ -100,7 +102,7 @@ func (r resident) Status(context.Context) (admin.Status, error) {
 	return admin.Status{
 		Node: o.Name, Version: o.Version, Started: r.p.start, DataDir: o.DataDir,
 		UptimeSeconds: int64(r.p.clock.Mono().Seconds()), Addresses: map[string]string{},
-		Limiting: []string{"the node is " + string(r.state())},
+		Limiting: []string{"no client is served: " + strings.TrimPrefix(r.health().Line(), string(health.Stopped)+": ")},
 	}, nil
 }
 

@@ -38,19 +38,24 @@ type Status struct {
 	Text string `json:"text,omitempty"`
 	// Why says what a node that is not ready waits for.
 	Why string `json:"why,omitempty"`
+	// Do says what somebody is to do about it, if it is not to wait.
+	Do string `json:"do,omitempty"`
 }
 
 // Ready tells whether clients are served.
 func (s Status) Ready() bool { return s.State == Serving }
 
-// line is the status in a line.
-func (s Status) line() string {
+// Line is the status in a line, and in a second what is to be done about it.
+func (s Status) Line() string {
 	t := string(s.State)
 	if s.Text != "" {
 		t += ": " + s.Text
 	}
 	if s.Why != "" {
 		t += ": " + s.Why
+	}
+	if s.Do != "" {
+		t += "\nto do: " + s.Do
 	}
 	return t
 }
@@ -81,7 +86,7 @@ func Handler(o Options) http.Handler {
 	})
 	mux.HandleFunc("GET "+pathReady, func(w http.ResponseWriter, _ *http.Request) {
 		s := o.Status()
-		say(w, s.Ready(), s.line())
+		say(w, s.Ready(), s.Line())
 	})
 	mux.HandleFunc("GET "+pathAlarms, func(w http.ResponseWriter, _ *http.Request) {
 		up := o.Alarms()

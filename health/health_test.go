@@ -32,6 +32,7 @@ func TestReady(t *testing.T) {
 		{"of three", Status{State: Serving, Text: "2 of 3, without rabbit@c"}, 200, "serving: 2 of 3, without rabbit@c\n"},
 		{"minority", Status{State: Minority, Text: "1 of 3, needs 2, waiting for rabbit@b, rabbit@c"}, 503, "minority: 1 of 3, needs 2, waiting for rabbit@b, rabbit@c\n"},
 		{"booting", Status{State: Booting, Why: "waiting to be let into a cluster"}, 503, "booting: waiting to be let into a cluster\n"},
+		{"minority", Status{State: Minority, Text: "1 of 2, needs 2, waiting for b", Do: "start it"}, 503, "minority: 1 of 2, needs 2, waiting for b\nto do: start it\n"},
 		{"draining", Status{State: Draining, Text: "3 of 3", Why: "by order of an operator"}, 503, "draining: 3 of 3: by order of an operator\n"},
 		{"stopping", Status{State: Stopping}, 503, "stopping\n"},
 		{"stopped", Status{State: Stopped}, 503, "stopped\n"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -61,6 +62,7 @@ func (o operations) Cluster(ctx context.Context, _ admin.ClusterQuery) (admin.Cl
 	wg.Wait()
 	slices.SortFunc(c.Members, func(a, b admin.MemberState) int { return cmp.Compare(a.Name, b.Name) })
 	c.Name = nameOf(v)
+	c.Intents = append(c.Intents, o.waits()...)
 	return c, nil
 }
 
@@ -72,6 +74,26 @@ func nameOf(v *catalog.View) string {
 		return name
 	}
 	return v.Cluster().Name
+}
+
+// waits says what this node serves nobody for, or not all: whoever looks at the
+// cluster at a node that can not reach it is told so.
+func (n *Node) waits() (all []admin.Intent) {
+	if d := n.member.Load(); d != nil && !d.Serving() {
+		st := d.Status()
+		x := admin.Intent{Kind: st.State.String(), Subject: n.o.Name, Text: st.Text}
+		if do := st.Advice(); do != "" {
+			x.Text += "; to do: " + do
+		}
+		all = append(all, x)
+	}
+	v, self, t := n.catalog.View(), uint64(n.dir.Node().Node), n.shards.Load()
+	for _, id := range slices.Sorted(maps.Keys(t.refused)) {
+		if s := v.Shard(id); s != nil {
+			all = append(all, admin.Intent{Kind: "damaged", Subject: fmt.Sprintf("shard %d on %s", id, n.o.Name), Text: refusedText(s, self)})
+		}
+	}
+	return all
 }
 
 // aboutNode asks a node what it says of itself.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/core/catalog"
+	"github.com/warrenmq/warren/protocol"
 )
 
 // A doors says whether the listeners for clients are to be open. The keeper says
@@ -88,18 +89,21 @@ func (n *Node) served() bool {
 
 // listenUntil serves clients until ctx ends or shut is closed.
 func (n *Node) listenUntil(ctx context.Context, shut <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() { // waited for below
 		defer close(done)
 		select {
 		case <-shut:
-			cancel()
+			if n.drainingAdvice() != "" {
+				cancel(protocol.ErrMaintenance)
+			}
+			cancel(nil)
 		case <-ctx.Done():
 		}
 	}()
 	err := n.listenOnce(ctx)
-	cancel()
+	cancel(nil)
 	<-done
 	return err
 }

@@ -35,10 +35,24 @@ func (n *Node) Health() health.Status {
 			s.State = health.Serving
 		}
 	}
-	if s.State != health.Booting {
+	switch s.State {
+	case health.Booting:
+	case health.Minority:
+		s.Why, s.Do = "", st.Advice()
+	case health.Draining:
+		s.Why, s.Do = "", n.drainingAdvice()
+	default:
 		s.Why = ""
 	}
 	return s
+}
+
+// drainingAdvice says what ends a maintenance; empty for a node that leaves.
+func (n *Node) drainingAdvice() string {
+	if me := n.node(); me != nil && me.State == catalog.Draining {
+		return "'rabbitmq-upgrade revive' ends the maintenance, and so does a restart"
+	}
+	return ""
 }
 
 // alarms are those that hold publishers back.

@@ -125,7 +125,8 @@ func TestMinority(t *testing.T) {
 	a.eventually("nobody listens", a.patience(), func() bool { return a.refuses(addr) })
 	a.eventually("it says for whom it waits", a.patience(), func() bool {
 		text := a.Health().Text
-		return strings.HasPrefix(text, "1 of 3, needs 2, waiting for ") && strings.Contains(text, rs[1].o.Name) && a.limits(text)
+		return strings.HasPrefix(text, "1 of 3, needs 2, waiting for ") && strings.Contains(text, rs[1].o.Name) && a.limits(text) &&
+			a.limits("; to do: start them, in any order") && strings.HasPrefix(a.Health().Do, "start them, in any order")
 	})
 	for _, g := range a.host.Groups() {
 		if g.Status().Term == 0 {

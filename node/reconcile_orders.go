@@ -232,7 +232,7 @@ func (n *Node) Intents() (all []admin.Intent) {
 		if m := v.Node(i.Subject); m != nil {
 			subject = m.Name
 		}
-		all = append(all, admin.Intent{Kind: i.Kind.String(), Subject: subject, Begun: time.UnixMilli(i.BegunAt), Text: reconcile.Progress(v, i)})
+		all = append(all, admin.Intent{Kind: i.Kind.String(), Subject: subject, Begun: time.UnixMilli(i.BegunAt), Text: reconcile.Progress(v, i) + n.ledBy(i)})
 	}
 	for s := range v.Shards() {
 		if text := reconcile.Shard(v, s); text != "" {
@@ -240,4 +240,19 @@ func (n *Node) Intents() (all []admin.Intent) {
 		}
 	}
 	return all
+}
+
+// ledBy says what a node that is to lead nothing leads yet, as far as this node
+// holds it too.
+func (n *Node) ledBy(i *catalog.Intent) string {
+	if i.Kind != catalog.Drain {
+		return ""
+	}
+	led := 0
+	for _, g := range n.host.Groups() {
+		if g.Status().Leader == i.Subject {
+			led++
+		}
+	}
+	return fmt.Sprintf(": %d to go of those that are held here", led)
 }

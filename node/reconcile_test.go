@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,8 @@ type load struct {
 	next        uint64
 	redelivered int
 	worst       time.Duration // between two confirms
+	last        []time.Time   // confirm, by queue
+	gaps        []time.Duration
 }
 
 func startLoad(t *testing.T, rs []*running, queues int) *load {
@@ -48,7 +51,9 @@ func startLoad(t *testing.T, rs []*running, queues int) *load {
 	for i := range queues {
 		l.queues = append(l.queues, fmt.Sprint("load-", i))
 		declare(t, ch, l.queues[i])
+		l.last = append(l.last, time.Now())
 	}
+	l.gaps = make([]time.Duration, queues)
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	t.Cleanup(stop)
@@ -109,9 +114,11 @@ func (l *load) publish(ctx context.Context) {
 				}
 				l.mu.Lock()
 				l.confirmed[n] = true
-				l.worst = max(l.worst, time.Since(last))
+				now, q := time.Now(), n%uint64(len(l.queues))
+				l.worst = max(l.worst, now.Sub(last))
+				l.gaps[q], l.last[q] = max(l.gaps[q], now.Sub(l.last[q])), now
 				l.mu.Unlock()
-				last = time.Now()
+				last = now
 			}
 		}
 		_ = c.CloseDeadline(time.Now().Add(time.Second))
@@ -253,6 +260,7 @@ func TestGrows(t *testing.T) {
 	waitWhole(t, rs, 3)
 	l := startLoad(t, rs, 6)
 	l.more(50)
+	shown := shownBy(rs[0])
 	rs = append(rs, start(t, clusterOptions(t, dir, 4, rs[0].Addrs()["cluster"])))
 	waitFor(t, "replicas on the new node", func() bool {
 		return reconcile.Held(rs[0].catalog.View(), uint64(rs[3].dir.Node().Node)) > 0
@@ -261,6 +269,14 @@ func TestGrows(t *testing.T) {
 	l.more(50)
 	if n := l.end(); n > 0 {
 		t.Errorf("%d messages were redelivered", n)
+	}
+	l.served()
+	texts := shown()
+	t.Logf("shown: %q", texts)
+	for _, want := range []string{`^join warren-4@test: \d+ of \d+ shards are there$`, `^grow shard \d+: to warren-4@test`} {
+		if !slices.ContainsFunc(texts, regexp.MustCompile(want).MatchString) {
+			t.Errorf("nothing shown is like %s", want)
+		}
 	}
 	for _, r := range rs {
 		v, self := r.catalog.View(), uint64(r.dir.Node().Node)
@@ -365,13 +381,14 @@ func TestDrain(t *testing.T) {
 	l.more(30)
 	ctx := context.Background()
 	begin := time.Now()
+	shown := shownBy(drained)
 	if err := rs[0].Drain(ctx, drained.o.Name); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("drained in %s", time.Since(begin).Round(time.Millisecond))
+	t.Logf("drained in %s, shown: %q", time.Since(begin).Round(time.Millisecond), shown())
 	select {
 	case e := <-closed:
-		if e == nil || e.Code != amqp.ConnectionForced {
+		if e == nil || e.Code != amqp.ConnectionForced || !strings.HasSuffix(e.Reason, "Node was put into maintenance mode") {
 			t.Errorf("its client was told %v", e)
 		}
 	case <-time.After(5 * time.Second):
@@ -385,8 +402,8 @@ func TestDrain(t *testing.T) {
 	if n := len(drained.listeners()); n != 0 {
 		t.Errorf("%d listeners are open", n)
 	}
-	if h := drained.Health(); h.State != health.Draining {
-		t.Errorf("it says that it is %s", h.State)
+	if h := drained.Health(); h.State != health.Draining || !strings.Contains(h.Do, "rabbitmq-upgrade revive") {
+		t.Errorf("it says that it is %+v", h)
 	}
 	l.more(50)
 	if err := rs[1].Revive(ctx, drained.o.Name); err != nil {
@@ -473,4 +490,5 @@ func TestRollingRestart(t *testing.T) {
 		l.more(10)
 	}
 	l.end()
+	l.served()
 }

@@ -120,7 +120,17 @@ func namesOf(v *catalog.View, ids []uint64) (names []string) {
 func (n *Node) addLimiting(st *admin.Status, b broker.Counts) {
 	say := func(format string, args ...any) { st.Limiting = append(st.Limiting, fmt.Sprintf(format, args...)) }
 	if d := n.member.Load(); d != nil && !d.Serving() {
-		say("no client is served: %s", d.Status().Text)
+		st := d.Status()
+		text := "no client is served: " + st.Text
+		if do := st.Advice(); do != "" {
+			text += "; to do: " + do
+		}
+		say("%s", text)
+	}
+	if n.shut.Load() {
+		if do := n.drainingAdvice(); do != "" {
+			say("no client is served: the node is under maintenance; to do: %s", do)
+		}
 	}
 	t := n.shards.Load()
 	for _, id := range slices.Sorted(maps.Keys(t.refused)) {

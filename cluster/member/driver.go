@@ -262,7 +262,7 @@ func (d *Driver) perform() {
 // look at.
 func (d *Driver) tell(s *Status) {
 	if s.State == Minority {
-		d.o.Logger.Warn("this node is in a minority and serves nothing", "text", s.Text, "incarnation", s.Incarnation)
+		d.o.Logger.Warn("this node is in a minority and serves nothing", "text", s.Text+"; to do: "+s.Advice(), "incarnation", s.Incarnation)
 	} else {
 		d.o.Logger.Info("membership", "kind", s.State.String(), "text", s.Text, "incarnation", s.Incarnation)
 	}

@@ -158,8 +158,11 @@ func (c *conn) goodbye() error {
 	c.dropChannels()
 	reason := "broker forced connection closure with reason 'shutdown'"
 	var ended *endedError
-	if errors.As(context.Cause(c.ctx), &ended) {
+	switch cause := context.Cause(c.ctx); {
+	case errors.As(cause, &ended):
 		reason = ended.reason
+	case errors.Is(cause, protocol.ErrMaintenance):
+		reason = "Node was put into maintenance mode" // RabbitMQ's words
 	}
 	c.send(&wire.ConnectionClose{
 		ReplyCode: wire.CodeConnectionForced,
