@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warrenmq/warren/core/message"
@@ -28,13 +29,17 @@ type front struct {
 	// memory is where it was at first.
 	memory shard.Shard
 
-	mu     sync.RWMutex
-	at     shard.Shard
-	moved  bool // at is a shard
-	holds  bool
-	parked []func(shard.Shard)
-	size   int // bytes of publishes in parked
-	ready  []func()
+	at    atomic.Pointer[shard.Shard] // nil while what comes is held; set under mu
+	under atomic.Int64                // calls that are in *at
+	quiet chan struct{}               // one token: at is nil, and under may be 0
+
+	mu struct {
+		sync.Mutex
+		followed bool // at is a shard, or about to be
+		parked   []func(shard.Shard)
+		size     int // bytes of publishes in parked
+		ready    []func()
+	}
 
 	known struct {
 		sync.Mutex
@@ -47,7 +52,8 @@ type front struct {
 // newFront returns the front of a queue in memory. left reports whether the queue
 // is in a shard by now.
 func newFront(id shard.QueueID, at shard.Shard, local bool, left func() bool) *front {
-	f := &front{id: id, at: at, memory: at, local: local, left: left}
+	f := &front{id: id, memory: at, local: local, left: left, quiet: make(chan struct{}, 1)}
+	f.at.Store(&at)
 	f.known.consumers = map[*shard.Consumer]*fronted{}
 	return f
 }
@@ -78,18 +84,37 @@ func (x *fronted) Cancelled(*shard.Consumer) {
 // Wake implements shard.Sink.
 func (x *fronted) Wake() { x.c.Sink.Wake() }
 
-// do has op done where the queue is, now or when that is known.
-func (f *front) do(op func(shard.Shard)) {
-	f.mu.RLock()
-	if !f.holds {
-		op(f.at)
-		f.mu.RUnlock()
+// enterAt returns where the queue is, or nil while that is not known. Who got it
+// calls leaveAt; no lock is held meanwhile, for what is called there may come back.
+func (f *front) enterAt() shard.Shard {
+	f.under.Add(1)
+	if at := f.at.Load(); at != nil {
+		return *at
+	}
+	f.leaveAt()
+	return nil
+}
+
+func (f *front) leaveAt() {
+	if f.under.Add(-1) != 0 || f.at.Load() != nil {
 		return
 	}
-	f.mu.RUnlock()
+	select {
+	case f.quiet <- struct{}{}:
+	default:
+	}
+}
+
+// do has op done where the queue is, now or when that is known.
+func (f *front) do(op func(shard.Shard)) {
+	if at := f.enterAt(); at != nil {
+		op(at)
+		f.leaveAt()
+		return
+	}
 	f.mu.Lock()
-	if f.holds {
-		f.parked = append(f.parked, op)
+	if f.at.Load() == nil {
+		f.mu.parked = append(f.mu.parked, op)
 		f.mu.Unlock()
 		return
 	}
@@ -99,22 +124,20 @@ func (f *front) do(op func(shard.Shard)) {
 
 // Publish implements shard.Shard.
 func (f *front) Publish(ps []shard.Publish) (ok bool) {
-	f.mu.RLock()
-	if !f.holds {
-		ok = f.at.Publish(ps)
-		f.mu.RUnlock()
+	if at := f.enterAt(); at != nil {
+		ok = at.Publish(ps)
+		f.leaveAt()
 		return ok
 	}
-	f.mu.RUnlock()
 	copies, size := copied(ps)
 	f.do(func(to shard.Shard) { to.Publish(copies) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.holds {
+	if f.at.Load() != nil {
 		return true
 	}
-	f.size += size
-	return f.size < shard.DefaultParking
+	f.mu.size += size
+	return f.mu.size < shard.DefaultParking
 }
 
 // copied returns publishes that may be kept.
@@ -147,29 +170,28 @@ func (f *front) Tx(t *shard.Tx, done func(error)) {
 // Ready implements shard.Shard.
 func (f *front) Ready(g func()) {
 	f.mu.Lock()
-	if f.holds && f.size >= shard.DefaultParking {
-		f.ready = append(f.ready, g)
+	if f.at.Load() == nil && f.mu.size >= shard.DefaultParking {
+		f.mu.ready = append(f.mu.ready, g)
 		f.mu.Unlock()
 		return
 	}
-	at, holds := f.at, f.holds
 	f.mu.Unlock()
-	if holds {
+	at := f.enterAt()
+	if at == nil {
 		g()
 		return
 	}
 	at.Ready(g)
+	f.leaveAt()
 }
 
 // Settle implements shard.Shard.
 func (f *front) Settle(ss []shard.Settle, done func(error)) {
-	f.mu.RLock()
-	if !f.holds {
-		f.at.Settle(ss, done)
-		f.mu.RUnlock()
+	if at := f.enterAt(); at != nil {
+		at.Settle(ss, done)
+		f.leaveAt()
 		return
 	}
-	f.mu.RUnlock()
 	ss = slices.Clone(ss)
 	f.do(func(to shard.Shard) { to.Settle(ss, done) })
 }
@@ -283,13 +305,16 @@ const followTime = 30 * time.Second
 // was in, and does nothing if it was called before.
 func (f *front) follow(ctx context.Context, to shard.Shard) {
 	f.mu.Lock()
-	if f.holds || f.moved {
+	if f.mu.followed {
 		f.mu.Unlock()
 		return
 	}
-	f.holds = true
-	from := f.at
+	f.mu.followed = true
+	from := *f.at.Swap(nil)
 	f.mu.Unlock()
+	for f.under.Load() != 0 {
+		<-f.quiet // what is in the memory's calls comes before what is held
+	}
 	ctx, cancel := context.WithTimeout(ctx, followTime)
 	defer cancel()
 	step.At(step.MoveHeld)
@@ -301,8 +326,6 @@ func (f *front) follow(ctx context.Context, to shard.Shard) {
 	for _, x := range xs {
 		_ = await(ctx, func(done func(error)) { from.Cancel(x.as, false, done) })
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	for _, x := range xs {
 		f.enter(to, x.c, true, func(err error) {
 			if err != nil {
@@ -311,21 +334,39 @@ func (f *front) follow(ctx context.Context, to shard.Shard) {
 			}
 		})
 	}
-	for _, op := range f.parked {
-		op(to)
+	f.release(to)
+}
+
+// release has everything done that was held, and what is held meanwhile behind it;
+// from then on all goes where the queue is.
+func (f *front) release(to shard.Shard) {
+	for {
+		f.mu.Lock()
+		ops := f.mu.parked
+		f.mu.parked = nil
+		if len(ops) == 0 {
+			break
+		}
+		f.mu.Unlock()
+		for _, op := range ops {
+			op(to)
+		}
 	}
-	for _, g := range f.ready {
+	ready := f.mu.ready
+	f.mu.ready, f.mu.size = nil, 0
+	f.at.Store(&to)
+	f.mu.Unlock()
+	for _, g := range ready {
 		g()
 	}
-	f.at, f.moved, f.holds, f.parked, f.ready, f.size = to, true, false, nil, nil, 0
 	step.At(step.MoveFollowed)
 }
 
 // followed reports whether the front is where its queue went, or about to be.
 func (f *front) followed() bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.moved || f.holds
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.followed
 }
 
 // flush returns when all that was published to the memory before is in the shard,
