@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -211,5 +212,26 @@ func TestUselessSnapshotIsNotSent(t *testing.T) {
 				t.Error("no snapshot was installed")
 			}
 		})
+	}
+}
+
+// Applying may take long. What has come meanwhile is there when the machine's turn
+// comes, and that is told a time that is not before it.
+func TestTurnHasTheTimeBehindWhatWasApplied(t *testing.T) {
+	now := time.Second
+	e, groups := trio(t, func(o *raftgroup.Options) { o.Now = func() time.Duration { return now } })
+	m := groups[1].machine
+	m.onApply = func() {
+		now += time.Second
+		m.onTurn = func(commitlog.Proposer) {
+			if m.at != now {
+				t.Errorf("told %s at %s", m.at, now)
+			}
+		}
+	}
+	groups[0].propose("a")
+	e.settle()
+	if m.onTurn == nil {
+		t.Error("nothing was applied")
 	}
 }

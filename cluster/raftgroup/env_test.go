@@ -276,6 +276,7 @@ type recorder struct {
 	leading   bool
 	led       []uint64
 	turns     int
+	at        time.Duration // that the last turn was told
 	onTurn    func(p commitlog.Proposer)
 	onEntries func([]commitlog.Entry)
 	onApply   func()
@@ -336,6 +337,7 @@ func (r *recorder) Install(s raftgroup.Snapshot, done func()) {
 
 func (r *recorder) Turn(now time.Duration, p commitlog.Proposer) {
 	r.turns++
+	r.at = now
 	if r.onTurn != nil {
 		r.onTurn(p)
 	}

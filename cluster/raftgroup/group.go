@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -161,7 +160,7 @@ func (g *Group) runTurns(limit int) bool {
 		return false
 	}
 	for n := 1; ; n++ {
-		again, stop := g.turn(g.host.opts.Now())
+		again, stop := g.turn()
 		if stop {
 			g.end()
 			return true
@@ -257,14 +256,14 @@ func (g *Group) request(f func()) {
 
 // turn is the step function. again asks for one more turn; stop says that the
 // group was closed.
-func (g *Group) turn(now time.Duration) (again, stop bool) {
+func (g *Group) turn() (again, stop bool) {
 	in := g.take()
 	if in.stop {
 		return false, true
 	}
 	if g.forgotten {
 		if !g.leading {
-			g.machine.Turn(now, &g.prop) // whoever asks it for a cut gets one
+			g.machine.Turn(g.host.opts.Now(), &g.prop) // whoever asks it for a cut gets one
 		}
 		return false, false
 	}
@@ -298,7 +297,9 @@ func (g *Group) turn(now time.Duration) (again, stop bool) {
 	budget := g.host.opts.ApplyBytesPerTurn
 	g.drive(&budget)
 	g.prop.open = true
-	g.machine.Turn(now, &g.prop)
+	// The clock is read behind what may have taken long: what has come meanwhile is
+	// stamped with a time at which it was there.
+	g.machine.Turn(g.host.opts.Now(), &g.prop)
 	g.prop.open = false
 	applied := g.applied
 	g.drive(&budget)

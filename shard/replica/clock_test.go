@@ -57,3 +57,25 @@ func TestLogClockFollows(t *testing.T) {
 		t.Errorf("the leader says 91000, the clock %d", now)
 	}
 }
+
+// A process stands still inside a turn, and takes what has come meanwhile: that is
+// stamped with the time at which it is there, or it would expire early.
+func TestStoodStillInATurn(t *testing.T) {
+	f := newFake(t, 1)
+	f.lead(2)
+	f.publish(1)
+	f.settle()
+	before, now := f.s.stamp, time.Second
+	f.s.o.Mono = func() time.Duration { return now }
+	f.s.Run(func() {
+		now += 10 * time.Second
+		f.publish(2)
+	})
+	f.turn() // it began before
+	es := f.flight
+	f.flight = nil
+	f.commit(es...)
+	if took := time.Duration(f.s.stamp-before) * time.Millisecond; took < 9*time.Second || took > 11*time.Second {
+		t.Errorf("stamped %s after what came ten seconds before", took)
+	}
+}

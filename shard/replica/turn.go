@@ -27,11 +27,7 @@ func (s *Shard) Turn(now time.Duration, p commitlog.Proposer) {
 	if s.failed {
 		return
 	}
-	s.mono = now
-	s.e.Now = s.clock.now(now, s.o.Wall())
-	if plant.Is(plant.WallClock) {
-		s.e.Now = s.o.Wall()
-	}
+	s.timed(now)
 	s.runControls()
 	if term, ok := p.Leading(); ok && s.leading && term == s.term {
 		s.lead(p)
@@ -43,6 +39,15 @@ func (s *Shard) Turn(now time.Duration, p commitlog.Proposer) {
 		f(s.cut())
 	}
 	s.e.Wake()
+}
+
+// timed takes note of the time.
+func (s *Shard) timed(now time.Duration) {
+	s.mono = now
+	s.e.Now = s.clock.now(now, s.o.Wall())
+	if plant.Is(plant.WallClock) {
+		s.e.Now = s.o.Wall()
+	}
 }
 
 // lead is the turn of the leader.
@@ -223,7 +228,7 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 		return true
 	}
 	if s.o.Mono != nil && b != nil {
-		s.e.Now = max(s.e.Now, s.clock.now(s.o.Mono(), s.o.Wall()))
+		s.timed(s.o.Mono()) // b may have come long after the turn began
 	}
 	s.section.Term, s.section.Stamp = s.term, max(s.e.Now, s.stamp)
 	var data []byte

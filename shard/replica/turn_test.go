@@ -40,7 +40,6 @@ type fake struct {
 	holding []shard.Settle
 	slots   *slot.Slots
 	first   *firstLog // instead of an empty log
-	mono    func() time.Duration
 }
 
 func newFake(t *testing.T, inc uint64) *fake {
@@ -57,7 +56,7 @@ func (f *fake) open(inc uint64) {
 	s, _, err := Open(Options{
 		Group: group, Incarnation: queue.Incarnation{Node: 1, Number: inc}, Catalog: f, State: f.state, Log: log,
 		Loader: NewLoader(log, f.state, f.fatal), Budget: 1 << 20, Wall: func() int64 { return 1000 }, Fatal: f.fatal,
-		Ended: func(shard.QueueID) {}, Slots: f.slots, Mono: f.mono,
+		Ended: func(shard.QueueID) {}, Slots: f.slots,
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -370,24 +369,5 @@ func TestGoneWhileRead(t *testing.T) {
 	}
 	if !errors.Is(fatal, storage.ErrDamaged) {
 		t.Errorf("the body of a live message is lost: %v", fatal)
-	}
-}
-
-// A turn that is held up stamps what came meanwhile with the time at which it came
-// to it: a time to live begins no earlier than its publish (invariant I13).
-func TestStampOfALongTurn(t *testing.T) {
-	f := newFake(t, 1)
-	took := time.Duration(0)
-	f.mono = func() time.Duration { return time.Second + took }
-	f.open(1)
-	f.lead(1)
-	f.publish(1)
-	f.settle()
-	at := f.s.stamp
-	took = 80 * time.Millisecond
-	f.publish(2)
-	f.settle()
-	if f.s.stamp < at+79 {
-		t.Errorf("stamped %d ms behind the beginning of the turn, want 80", f.s.stamp-at)
 	}
 }
