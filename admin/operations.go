@@ -55,6 +55,7 @@ type Operations interface {
 	Watermarks
 	Clusters
 	Replicas
+	Repairs
 }
 
 // Done is the answer of an order that has nothing to say.

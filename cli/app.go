@@ -48,6 +48,9 @@ type App struct {
 	// Machine describes the machine for a data directory.
 	Machine func(dataDir string) config.Machine
 	NewNode func(node.Options) (Node, error)
+	// PlanRecovery and Recover are node's.
+	PlanRecovery func(context.Context, node.Options) (*node.Recovery, error)
+	Recover      func(context.Context, node.Options, []string) (*node.Recovery, error)
 	// LockPatience is how long serve waits for a data directory in use.
 	LockPatience time.Duration
 	Dial         dialFunc
@@ -63,9 +66,10 @@ func System() *App {
 	return &App{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ, Executable: os.Executable,
-		Machine: readMachine,
-		NewNode: func(o node.Options) (Node, error) { return node.New(o) },
-		Dial:    dialAMQP,
+		Machine:      readMachine,
+		NewNode:      func(o node.Options) (Node, error) { return node.New(o) },
+		PlanRecovery: node.PlanRecovery, Recover: node.Recover,
+		Dial: dialAMQP,
 
 		LockPatience: 5 * time.Second,
 		Interrupts: func() (<-chan os.Signal, func()) {
@@ -138,7 +142,7 @@ func (a *App) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &coded{exitUsage, err} })
 	root.AddCommand(a.ctlCmds()...)
-	root.AddCommand(a.serveCmd(), a.serverCmd(), a.demoCmd(), a.clusterCmd(), a.producerCmd(), a.consumerCmd(), a.perfCmd(), a.statusCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.versionCmd())
+	root.AddCommand(a.serveCmd(), a.serverCmd(), a.demoCmd(), a.clusterCmd(), a.producerCmd(), a.consumerCmd(), a.perfCmd(), a.statusCmd(), a.recoverCmd(), a.repairCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.versionCmd())
 	return root
 }
 

@@ -22,48 +22,53 @@ import (
 
 // A Recovery is what becomes of a cluster whose one survivor goes on alone.
 type Recovery struct {
-	Node, DataDir, Cluster string
+	Node    string `json:"node"`
+	DataDir string `json:"data_dir"`
+	Cluster string `json:"cluster"`
 	// Generation is the present one; the survivor begins the next.
-	Generation uint64
+	Generation uint64 `json:"generation"`
 	// Begun says that it was decided before and interrupted.
-	Begun bool
+	Begun bool `json:"begun"`
 	// Authority says that other nodes can be let in afterwards.
-	Authority bool
-	Revision  uint64 // of the catalog
-	Catalog   Kept
-	Cut       []CutOut
-	Kept      []Kept
-	Lost      []Lost
+	Authority bool     `json:"authority"`
+	Revision  uint64   `json:"revision"` // of the catalog
+	Catalog   Kept     `json:"catalog"`
+	Cut       []CutOut `json:"cut_out"`
+	Kept      []Kept   `json:"kept"`
+	Lost      []Lost   `json:"lost"`
 	// Ended are the queues that lived in the memory of nodes, Exchanges how many
 	// exchanges were not durable: they end.
-	Ended     []QueueLeft
-	Exchanges int
+	Ended     []QueueLeft `json:"ended"`
+	Exchanges int         `json:"exchanges_ended"`
 }
 
 // A CutOut is a node that is never let in again under its id.
 type CutOut struct {
-	Name, Addr string
-	Voter      bool // in the catalog
+	Name  string `json:"name"`
+	Addr  string `json:"address"`
+	Voter bool   `json:"voter"` // in the catalog
 	// Answers says that something accepts connections at its address: it may run.
-	Answers bool
+	Answers bool `json:"answers"`
 }
 
 // Kept is what the survivor has of a group.
 type Kept struct {
-	Shard uint64 // 0: the catalog
+	Shard uint64 `json:"shard"` // 0: the catalog
 	// Last and Term are of the last entry of its log, Commit is the last that it
 	// knows to be committed. All of the log is kept.
-	Last, Term, Commit uint64
+	Last   uint64 `json:"last"`
+	Term   uint64 `json:"term"`
+	Commit uint64 `json:"commit"`
 	// Voter says that the survivor votes, Voters are how many do.
-	Voter  bool
-	Voters int
-	Others []string // who else had a replica
+	Voter  bool     `json:"voter"`
+	Voters int      `json:"voters"`
+	Others []string `json:"also_on"` // who else had a replica
 	// Newest is the time of the last entry that somebody's doing made: what it has
 	// is of then. Zero: there is none.
-	Newest time.Time
+	Newest time.Time `json:"newest,omitzero"`
 	// Damaged says why the replica can not be opened. Its queues stay unavailable.
-	Damaged string
-	Queues  []QueueLeft
+	Damaged string      `json:"damaged,omitempty"`
+	Queues  []QueueLeft `json:"queues"`
 }
 
 // Complete reports whether everything that was confirmed is there: nothing could
@@ -72,20 +77,25 @@ func (k *Kept) Complete() bool { return k.Damaged == "" && k.Voter && k.Voters <
 
 // Lost is a shard of which the survivor has nothing. Its queues begin anew, empty.
 type Lost struct {
-	Shard  uint64
-	Others []string // who had a replica
-	Queues []QueueLeft
+	Shard  uint64      `json:"shard"`
+	Others []string    `json:"was_on"` // who had a replica
+	Queues []QueueLeft `json:"queues"`
 }
 
 // QueueLeft is a queue and what is in it.
 type QueueLeft struct {
-	VHost, Name     string
-	Messages, Bytes uint64
+	VHost    string `json:"vhost"`
+	Name     string `json:"name"`
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
 }
 
 // Messages counts what is kept.
 func (r *Recovery) Messages() (queues int, messages uint64) {
 	for _, k := range r.Kept {
+		if k.Damaged != "" {
+			continue
+		}
 		queues += len(k.Queues)
 		for _, q := range k.Queues {
 			messages += q.Messages

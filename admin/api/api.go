@@ -50,6 +50,7 @@ func Handler(o Options) http.Handler {
 	backups(mux, ops)
 	cluster(mux, ops)
 	replicas(mux, ops)
+	repairs(mux, ops)
 	profiles(mux)
 	return few(mux, mostRequests)
 }

@@ -17,6 +17,14 @@ const (
 	joinTime  = 20 * time.Second
 )
 
+// offlineText says what stands for RabbitMQ's way to start a cluster whose last node
+// is lost.
+func offlineText(node string) string {
+	return "--offline is for a cluster that can not be started because its last node is lost. Here the majority of the nodes starts, in any order: start them, and forget " + node +
+		" at one of them. If a majority is gone for good: end this node's process, and 'warren recover --data DIR' shows, and changes nothing yet, what would be lost if this node went on alone; with --force --without " +
+		node + " and the names of all others it does"
+}
+
 // lifeVerbs are the verbs that start and stop the node in its process, and make
 // it a member of clusters. Their announcements end in "...done.", as those who
 // drive them from scripts know them.
@@ -69,7 +77,7 @@ func lifeVerbs() []verb {
 			options: []option{own("offline", ""), own("force", "")},
 			check: func(c *call) error {
 				if c.is("offline") {
-					return c.failed(exitUnavailable, "--offline is for a cluster that can not be started because its last node is lost. This version starts with the majority of its nodes, in any order, and with no less: start them and forget the node at one of them")
+					return c.failed(exitUnavailable, "%s", offlineText(c.hosted(c.args[0])))
 				}
 				return nil
 			},

@@ -11,7 +11,7 @@ type refusal struct {
 func refusals() []refusal {
 	erlangOnly := "there is no Erlang in this node to run it"
 	return []refusal{
-		{"force_boot", ctl, "a node serves with a majority of its cluster, in whichever order they start, and without one it would serve what others may have changed: start the others, or forget the lost ones at a node that serves"},
+		{"force_boot", ctl, "nodes start in any order, and serve as soon as a majority of their cluster is there: start the others. One that went on without it would serve what others may have changed. If a majority is gone for good: end this node's process, and 'warren recover --data DIR' shows, and changes nothing yet, what would be lost if this node went on alone"},
 		{"rename_cluster_node", ctl, "nodes know each other by ids, a name is an attribute: stop the node, start it with another --name (RABBITMQ_NODENAME), and the cluster knows it by that"},
 		{"update_cluster_nodes", ctl, "a node finds the others by what all of them have agreed on: there is nothing to bring up to date. If none of its addresses is right any more, start it with --join and one that is"},
 		{"sync_queue", ctl, "replicas of a queue are brought up to date by themselves, while it serves; `warren status` shows how far they are"},

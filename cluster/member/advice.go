@@ -7,10 +7,10 @@ func (s *Status) Advice() string {
 	case s.Voters == 0 || s.Answer >= s.Needs:
 		return ""
 	case s.Voters == 2:
-		return "start it, or mend the network to it; two nodes need each other, a third ends that"
+		return "start it, or mend the network to it ('warren recover' if it is gone for good); two nodes need each other, a third ends that"
 	case len(s.Waiting) > 1:
 		return "start them, in any order, or mend the network to them: " +
-			"see 'A majority that is gone for good' in docs/partitions.md if they can not come back"
+			"'warren recover' if they are gone for good"
 	}
 	return "start it, or mend the network to it"
 }
