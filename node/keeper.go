@@ -35,8 +35,8 @@ const (
 // group. What it does it would do again, so whoever leads later goes on. It is
 // one goroutine.
 type keeper struct {
+	looker
 	n     *Node
-	wake  chan struct{}
 	peers []transport.Peer
 	seen  *catalog.View
 	ready map[uint64]time.Duration // since when learners of the catalog lack nothing
@@ -49,31 +49,13 @@ type keeper struct {
 
 func newKeeper(n *Node) *keeper {
 	return &keeper{
-		n: n, wake: make(chan struct{}, 1), ready: map[uint64]time.Duration{}, noted: map[uint64]noted{},
+		looker: newLooker(), n: n, ready: map[uint64]time.Duration{}, noted: map[uint64]noted{},
 		ordered: map[uint64]time.Duration{}, offer: offers{},
 	}
 }
 
-// poke has the keeper look now; it never blocks.
-func (k *keeper) poke() {
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
-
 func (k *keeper) run(ctx context.Context) {
-	t := time.NewTicker(keepEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		case <-k.wake:
-		}
-		k.look() //nolint:contextcheck // connections outlive what opens them
-	}
+	k.every(ctx, keepEvery, k.look) //nolint:contextcheck // connections outlive what opens them
 }
 
 func (k *keeper) look() {

@@ -14,34 +14,18 @@ const planEvery = time.Second
 // goroutine of its own, for it waits for the catalog's answers: the keeper, and
 // with it what beats know of the leader, never does.
 type planner struct {
-	n    *Node
-	wake chan struct{}
+	looker
+	n *Node
 }
 
-func newPlanner(n *Node) *planner { return &planner{n: n, wake: make(chan struct{}, 1)} }
-
-// poke has the planner look now; it never blocks.
-func (p *planner) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
+func newPlanner(n *Node) *planner { return &planner{looker: newLooker(), n: n} }
 
 func (p *planner) run(ctx context.Context) {
-	t := time.NewTicker(planEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		case <-p.wake:
-		}
+	p.every(ctx, planEvery, func() {
 		if p.n.catalog.Leading() && p.n.opened.Load() {
 			p.look(ctx, p.n.catalog.View())
 		}
-	}
+	})
 }
 
 func (p *planner) look(ctx context.Context, v *catalog.View) {
