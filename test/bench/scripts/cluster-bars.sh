@@ -32,7 +32,7 @@ heap() { curl -sf --unix-socket "$BENCH_TMP/data/warren/n$1/warren.sock" 'http:/
 took() { local t; t=$(date +%s%N); "$@" >/dev/null; echo "$((($(date +%s%N) - t) / 1000000)) ms"; }
 ctl() { "$WARREN" ctl -q --data "$BENCH_TMP/data/warren/n$1" "${@:2}"; }
 busy() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9 }' /proc/stat; }
-# serves: every shard has a leader and takes a message for one of its queues, at the node that leads it or not.
+# serves: a client of node N declares a queue, and gets what it publishes there, confirmed.
 serves() { "$BENCH" -scenario S3 -target warren -name "idle-$1" -addr "127.0.0.1:2879$1" -duration 200ms -warmup 0s >/dev/null; }
 cold() {
 	local n t up
