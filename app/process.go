@@ -210,7 +210,7 @@ func (p *Process) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer hangUp()
-	if p.checks, err = node.OpenChecks(p.o.Node, health.Options{Status: resident{p}.health, Alarms: func() []string { return nil }}); err != nil {
+	if p.checks, err = node.OpenChecks(p.o.Node, health.Options{Status: resident{p}.health, Alarms: func() []string { return nil }}); err != nil { //nolint:contextcheck // it is asked until the end
 		return err
 	}
 	defer p.checks.Close()

@@ -55,8 +55,10 @@ type collected struct{ live, objects, free, cycles uint64 }
 
 func readMemory() (h collected) {
 	s := [...]metrics.Sample{
-		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"},
 	}
 	metrics.Read(s[:])
 	for i, to := range [...]*uint64{&h.live, &h.objects, &h.free, &h.cycles} {

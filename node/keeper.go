@@ -55,7 +55,7 @@ func newKeeper(n *Node) *keeper {
 }
 
 func (k *keeper) run(ctx context.Context) {
-	k.every(ctx, keepEvery, k.look) //nolint:contextcheck // connections outlive what opens them
+	k.every(ctx, keepEvery, k.look)
 }
 
 func (k *keeper) look() {

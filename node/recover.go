@@ -48,7 +48,7 @@ func PlanRecovery(ctx context.Context, o Options) (r *Recovery, err error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	o.Exit = func(int) { fail(fmt.Errorf("%w: the data of the node can not be read", ErrIO)) }
-	n, err := openRecovery(o)
+	n, err := openRecovery(o) //nolint:contextcheck // connections outlive what opens them
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func Recover(ctx context.Context, o Options, without []string) (*Recovery, error
 	if o, err = recoveryOptions(o); err != nil {
 		return r, err
 	}
-	n, err := openRecovery(o)
+	n, err := openRecovery(o) //nolint:contextcheck // connections outlive what opens them
 	if err != nil {
 		return r, err
 	}

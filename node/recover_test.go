@@ -181,7 +181,7 @@ func recovered(t *testing.T, r *running) {
 			t.Errorf("%s has %d messages", name, q.Messages)
 		}
 	}
-	must(t, ch.Publish("amq.topic", "key", true, false, amqp.Publishing{Body: []byte("bound still")})) //nolint:staticcheck // no context is needed
+	must(t, ch.Publish("amq.topic", "key", true, false, amqp.Publishing{Body: []byte("bound still")}))
 	eventually(t, ch, "there", 1)
 	if n := r.delayed("late"); n != 1 {
 		t.Errorf("%d delayed messages", n)

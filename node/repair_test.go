@@ -20,7 +20,7 @@ func TestGiveUpDamaged(t *testing.T) {
 	bad, whole := twoQueues(t, r, ch)
 	must(t, ch.QueueBind(bad, "key", "amq.topic", false, nil))
 	publish(t, ch, whole, 0, 10)
-	must(t, ch.Publish("", bad, false, false, amqpMessage("needle in the hay"))) //nolint:staticcheck // no context is needed
+	must(t, ch.Publish("", bad, false, false, amqpMessage("needle in the hay")))
 	publish(t, ch, bad, 0, 10)
 	r.stop()
 	file := flip(t, o.FS, o.DataDir, "needle in the hay")
@@ -50,7 +50,7 @@ func TestGiveUpDamaged(t *testing.T) {
 		}
 		must(t, ch.Confirm(false))
 		publish(t, ch, bad, 5*life, 5*life+4)
-		must(t, ch.Publish("amq.topic", "key", true, false, amqp.Publishing{Body: []byte("bound still")})) //nolint:staticcheck // no context is needed
+		must(t, ch.Publish("amq.topic", "key", true, false, amqp.Publishing{Body: []byte("bound still")}))
 		eventually(t, ch, bad, 5*life+5)
 		if n := declare(t, ch, whole).Messages; n != 10 {
 			t.Errorf("the whole queue has %d messages", n)

@@ -144,13 +144,20 @@ func alone(cs *raftpb.ConfState, self uint64) (ccs []*raftpb.ConfChangeV2) {
 
 // parseConfChange reads the change of the configuration that an entry holds.
 func parseConfChange(e *raftpb.Entry) (raftpb.ConfChangeI, error) {
+	var change interface {
+		proto.Message
+		raftpb.ConfChangeI
+	}
 	switch e.GetType() {
 	case raftpb.EntryConfChange:
-		v1 := &raftpb.ConfChange{}
-		return v1, proto.Unmarshal(e.Data, v1)
+		change = &raftpb.ConfChange{}
 	case raftpb.EntryConfChangeV2:
-		v2 := &raftpb.ConfChangeV2{}
-		return v2, proto.Unmarshal(e.Data, v2)
+		change = &raftpb.ConfChangeV2{}
+	default:
+		return nil, errors.New("unknown kind")
 	}
-	return nil, errors.New("unknown kind")
+	if err := proto.Unmarshal(e.Data, change); err != nil {
+		return nil, fmt.Errorf("read a change of the configuration: %w", err)
+	}
+	return change, nil
 }

@@ -2,6 +2,7 @@ package overlay
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	iofs "io/fs"
 	"sync"
@@ -55,10 +56,10 @@ func (x *inode) readBelow(p []byte, off int64) error {
 	}
 	p = p[:min(int64(len(p)), x.was-off)]
 	_, err := x.below.ReadAt(p, off)
-	if errors.Is(err, io.EOF) {
-		return nil
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the file below: %w", err)
 	}
-	return err
+	return nil
 }
 
 func (x *inode) writeAt(p []byte, off int64) (n int, err error) {

@@ -67,7 +67,7 @@ func (q *moved) declare(node int) error {
 	if err != nil {
 		return err
 	}
-	defer conn.CloseDeadline(time.Now().Add(time.Second)) //nolint:errcheck // it was answered
+	defer conn.CloseDeadline(time.Now().Add(time.Second))
 	ch, err := conn.Channel()
 	if err != nil {
 		return err

@@ -45,8 +45,6 @@ func (w *walk) insist(ctx context.Context, ms func() []*member, tool string, wor
 	}
 }
 
-func just(m *member) func() []*member { return func() []*member { return []*member{m} } }
-
 // ballast publishes so much that a round of checkpoints is due, and the log behind
 // it is dropped.
 func (w *walk) ballast(ctx context.Context) {
@@ -63,7 +61,7 @@ func (w *walk) ballast(ctx context.Context) {
 		if err != nil {
 			return false
 		}
-		defer conn.CloseDeadline(time.Now().Add(time.Second)) //nolint:errcheck // it may have broken
+		defer conn.CloseDeadline(time.Now().Add(time.Second))
 		ch, err := conn.Channel()
 		if err == nil {
 			err = ch.Confirm(false)
