@@ -402,7 +402,7 @@ func (n *Node) tally(r *replica.Shard, v *catalog.View, s *catalog.Shard, k *Kep
 		q := v.QueueByID(id)
 		left := QueueLeft{VHost: vhostName(v, q), Name: queueName(q)}
 		if i := slices.IndexFunc(infos, func(in shard.QueueInfo) bool { return in.ID == id }); i >= 0 {
-			left.Messages, left.Bytes = infos[i].Ready+infos[i].Unacked, uint64(infos[i].Bytes)
+			left.Messages, left.Bytes = infos[i].Ready+infos[i].Unacked, infos[i].Bytes
 		}
 		k.Queues = append(k.Queues, left)
 	}
