@@ -104,5 +104,5 @@ func refusedText(s *catalog.Shard, self uint64) string {
 	case voters == 2:
 		return "its queues are unavailable: it has two replicas and needs both; the other one has everything, see docs/partitions.md"
 	}
-	return "its queues are unavailable, the rest serves ('warren repair' shows what is lost)"
+	return "its queues are unavailable, the rest serves: it had one replica; restore a backup, or 'warren repair' shows what is lost"
 }

@@ -36,15 +36,19 @@ func forming(t *testing.T, n int) (os []Options) {
 	return os
 }
 
-// freePort returns an address that a node can have again after a restart.
+// freePort returns an address that a node can have again after a restart: below
+// the ports that the system gives to connections, or somebody has it meanwhile.
 func freePort(t *testing.T, host string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(20000+rand.IntN(12000))))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // dialQuickly keeps names that are not in the registry yet from being looked up.
@@ -66,7 +70,11 @@ func oneCluster(t *testing.T, rs []*running) {
 		case err := <-r.ended:
 			t.Fatalf("%s ended: %v\n%s", r.o.Name, err, r.log)
 		case <-time.After(60 * time.Second):
-			t.Fatalf("%s does not serve: %+v\n%s", r.o.Name, r.Health(), r.log)
+			all := ""
+			for _, x := range rs {
+				all += fmt.Sprintf("%s: %+v\n%s\n", x.o.Name, x.Health(), x.log)
+			}
+			t.Fatalf("%s does not serve; all nodes say:\n%s", r.o.Name, all)
 		}
 		if r.dir.Node().Began == storage.Founded {
 			founded++

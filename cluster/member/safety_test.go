@@ -255,7 +255,7 @@ func settle(t *testing.T, seed uint64, w *world) {
 // A proof of death that comes late is of the process that died, not of the next.
 func TestLateProof(t *testing.T) {
 	gone := 0
-	for seed := range uint64(racing.Less(60)) {
+	for seed := range uint64(60) {
 		w := stormOf(seed, late, "")
 		if w.bad != "" {
 			t.Fatalf("seed %d: %s", seed, w.bad)

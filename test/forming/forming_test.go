@@ -75,15 +75,19 @@ func newTrio(t *testing.T, r *rand.Rand, w way) *trio {
 	return c
 }
 
-// freePort is on the address of loopback that has an interface.
+// freePort is on the address of loopback that has an interface, below the ports
+// that the system gives to connections.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000))) //nolint:noctx // at once
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func (c *trio) data(k int) string { return filepath.Join(c.dir, fmt.Sprint("node-", k+1)) }
