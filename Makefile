@@ -25,7 +25,7 @@ test: ## all tests that need nothing but Go
 RACELESS = (/core/(queue|exchange|message)|/cluster/(placement|reconcile|steer)|/cli/ctl|/test/(sim|shard))?
 
 # Tests that do what others do as well, for longer.
-RACETWICE = ^Test(ManyChanges|Transfers|DamageIsRepaired|DamagedStateIsRepaired|ForgetGoesOn|ForgetOfTwo|InterruptedForming|HealthOfCluster|RollingRestart|ManyMove|MirrorAll|PlacedAsAsked|Multicast|Leaves|Minority|ReplicasVoteWithoutLease|OlderCopyIsRepaired|Recover|RecoverInterrupted|DNS|FormingSays|MoveToAShardWhoseLeaderEnds|ColdStart)$$
+RACETWICE = ^Test(ManyChanges|Transfers|DamageIsRepaired|DamagedStateIsRepaired|ForgetGoesOn|ForgetOfTwo|InterruptedForming|HealthOfCluster|RollingRestart|ManyMove|MirrorAll|PlacedAsAsked|Multicast|Leaves|Minority|ReplicasVoteWithoutLease|OlderCopyIsRepaired|RecoverInterrupted|DNS|FormingSays|MoveToAShardWhoseLeaderEnds|ColdStart)$$
 
 # Those that wait most begin first.
 race: ## the tests of all that has goroutines, under the race detector, shuffled
