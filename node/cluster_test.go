@@ -131,7 +131,11 @@ func TestAnyNode(t *testing.T) {
 func TestClusterName(t *testing.T) {
 	rs := startCluster(t, 2)
 	told := func(r *running) string {
-		name, _ := r.dial().Properties["cluster_name"].(string)
+		of := r.dial().Properties
+		name, _ := of["cluster_name"].(string)
+		if of["node"] != r.o.Name {
+			t.Errorf("a client at %s is told %v", r.o.Name, of["node"])
+		}
 		return name
 	}
 	status := func(r *running) string {

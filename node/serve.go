@@ -20,7 +20,7 @@ func (n *Node) frontends() []protocol.Frontend {
 	l := n.o.Limits
 	return []protocol.Frontend{
 		amqp091.New(amqp091.Options{
-			Broker: n.broker.Load(), Logger: n.log, Version: n.o.Version, ClusterName: func() string { return nameOf(n.catalog.View()) },
+			Broker: n.broker.Load(), Logger: n.log, Version: n.o.Version, Node: n.o.Name, ClusterName: func() string { return nameOf(n.catalog.View()) },
 			FrameMax: uint32(l.FrameBytes), ChannelMax: uint16(l.ChannelsPerConnection),
 			Heartbeat: l.Heartbeat, MaxMessage: uint64(l.MessageBytes),
 			ConsumerTimeout: max(0, l.ConsumerTimeout),

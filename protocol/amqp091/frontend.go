@@ -28,6 +28,9 @@ type Options struct {
 	// Version of Warren is told to clients, and ClusterName, for each of them anew.
 	Version     string
 	ClusterName func() string
+	// Node is the name of this node, told to clients: behind a load balancer nothing
+	// else says where they are. Empty: it is not told.
+	Node string
 	// FrameMax is proposed to clients; default 131072.
 	FrameMax uint32
 	// ChannelMax is proposed to clients; default 2047.

@@ -67,17 +67,21 @@ func (c *conn) start() {
 		{Key: "direct_reply_to", Value: yes},
 	}
 	o := &c.f.o
+	properties := wire.Table{
+		{Key: "capabilities", Value: wire.TableOf(caps)},
+		{Key: "cluster_name", Value: wire.String(o.ClusterName())},
+		{Key: "copyright", Value: wire.String("Copyright the Warren authors")},
+		{Key: "information", Value: wire.String("Warren, licensed under the Apache License 2.0")},
+		{Key: "platform", Value: wire.String("Warren " + o.Version)},
+		{Key: "product", Value: wire.String(compatProduct)},
+		{Key: "version", Value: wire.String(compatVersion)},
+	}
+	if o.Node != "" {
+		properties = append(properties, wire.Field{Key: "node", Value: wire.String(o.Node)})
+	}
 	c.send(&wire.ConnectionStart{
 		VersionMajor: 0, VersionMinor: 9, Mechanisms: c.mechanisms(), Locales: "en_US",
-		ServerProperties: wire.Table{
-			{Key: "capabilities", Value: wire.TableOf(caps)},
-			{Key: "cluster_name", Value: wire.String(o.ClusterName())},
-			{Key: "copyright", Value: wire.String("Copyright the Warren authors")},
-			{Key: "information", Value: wire.String("Warren, licensed under the Apache License 2.0")},
-			{Key: "platform", Value: wire.String("Warren " + o.Version)},
-			{Key: "product", Value: wire.String(compatProduct)},
-			{Key: "version", Value: wire.String(compatVersion)},
-		},
+		ServerProperties: properties,
 	})
 }
 
