@@ -243,6 +243,15 @@ func TestCloseAllConnections(t *testing.T) {
 	d.wants(exitOK, "Closing connections of user nobody, reason: go...\n", "", "close_all_user_connections", "nobody", "go")
 	d.wants(exitOK, "Closing all connections in vhost nope, reason: go...\nClosed 0 connections\n", "", "close_all_connections", "-p", "nope", "go")
 	ps = append(ps, dial(t, url))
+	for deadline := time.Now().Add(20 * time.Second); ; { // the one that was told is let go
+		d.run("-s", "list_connections", "pid")
+		if strings.Count(d.out.String(), "\n") == 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("listed are\n%s", d.out.String())
+		}
+	}
 	if code := d.run("close_all_connections", "--global", "--per-connection-delay", "1", "go"); code != exitOK || !strings.HasPrefix(d.out.String(), "Closing all connections on node rabbit@node-01, reason: go...\nClosed 3 ") {
 		t.Errorf("%d %s%s", code, d.out.String(), d.errs.String())
 	}
