@@ -54,9 +54,15 @@ func (n *network) host(node int) {
 	if err := cmd.Start(); err != nil {
 		n.t.Fatalf("make a network namespace, which root may: %v", err)
 	}
-	n.t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
-	n.hosts[node] = cmd
 	link := fmt.Sprintf("veth%d", node)
+	n.t.Cleanup(func() {
+		// It goes with the namespace too, but some time later: the next network
+		// would find its name taken.
+		_ = exec.Command("ip", "link", "del", link).Run()
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	n.hosts[node] = cmd
 	run(n.t, "ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(cmd.Process.Pid))
 	run(n.t, "ip", "link", "set", link, "master", "br0", "up")
 	n.in(node, "ip", "link", "set", "lo", "up")
