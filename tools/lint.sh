@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# lint.sh: format, vet and linters (.golangci.yml), and that `make generate` changes
-# nothing. FIX=1 mends what can be mended. The linter is installed into bin/ in the
+# lint.sh: format, vet and linters (.golangci.yml), that `make generate` changes
+# nothing, and that nothing of the named steps (internal/step) is in the program. FIX=1 mends what can be mended. The linter is installed into bin/ in the
 # version pinned here; its modules stay out of ours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,4 +39,5 @@ fi
 step "gofmt" formatted
 step "generated code" generated
 step "golangci-lint" "$linter" run ./...
+step "the program has no steps" go test -tags steps -count=1 ./internal/step
 exit $failed

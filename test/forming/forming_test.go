@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	boots = flag.Int("boots", 4, "how many clusters are formed")
+	boots = flag.Int("boots", 3, "how many clusters are formed")
 	seed  = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is killed and when")
 )
 
