@@ -32,6 +32,11 @@ generated() {
 	[ "$before" = "$(state)" ] || { echo "make generate changed the tree:"; git status --porcelain; return 1; }
 }
 
+stepless() {
+	go test -tags steps -count=1 ./internal/step && go build -trimpath -o bin/warren ./cmd/warren || return 1
+	! grep -q WARREN_STEPS bin/warren || { echo "bin/warren obeys WARREN_STEPS"; return 1; }
+}
+
 if [ -n "${FIX:-}" ]; then
 	"$linter" fmt
 	"$linter" run --fix ./... || true
@@ -39,5 +44,5 @@ fi
 step "gofmt" formatted
 step "generated code" generated
 step "golangci-lint" "$linter" run ./...
-step "the program has no steps" go test -tags steps -count=1 ./internal/step
+step "no named steps in the program" stepless
 exit $failed
