@@ -45,12 +45,13 @@ type keeper struct {
 	ordered map[uint64]time.Duration
 	leads   handovers
 	offer   offers
+	heard   heard
 }
 
 func newKeeper(n *Node) *keeper {
 	return &keeper{
 		looker: newLooker(), n: n, ready: map[uint64]time.Duration{}, noted: map[uint64]noted{},
-		ordered: map[uint64]time.Duration{}, offer: offers{},
+		ordered: map[uint64]time.Duration{}, offer: offers{}, heard: heard{},
 	}
 }
 
@@ -129,8 +130,10 @@ func (k *keeper) steer(v *catalog.View, g *raftgroup.Group) {
 		g.ReportSnapshot(to, false) // it is offered again
 	}
 	if !st.Leading {
+		delete(k.heard, g.ID())
 		return
 	}
+	k.tellTime(v, g.ID(), st.Peers, st.Last)
 	var want steer.Want
 	if g.ID() == cluster.CatalogGroup {
 		want = reconcile.WantCatalog(v, st.ConfState.GetVoters())

@@ -43,6 +43,34 @@ func (l *handovers) seeLives(v *catalog.View, now time.Duration) {
 	l.since = live
 }
 
+// heard is, by shard and node, the incarnation that was told the time.
+type heard map[uint64]map[uint64]uint64
+
+// tellTime has a shard that is led here log the time once a replica that began anew
+// has caught up: it must not go by its wall clock if it leads next.
+func (k *keeper) tellTime(v *catalog.View, shard uint64, peers []raftgroup.PeerStatus, last uint64) {
+	s := k.n.shards.Load().open[shard]
+	if s == nil {
+		return
+	}
+	due := false
+	for _, p := range peers {
+		m := v.Node(p.ID)
+		if m == nil || m.Incarnation == 0 || m.Incarnation == k.heard[shard][p.ID] ||
+			!p.RecentActive || p.State != tracker.StateReplicate || p.Match+caughtUp < last {
+			continue
+		}
+		if k.heard[shard] == nil {
+			k.heard[shard] = map[uint64]uint64{}
+		}
+		k.heard[shard][p.ID] = m.Incarnation
+		due = true
+	}
+	if due {
+		s.LogTime()
+	}
+}
+
 // sheds reports whether this node is to lead nothing.
 func (n *Node) sheds(v *catalog.View) bool {
 	self := uint64(n.dir.Node().Node)

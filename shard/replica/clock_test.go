@@ -79,3 +79,38 @@ func TestStoodStillInATurn(t *testing.T) {
 		t.Errorf("stamped %s after what came ten seconds before", took)
 	}
 }
+
+// A replica that began anew hears the time from its leader, however long nothing else
+// was logged, and goes by that when it leads: not by its own wall clock.
+func TestLogTime(t *testing.T) {
+	f := newFake(t, 1)
+	f.lead(2)
+	f.settle()
+	from := f.s.stamp
+	f.s.Turn(11*time.Second, f)
+	f.s.LogTime()
+	f.s.Turn(11*time.Second, f)
+	if len(f.flight) != 1 {
+		t.Fatalf("%d entries are under way, want that of the time", len(f.flight))
+	}
+	es := f.flight
+	f.flight = nil
+	f.commit(es...)
+	stamp := f.s.stamp
+	if took := stamp - from; took < 9000 || took > 11_000 {
+		t.Fatalf("%d ms were logged after ten seconds", took)
+	}
+	if f.s.Turn(11*time.Second, f); len(f.flight) != 0 {
+		t.Fatal("it is logged again")
+	}
+
+	anew := newFake(t, 1)
+	anew.s.o.Wall = func() int64 { return stamp + int64(time.Hour/time.Millisecond) }
+	anew.follow()
+	anew.commit(f.log...)
+	anew.s.Turn(time.Second, anew)
+	anew.lead(3)
+	if now := anew.s.e.Now; now < stamp || now > stamp+100 {
+		t.Errorf("it leads %d ms later than it was told", now-stamp)
+	}
+}

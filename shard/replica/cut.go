@@ -36,6 +36,13 @@ func (s *Shard) Run(f func()) {
 	s.group.Wake()
 }
 
+// LogTime has the leader log the time, with nothing else if nothing else is due.
+// Who follows and began anew knows the stamps that it replayed, and not how long ago
+// they were logged: were it to lead, its wall clock would say what has expired.
+func (s *Shard) LogTime() {
+	s.Run(func() { s.stampDue = s.leading })
+}
+
 // runHere is Run for goroutines that may lend themselves to a turn.
 func (s *Shard) runHere(f func()) {
 	s.addControl(f)

@@ -30,6 +30,7 @@ func (s *Shard) Lead(term uint64) {
 	}
 	s.e.Now = max(s.stamp, s.clock.last()) // queues that end unused begin their time anew
 	s.section.Reset()
+	s.stampDue = false
 	s.lastIdx = 0
 	s.inflight.Store(0)
 	s.visits = visits{taken: s.visits.taken[:0], reqs: s.visits.reqs[:0]}

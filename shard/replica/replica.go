@@ -116,19 +116,21 @@ type Shard struct {
 
 	// Everything below is owned by the turn.
 
-	e       *engine.Engine
-	clock   logClock
-	mono    time.Duration // of this turn
-	ticked  time.Duration
-	term    uint64
-	leading bool
-	leader  uint64        // another node that leads, as far as is known
-	since   time.Duration // when nobody began to lead
-	failed  bool          // Fatal was called: nothing is done any more
-	planted bool          // the entry that is next is dealt with wrongly, to see that this is found
-	applied uint64
-	atTerm  uint64 // of the entry applied last
-	stamp   int64  // the highest applied: the only time that Apply knows
+	e     *engine.Engine
+	clock logClock
+	// stampDue says that the time is to be logged, whatever else is.
+	stampDue bool
+	mono     time.Duration // of this turn
+	ticked   time.Duration
+	term     uint64
+	leading  bool
+	leader   uint64        // another node that leads, as far as is known
+	since    time.Duration // when nobody began to lead
+	failed   bool          // Fatal was called: nothing is done any more
+	planted  bool          // the entry that is next is dealt with wrongly, to see that this is found
+	applied  uint64
+	atTerm   uint64 // of the entry applied last
+	stamp    int64  // the highest applied: the only time that Apply knows
 
 	streams map[uint64]*stream // by node
 	served  map[queue.Incarnation]bool

@@ -135,7 +135,7 @@ func (s *Shard) propose(p commitlog.Proposer) {
 		if batches == 0 && !again {
 			s.ask()
 		}
-		idle := batches == 0 && !again && (s.section.Empty() || s.company())
+		idle := batches == 0 && !again && !s.stampDue && (s.section.Empty() || s.company())
 		if entries >= maxInFlight || entries > 0 && !again && size < bigBatch || idle {
 			s.finish(entries)
 			if entries == 0 {
@@ -224,7 +224,7 @@ func (s *Shard) recounted() {
 func (s *Shard) seal(p commitlog.Proposer) bool {
 	b, mine := s.next()
 	s.ask()
-	if b == nil && s.section.Empty() {
+	if b == nil && s.section.Empty() && !s.stampDue {
 		return true
 	}
 	if s.o.Mono != nil && b != nil {
@@ -243,7 +243,7 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 	}
 	s.lastIdx = index
 	s.section.Reset()
-	s.settledAt = 0
+	s.settledAt, s.stampDue = 0, false
 	for _, c := range s.fns {
 		s.waiting = append(s.waiting, waiter{index, c})
 	}
