@@ -96,6 +96,9 @@ func (w *watch) compare() (collect bool) {
 		}
 		set(broker.LowDisk, m.free < m.disk, m.free >= m.disk)
 	}
+	if up&broker.LowDisk != 0 {
+		w.n.seglog.Shrink()
+	}
 	if m.noSpace != 0 && w.n.clock.Mono()-m.noSpace < 2*lookEvery {
 		up |= broker.LowDisk // whatever is said to be free
 	}

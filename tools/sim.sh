@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 mkdir -p dist/full
 go test -c -o dist/sim.test ./test/sim
 workers=${WORKERS:-$(nproc)}
+export GOGC=${GOGC:-1000} # a run holds little and makes much: that is two thirds of the time
 
 run() { # NAME SEED COUNT [FLAG…]
 	(cd test/sim && exec ../../dist/sim.test -test.run "$1" -test.v -test.timeout=0 -seed "$2" -seeds "$3" "${@:4}")

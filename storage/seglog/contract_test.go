@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func small(fs vfs.FS, dir string) seglog.Options {
-	return seglog.Options{FS: fs, Dir: dir, SegmentSize: 16 << 10, NodeID: 1, GatherSize: 4096}
+	return seglog.Options{FS: fs, Dir: dir, SegmentSize: 16 << 10, NodeID: 1, GatherSize: 4096, FreeRest: -1}
 }
 
 func TestContract(t *testing.T) {

@@ -196,7 +196,7 @@ func (l *Log) takeFree(need int64) (*segment, error) {
 	l.mu.Lock()
 	for i, s := range l.free {
 		if s.refs.Load() == 0 && max(s.filled, l.opts.SegmentSize) >= need {
-			l.free = append(l.free[:i], l.free[i+1:]...)
+			l.unfree(i)
 			l.mu.Unlock()
 			return s, nil
 		}

@@ -91,6 +91,9 @@ func (l *Log) Submit(a *storage.Append) {
 // second. It lets the writer notice that nothing happened for a while.
 func (l *Log) Tick(now time.Duration) {
 	l.now.Store(int64(now))
+	l.mu.Lock()
+	l.rested(now)
+	l.mu.Unlock()
 	signal(l.wake)
 }
 

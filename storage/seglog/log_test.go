@@ -439,6 +439,62 @@ func TestFirstSegmentGrowsBySteps(t *testing.T) {
 	}
 }
 
+// What a checkpoint frees at once is wanted again by the time of the next one, and is
+// not made anew; what was not wanted for a while is deleted, and all of it at once if
+// the disk is short of space.
+func TestFreeSegmentsRest(t *testing.T) {
+	const period = 6 // segments between two checkpoints
+	o := testOptions(vfs.NewMem())
+	l := mustOpen(t, o)
+	defer mustClose(t, l)
+	now := time.Duration(0)
+	prepare := func() {
+		for l.Prepare() {
+		}
+	}
+	round := func() {
+		for from := l.Stats().Segments; l.Stats().Segments < from+period; {
+			add(t, l, 1)
+			prepare()
+		}
+		b, _ := l.Bounds(1)
+		l.Compact(1, b.Last)
+		add(t, l, 1)
+		l.Drain()
+		prepare()
+		now += 5 * time.Second
+		l.Tick(now)
+		l.Drain()
+	}
+	round()
+	round()
+	made := l.nextSlot
+	for range 20 {
+		round()
+	}
+	if l.nextSlot > made+1 {
+		t.Errorf("%d files were made while %d were free at every checkpoint", l.nextSlot-made, period)
+	}
+	if n := l.Stats().Free; n < period-1 {
+		t.Errorf("%d segments are free behind a checkpoint of %d", n, period)
+	}
+	for range 14 { // idle
+		now += 5 * time.Second
+		l.Tick(now)
+		l.Drain()
+		prepare()
+	}
+	if n := l.Stats().Free; n != 2 {
+		t.Errorf("%d segments are free after a minute, want 2", n)
+	}
+	round()
+	l.Shrink()
+	prepare()
+	if n := l.Stats().Free; n != 2 {
+		t.Errorf("%d segments are free and the disk is short of space, want 2", n)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	err := Options{SegmentSize: 5000, GatherSize: 1, MaxFree: -1, IdleMark: -1}.Validate()
 	for _, word := range []string{"FS", "Dir", "SegmentSize", "GatherSize", "MaxFree", "IdleMark"} {

@@ -22,9 +22,14 @@ type Options struct {
 	// SegmentSize is the size of a segment file in bytes. Default 64 MiB. A
 	// record that fits into no segment of this size gets one of its own.
 	SegmentSize int64
-	// MaxFree is how many segments that nobody needs are kept for reuse; the
-	// rest is deleted. Default 2, at least 1.
+	// MaxFree is how many segments that nobody needs are kept for reuse however
+	// long; the rest is deleted. Default 2, at least 1.
 	MaxFree int
+	// FreeRest is how long the rest waits to be used again before it is deleted,
+	// as told to Tick: under load several segments become free at once and are
+	// soon wanted again, and to fill a new one costs as much as to log into it.
+	// Default 30 s; negative: it does not wait.
+	FreeRest time.Duration
 	// GatherSize bounds the buffer in which a drain is gathered: a larger drain
 	// is written in several pieces, under one sync. Default 1 MiB.
 	GatherSize int
@@ -61,6 +66,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxFree == 0 {
 		o.MaxFree = 2
+	}
+	if o.FreeRest == 0 {
+		o.FreeRest = 30 * time.Second
 	}
 	if o.GatherSize == 0 {
 		o.GatherSize = 1 << 20

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // A preparer is the state of Prepare.
@@ -15,6 +16,11 @@ type preparer struct {
 	// full is the last segment at the time when the disk was full; until the
 	// next one Prepare does not try again. Guarded by Log.mu.
 	full uint64
+	// least is how few segments were free since the time from, surplus how many
+	// of those free now are not waited for any more. Guarded by Log.mu.
+	least   int
+	from    time.Duration
+	surplus int
 }
 
 // oldest returns the sequence of the oldest segment held; 1 before the first.
@@ -111,9 +117,30 @@ func (l *Log) release(keep uint64) {
 
 // wantPrepare wakes Prepare if there is work for it; l.mu is held.
 func (l *Log) wantPrepare() {
-	if len(l.free) > l.opts.MaxFree || l.wantAhead() {
+	if l.excess() >= 0 || l.wantAhead() {
 		signal(l.prepareWake)
 	}
+}
+
+// rested ends a period of FreeRest: what was free for all of it is not needed.
+// l.mu is held.
+func (l *Log) rested(now time.Duration) {
+	p := &l.p
+	if now-p.from < l.opts.FreeRest {
+		return
+	}
+	p.surplus = p.least
+	p.from, p.least = now, len(l.free)
+	l.wantPrepare()
+}
+
+// Shrink has all segments beyond Options.MaxFree deleted that nobody needs, without
+// waiting for them to be used again: somebody else needs the space.
+func (l *Log) Shrink() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.p.surplus = len(l.free)
+	l.wantPrepare()
 }
 
 // wantAhead says that the last segment is half full and none is ready to
@@ -203,18 +230,33 @@ func (l *Log) abandon() error {
 	return l.removeSegment(s)
 }
 
-// takeExcess returns a free file to be removed, or nil: one too many, or one
-// that was made for an oversized record.
+// takeExcess returns a free file to be removed, or nil.
 func (l *Log) takeExcess() *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, s := range l.free {
-		if s.refs.Load() == 0 && (len(l.free) > l.opts.MaxFree || s.filled > l.opts.SegmentSize) {
-			l.free = slices.Delete(l.free, i, i+1)
-			return s
-		}
+	i := l.excess()
+	if i < 0 {
+		return nil
 	}
-	return nil
+	s := l.free[i]
+	l.unfree(i)
+	l.p.surplus--
+	return s
+}
+
+// excess returns which of the free files is to be removed, or -1: one too many, or
+// one that was made for an oversized record. l.mu is held.
+func (l *Log) excess() int {
+	many := len(l.free) > l.opts.MaxFree && (l.p.surplus > 0 || l.opts.FreeRest < 0)
+	return slices.IndexFunc(l.free, func(s *segment) bool {
+		return s.refs.Load() == 0 && (many || s.filled > l.opts.SegmentSize)
+	})
+}
+
+// unfree takes a file from those free; l.mu is held.
+func (l *Log) unfree(i int) {
+	l.free = slices.Delete(l.free, i, i+1)
+	l.p.least = min(l.p.least, len(l.free))
 }
 
 func (l *Log) removeSegment(s *segment) error {
