@@ -87,3 +87,44 @@ func TestBind(t *testing.T) {
 	r.expect("applied without the replica", r.l.applied["p#10"], 1)
 	r.clock.Advance(time.Second)
 }
+
+func (l *localShard) InspectHere(ids []shard.QueueID, _ bool, done func([]shard.QueueInfo)) {
+	done([]shard.QueueInfo{{ID: ids[0]}})
+}
+
+func (l *localShard) BrowseHere(_ *shard.Browse, done func(shard.BrowsePart)) {
+	done(shard.BrowsePart{End: true})
+}
+
+// Who looked while nobody led, or another did, is answered by the replica here when
+// that leads: no turn of the client comes any more. A browse that another has begun
+// ends, for nobody has its place.
+func TestLookBeforeLead(t *testing.T) {
+	r := newRig(t, 2)
+	r.mesh()
+	c := r.client(0)
+	l := &localShard{c: c, o: c.Origin(), w: r.world}
+	c.Bind(l, l.turn)
+	answered := map[string]int{}
+	ask := func(name string) {
+		c.Inspect([]uint64{theQueue}, false, func(in []shard.QueueInfo) { answered[name] += len(in) })
+	}
+	ask("taken")
+	r.still()
+	begun := &shard.Browse{Queue: theQueue}
+	for range 2 {
+		c.Browse(begun, func(p shard.BrowsePart) {
+			if p.Err == nil {
+				answered["browsed"]++
+			} else {
+				answered["refused"]++
+			}
+		})
+	}
+	r.still()
+	c.mu.looks = append(c.mu.looks, &look{ids: []uint64{theQueue}, seen: func([]shard.QueueInfo) { answered["new"]++ }}) // not taken yet
+	c.Lead()
+	l.leads = true
+	ask("late")
+	r.expect("answered", fmt.Sprint(answered), "map[browsed:1 late:1 new:1 refused:1 taken:1]")
+}

@@ -64,9 +64,43 @@ func (c *Client) leading() looker {
 
 func (c *Client) look(l *look) {
 	c.mu.Lock()
-	c.mu.looks = append(c.mu.looks, l)
+	here := c.led.Load() // since it was asked: looksHere has been
+	if !here {
+		c.mu.looks = append(c.mu.looks, l)
+	}
 	c.mu.Unlock()
+	if here {
+		c.lookHere(l)
+		return
+	}
 	c.poke()
+}
+
+// looksHere has the replica of this node answer what no leader has: it leads, and
+// this client takes no turn.
+func (c *Client) looksHere() {
+	c.mu.Lock()
+	ls := c.mu.looks
+	c.mu.looks = nil
+	c.mu.Unlock()
+	for _, l := range append(c.looks, ls...) {
+		c.lookHere(l)
+	}
+	c.looks, c.readings = nil, nil
+}
+
+func (c *Client) lookHere(l *look) {
+	here := c.leading()
+	switch {
+	case l.browse == nil && here != nil:
+		here.InspectHere(l.ids, l.consumers, l.seen)
+	case l.browse == nil:
+		l.seen(nil)
+	case here != nil && (l.id == 0 || l.first):
+		here.BrowseHere(l.browse, l.browsed)
+	default: // it has begun elsewhere
+		l.browsed(shard.BrowsePart{Err: shard.ErrUnavailable})
+	}
 }
 
 // takeLooks takes what is to be looked at.

@@ -333,6 +333,7 @@ func (c *Client) Lead() {
 	c.lose()
 	c.release()
 	c.inflight.Store(0)
+	c.looksHere()
 }
 
 // bury ends everything: the memory that held the queues is gone. What was
