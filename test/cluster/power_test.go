@@ -90,7 +90,8 @@ func (d *memoryDisk) run(p poweredNode) error {
 	}()
 	n, err := node.New(node.Options{
 		Name: p.Name, DataDir: p.Data, FS: d, Shards: 1, SegmentBytes: 2 << 20,
-		Memory:    node.Memory{Budget: 128 << 20, Entries: 32 << 20, Memtable: 8 << 20, Cache: 8 << 20},
+		// The disk is in the memory that the watermark is about.
+		Memory:    node.Memory{Budget: 128 << 20, Entries: 32 << 20, Memtable: 8 << 20, Cache: 8 << 20, HighWatermark: 4 << 30},
 		Listen:    []node.Listen{{Protocol: "amqp", Addr: p.Host + ":5672"}},
 		Cluster:   node.Cluster{Addr: p.Host + ":25672", Join: p.Join, Cookie: secret.New(p.Cookie)},
 		FirstUser: node.FirstUser{Name: "chaos", Password: secret.New("chaos")},
