@@ -27,15 +27,18 @@ func (w *walk) try(ctx context.Context, m *member, tool string, words ...string)
 	return string(out), nil
 }
 
-// insist gives an order to any of some nodes until it is carried out.
+// insist gives an order to any of some nodes until it is carried out. What is not
+// there to be cleared any more was, by one that was interrupted before it had said so.
 func (w *walk) insist(ctx context.Context, ms func() []*member, tool string, words ...string) {
 	var err error
+	interrupted := false
 	done := until(ctx, func() bool {
 		for _, m := range ms() {
 			if m.running() {
-				if _, err = w.try(ctx, m, tool, words...); err == nil {
+				if _, err = w.try(ctx, m, tool, words...); err == nil || interrupted && strings.Contains(err.Error(), "does not exist") {
 					return true
 				}
+				interrupted = true
 			}
 		}
 		return false

@@ -275,7 +275,9 @@ func (w *walk) do(m *member, how string) {
 		o.kill()
 		goOn()
 		w.rest(time.Second)
-		o.launch()
+		if !w.gone[o.number].Load() { // the same
+			o.launch()
+		}
 	case isCut:
 		for _, o := range w.members() {
 			if o != m {
