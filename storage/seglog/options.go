@@ -28,7 +28,7 @@ type Options struct {
 	// FreeRest is how long the rest waits to be used again before it is deleted,
 	// as told to Tick: under load several segments become free at once and are
 	// soon wanted again, and to fill a new one costs as much as to log into it.
-	// Default 30 s; negative: it does not wait.
+	// Default 3 s; negative: it does not wait.
 	FreeRest time.Duration
 	// GatherSize bounds the buffer in which a drain is gathered: a larger drain
 	// is written in several pieces, under one sync. Default 1 MiB.
@@ -68,7 +68,7 @@ func (o Options) withDefaults() Options {
 		o.MaxFree = 2
 	}
 	if o.FreeRest == 0 {
-		o.FreeRest = 30 * time.Second
+		o.FreeRest = 3 * time.Second
 	}
 	if o.GatherSize == 0 {
 		o.GatherSize = 1 << 20
