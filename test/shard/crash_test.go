@@ -32,7 +32,7 @@ type disk struct {
 }
 
 func openDisk(fs vfs.FS, fatal func(error)) (*disk, error) {
-	log, err := seglog.Open(seglog.Options{FS: fs, Dir: "log", NodeID: 1, SegmentSize: 64 << 10, MaxFree: 1, Fatal: fatal})
+	log, err := seglog.Open(seglog.Options{FS: fs, Dir: "log", NodeID: 1, SegmentSize: 64 << 10, MaxFree: 1, FreeRest: -1, Fatal: fatal})
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}

@@ -109,7 +109,7 @@ func errorRun(t *testing.T, k int) bool {
 		}
 		return nil
 	}))
-	log, err := seglog.Open(seglog.Options{FS: fs, Dir: "log", NodeID: 1, SegmentSize: 64 << 10, MaxFree: 1, Fatal: fatal})
+	log, err := seglog.Open(seglog.Options{FS: fs, Dir: "log", NodeID: 1, SegmentSize: 64 << 10, MaxFree: 1, FreeRest: -1, Fatal: fatal})
 	if err != nil {
 		return f.left <= 0
 	}

@@ -55,6 +55,7 @@ func TestShrink(t *testing.T) {
 	}
 	for range 200 {
 		r.Tick()
+		log.Tick(r.Now)
 		r.Rounds.Step(r.Now)
 		r.Settle()
 		for log.Prepare() {

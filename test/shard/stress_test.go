@@ -22,7 +22,7 @@ import (
 // them nothing makes up for a wake-up that is lost.
 func live(t *testing.T) *rig.Rig {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	log, err := seglog.Open(seglog.Options{FS: vfs.NewMem(), Dir: "log", NodeID: 1, SegmentSize: 1 << 20, MaxFree: 1})
+	log, err := seglog.Open(seglog.Options{FS: vfs.NewMem(), Dir: "log", NodeID: 1, SegmentSize: 1 << 20, MaxFree: 1, FreeRest: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
