@@ -30,7 +30,7 @@ func (s *Shard) Lead(term uint64) {
 	}
 	s.e.Now = max(s.stamp, s.clock.last()) // queues that end unused begin their time anew
 	s.section.Reset()
-	s.stampDue = false
+	s.stampDue, s.again = false, nil
 	s.lastIdx = 0
 	s.inflight.Store(0)
 	s.visits = visits{taken: s.visits.taken[:0], reqs: s.visits.reqs[:0]}
@@ -139,7 +139,7 @@ func (s *Shard) unlead() {
 	s.org.Rewind()
 	s.section.Reset()
 	s.settledAt = 0
-	s.quiet, s.quieted = nil, false
+	s.quiet, s.quieted, s.again = nil, false, nil
 	s.recount = s.recount[:0]
 	claims := s.txClaims()
 	h := s.e.Surrender()

@@ -137,8 +137,12 @@ type Shard struct {
 	serving serving
 	early   early
 	visits  visits
-	section shard.Section  // what is decided and not proposed
-	into    *shard.Section // what a transaction decides, while it is admitted
+	// again is a batch that the log dropped, and that is proposed again before any
+	// other; againMine says that it is this node's.
+	again     *origin.Batch
+	againMine bool
+	section   shard.Section  // what is decided and not proposed
+	into      *shard.Section // what a transaction decides, while it is admitted
 	// admitted are the transactions of the entry that is being applied.
 	admitted []txAdmitted
 	// settledAt is when the section got its first settlement, while it waits

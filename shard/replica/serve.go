@@ -132,6 +132,14 @@ func (s *Shard) endIncarnation(i queue.Incarnation) {
 	if s.postponeEnd(i) {
 		return
 	}
+	if s.again != nil && s.again.ID.Node == i.Node && s.again.ID.Incarnation == i.Number {
+		s.addControl(func() { // what its batch settles has been decided
+			if s.leading {
+				s.endIncarnation(i)
+			}
+		})
+		return
+	}
 	s.section.Add(shard.Command{Kind: shard.CmdEnd, Queue: i.Node, Seq: i.Number})
 	s.e.EndIncarnation(i)
 	s.dropBehind(i)

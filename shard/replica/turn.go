@@ -239,8 +239,10 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 	}
 	index, ok := p.Propose(data)
 	if !ok {
+		s.again, s.againMine = b, mine
 		return false
 	}
+	s.again = nil
 	s.lastIdx = index
 	s.section.Reset()
 	s.settledAt, s.stampDue = 0, false
@@ -271,6 +273,9 @@ func (s *Shard) seal(p commitlog.Proposer) bool {
 // been proposed before, or of another's, in turns. What full queues refuse of it
 // is marked, in this term's view.
 func (s *Shard) next() (b *origin.Batch, mine bool) {
+	if s.again != nil {
+		return s.again, s.againMine // the section is about its transactions
+	}
 	if s.quiet != nil {
 		return nil, false
 	}

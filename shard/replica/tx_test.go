@@ -121,3 +121,33 @@ func TestTxAgain(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 }
+
+// What was decided about a transaction goes with its batch: if the log drops that,
+// it goes before the batch of another node that has come meanwhile.
+func TestTxDropped(t *testing.T) {
+	f := newFake(t, 1)
+	f.lead(2)
+	f.consume()
+	f.publish(1, 2)
+	f.settle()
+	f.said = nil
+	f.publish(3) // the last batch proposed is this node's: another's is next
+	f.settle()
+	f.said = nil
+	from := guest(1)
+	f.attach(from, nil, nil)
+	f.settle()
+	f.drop = true
+	f.tx(f.holding[:1], "a")
+	f.turn()
+	b := shard.NewBuilder(0, 0)
+	b.Add(&shard.Publish{Message: &message.Message{Body: []byte("theirs")}, Queues: []shard.QueueID{1}})
+	f.s.Host().Offer(b.Seal(shard.BatchID{Node: from.Node, Incarnation: from.Number, Number: 1, Floor: 1}, nil))
+	f.turn()
+	f.drop = false
+	f.settle()
+	f.expect("tx <nil>", "deliver a", "deliver theirs")
+	if n := f.total(); n != 4 {
+		t.Errorf("%d messages, want two of three, and two new ones", n)
+	}
+}
