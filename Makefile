@@ -42,8 +42,8 @@ chaos: build ## kills, partitions, failing disks and a deep backlog under confir
 	WARREN=$(CURDIR)/bin/warren tools/chaos.sh
 	tools/need.sh strace nsenter
 	WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/faults $(if $(FULL),-args -kills 50)
-	WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/forming $(if $(FULL),-args -boots 100)
-	WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/backlog $(if $(FULL),-args -messages 1000000 -flow 2048)
+	WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/forming $(if $(FULL),-args -boots 100,./test/backlog)
+	$(if $(FULL),WARREN=$(CURDIR)/bin/warren go test -tags faults -count=1 -timeout 60m ./test/backlog -args -messages 1000000 -flow 2048)
 
 interop: build ## other people's clients against Warren (BROKER=rabbitmq: against the peer)
 	WARREN=$(CURDIR)/bin/warren tools/interop.sh
