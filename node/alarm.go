@@ -96,11 +96,11 @@ func (w *watch) compare() (collect bool) {
 		}
 		set(broker.LowDisk, m.free < m.disk, m.free >= m.disk)
 	}
-	if up&broker.LowDisk != 0 {
-		w.n.seglog.Shrink()
-	}
 	if m.noSpace != 0 && w.n.clock.Mono()-m.noSpace < 2*lookEvery {
 		up |= broker.LowDisk // whatever is said to be free
+	}
+	if up&broker.LowDisk != 0 && w.n.seglog != nil {
+		w.n.seglog.Shrink()
 	}
 	if w.n.rounds != nil {
 		behind, round := int64(w.n.rounds.Behind()), w.n.o.roundBytes()
