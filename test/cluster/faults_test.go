@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/warrenmq/warren/test/chaos/checker"
 )
 
 // scenarios are all there are; CI runs those of the share.
@@ -294,7 +296,7 @@ func rolling(r *round, d time.Duration) {
 // lossy has a node lose and delay what it sends and gets.
 func lossy(r *round, d time.Duration) {
 	m := r.any()
-	healed := r.hurting("on a bad line:", m)
+	healed := r.faulty(checker.Slow, "on a bad line:", m)
 	r.net.lose(m.number)
 	wide := r.net.narrow(m.number)
 	<-time.After(d)

@@ -90,14 +90,19 @@ func (r *round) rest(d time.Duration) {
 
 // hurting says that nodes are hurt until what it returns is called.
 func (r *round) hurting(what string, nodes ...*member) (healed func()) {
+	return r.faulty(0, what, nodes...)
+}
+
+// faulty is hurting with flags of checker.Fault.
+func (r *round) faulty(flag uint8, what string, nodes ...*member) (healed func()) {
 	bits, names := uint64(0), []string{}
 	for _, m := range nodes {
 		bits |= 1 << m.number
 		names = append(names, m.name())
 	}
 	r.t.Logf("round %d: %s %s", r.number, what, strings.Join(names, ", "))
-	r.l.rec.Add(checker.Event{Kind: checker.Fault, N: bits})
-	return func() { r.l.rec.Add(checker.Event{Kind: checker.Heal, N: bits}) }
+	r.l.rec.Add(checker.Event{Kind: checker.Fault, N: bits, Flag: flag})
+	return func() { r.l.rec.Add(checker.Event{Kind: checker.Heal, N: bits, Flag: flag}) }
 }
 
 // wonder fails the test if a node ended though nobody wanted it to.

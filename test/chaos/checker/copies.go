@@ -33,7 +33,7 @@ func (j *Judge) deliver(e Event) {
 	j.tally(q, e)
 	j.expired(q, p, e)
 	j.active(q, e)
-	m.state, m.holder = held, e.Client
+	m.state, m.holder, m.asNew = held, e.Client, m.asNew || !marked
 }
 
 // copy returns what is known of a message in a queue.
@@ -85,23 +85,30 @@ func (j *Judge) first(q *queue, e Event, marked, ordered bool) {
 	}
 }
 
+// again judges a delivery of what came before. Over a slow line the earlier one may
+// come behind the later one.
 func (j *Judge) again(m *copyState, e Event, marked bool) {
 	j.counts.Duplicates++
-	if !marked {
+	late := j.behind(e)
+	switch {
+	case marked:
+	case m.asNew:
 		j.report.broke(Unflagged, "%v came again as new from queue %d to client %d at %v, after client %d", e.ID, e.Queue, e.Client, e.At, m.holder)
+	default:
+		j.accuse(nil, late, Unflagged, "%v came as new from queue %d to client %d at %v, after it came marked to client %d", e.ID, e.Queue, e.Client, e.At, m.holder)
 	}
 	h := j.clients[m.holder]
 	switch m.state {
 	case held:
 		if !h.gone() {
-			j.accuse(h, Doubled, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, holds it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
+			j.accuse(h, late, Doubled, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, holds it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
 		}
 	case acked, rejected:
 		switch {
 		case h != nil && h.ordered:
-			j.report.broke(Again, "%v came from queue %d to client %d at %v, and client %d had settled it for certain", e.ID, e.Queue, e.Client, e.At, m.holder)
+			j.accuse(nil, late, Again, "%v came from queue %d to client %d at %v, and client %d had settled it for certain", e.ID, e.Queue, e.Client, e.At, m.holder)
 		case !h.gone():
-			j.accuse(h, TakenBack, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, had settled it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
+			j.accuse(h, late, TakenBack, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, had settled it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
 		}
 	}
 }
@@ -111,11 +118,12 @@ func (j *Judge) tally(q *queue, e Event) {
 	if e.N == 0 || q.counts == nil {
 		return
 	}
-	if had := q.counts[e.ID]; e.N < had {
-		j.report.broke(Forgot, "%v came from queue %d at %v as delivered %d times, and %d before", e.ID, e.Queue, e.At, e.N-1, had-1)
+	had := q.counts[e.ID]
+	if e.N < had {
+		j.accuse(nil, j.behind(e), Forgot, "%v came from queue %d at %v as delivered %d times, and %d before", e.ID, e.Queue, e.At, e.N-1, had-1)
 	}
 	if e.N > 1 {
-		q.counts[e.ID] = e.N
+		q.counts[e.ID] = max(e.N, had)
 	}
 }
 
@@ -154,7 +162,7 @@ func (j *Judge) active(q *queue, e Event) {
 	}
 	if q.active != 0 && q.active != e.Client {
 		if a := j.clients[q.active]; !a.gone() {
-			j.accuse(a, TwoActive, "queue %d: client %d gets messages at %v, and client %d of node %d, which is well, is active", e.Queue, e.Client, e.At, q.active, a.node)
+			j.accuse(a, j.behind(e), TwoActive, "queue %d: client %d gets messages at %v, and client %d of node %d, which is well, is active", e.Queue, e.Client, e.At, q.active, a.node)
 		}
 	}
 	q.active = e.Client
@@ -220,10 +228,10 @@ func (j *Judge) Report() Report {
 	r := j.report
 	r.Counts = j.counts
 	r.Examples = append([]string(nil), r.Examples...)
+	for _, a := range j.accused {
+		r.broke(a.rule, a.format, a.args...)
+	}
 	for id, c := range j.clients {
-		for _, a := range c.accused {
-			r.broke(a.rule, a.text[0].(string), a.text[1:]...)
-		}
 		j.missing(id, c, func(rule Rule, what string) { r.broke(rule, "%s was confirmed", what) })
 	}
 	for _, d := range j.doubts {

@@ -51,7 +51,8 @@ const (
 	// Reject: it is about to be dropped, or to die [Client, Queue, ID].
 	Reject
 
-	// Fault: nodes are about to be hurt, or nothing in particular [N bits of nodes].
+	// Fault: nodes are about to be hurt, or nothing in particular [N bits of nodes,
+	// Flag Slow].
 	Fault
 	// Heal: nodes are whole again [N bits of nodes].
 	Heal
@@ -80,6 +81,7 @@ const (
 	Exclusive               // the consumer is the only one
 	Strict                  // first deliveries of the queue are in order, marked or not
 	Single                  // the queue has one active consumer
+	Slow                    // what the nodes send to their clients may come late
 )
 
 var kindNames = [...]string{

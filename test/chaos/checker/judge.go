@@ -2,6 +2,7 @@ package checker
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -9,7 +10,8 @@ import (
 const (
 	maxQueues = 64
 	// A consumer whose connection was closed by the broker may hear of it after
-	// somebody else got what it held.
+	// somebody else got what it held; over a slow line it gets what had been sent
+	// to it so much later.
 	hears = 2 * time.Second
 	// The time that a message is stamped with is that of its leader's turn.
 	grain = 100 * time.Millisecond
@@ -18,7 +20,7 @@ const (
 	returns = 15 * time.Second
 )
 
-// A Judge holds a history against the rules, event by event. It keeps five bytes
+// A Judge holds a history against the rules, event by event. It keeps eight bytes
 // for a message in each queue, and no event.
 //
 // It expects of the run: a connection publishes, with numbers upwards from 0, each
@@ -32,7 +34,9 @@ type Judge struct {
 	clients map[uint32]*client
 	names   map[uint64]nameState
 	doubts  []doubt
+	accused []accusation
 	hurt    map[int]int   // nodes that are hurt, and how often
+	lines   map[int]line  // between nodes and their clients
 	lasting int           // faults that were not healed
 	healed  time.Duration // when the last one was
 	shaken  bool          // something was hurt, or a connection ended
@@ -67,7 +71,6 @@ type client struct {
 	suspect bool // its node was hurt during its life, or it leaves
 	ended   bool
 	ordered bool // it ended in order
-	accused []accusation
 
 	routes    uint64
 	sent      []uint8 // by number
@@ -78,6 +81,12 @@ type client struct {
 	first     map[copyKey]uint64 // 1 + highest number of an unmarked first delivery to it
 }
 
+// A line is slow or not, since then.
+type line struct {
+	slow  bool
+	since time.Duration
+}
+
 type copyKey struct {
 	queue    uint8
 	producer uint32
@@ -86,6 +95,7 @@ type copyKey struct {
 // A copyState is what is known of a message in a queue.
 type copyState struct {
 	state  uint8
+	asNew  bool // it came unmarked
 	holder uint32
 }
 
@@ -118,11 +128,15 @@ const (
 	nameGone
 )
 
-// An accusation stands unless the accuser's consumer turns out to have been gone.
+// An accusation stands unless one of two turns out to have been gone: who had the
+// message, which was not taken from it then, or who got it over a slow line, to whom
+// it was sent before.
 type accusation struct {
-	at   time.Duration
-	rule Rule
-	text []any
+	at        time.Duration
+	had, late *client
+	rule      Rule
+	format    string
+	args      []any
 }
 
 // calm is what is asked for after all is healed.
@@ -134,7 +148,7 @@ type calm struct {
 
 // NewJudge returns a Judge without a history.
 func NewJudge(o JudgeOptions) *Judge {
-	j := &Judge{o: o, clients: map[uint32]*client{}, names: map[uint64]nameState{}, hurt: map[int]int{}}
+	j := &Judge{o: o, clients: map[uint32]*client{}, names: map[uint64]nameState{}, hurt: map[int]int{}, lines: map[int]line{}}
 	for i := range j.queues {
 		j.queues[i].dead = -1
 	}
@@ -201,22 +215,38 @@ func (j *Judge) connection(e Event) {
 	case Closed, Shut:
 		j.detachAll(e)
 		c.ended, c.ordered, j.shaken = true, e.Kind == Closed, true
-		kept := c.accused[:0]
-		for _, a := range c.accused {
-			if e.At-a.at > hears {
-				kept = append(kept, a)
-			}
-		}
-		c.accused, c.first = kept, nil
+		c.first = nil
+		j.accused = slices.DeleteFunc(j.accused, func(a accusation) bool {
+			return (a.had == c || a.late == c) && e.At-a.at <= hears
+		})
 	}
 }
 
 // gone reports whether the broker may have taken what a client holds.
 func (c *client) gone() bool { return c == nil || c.ended || c.suspect }
 
-// accuse says that something may not have been done to a consumer that is healthy.
-func (j *Judge) accuse(c *client, rule Rule, text ...any) {
-	c.accused = append(c.accused, accusation{at: j.now, rule: rule, text: text})
+// behind returns who got a delivery if it may have been long on its way, or nil.
+func (j *Judge) behind(e Event) *client {
+	c := j.clients[e.Client]
+	if c == nil {
+		return nil
+	}
+	if l, ok := j.lines[c.node]; ok && (l.slow || e.At-l.since <= hears) {
+		return c
+	}
+	return nil
+}
+
+// accuse says that something may not have been done, of a message that a healthy
+// consumer had, or that came over a slow line. Neither: that is certain.
+func (j *Judge) accuse(had, late *client, rule Rule, format string, args ...any) {
+	switch {
+	case had == nil && late == nil:
+		j.report.broke(rule, format, args...)
+	case late != nil && late.ended: // it came before, and is told after
+	default:
+		j.accused = append(j.accused, accusation{j.now, had, late, rule, format, args})
+	}
 }
 
 func (j *Judge) publish(e Event) {
@@ -294,7 +324,7 @@ func (j *Judge) consumer(e Event) {
 		}
 		if q.owner != 0 && q.owner != e.Client {
 			if o := j.clients[q.owner]; !o.gone() {
-				j.accuse(o, TwoOwners, "queue %d: client %d consumes alone, and so does client %d at %v", e.Queue, q.owner, e.Client, e.At)
+				j.accuse(o, nil, TwoOwners, "queue %d: client %d consumes alone, and so does client %d at %v", e.Queue, q.owner, e.Client, e.At)
 			}
 		}
 		q.owner = e.Client
@@ -363,6 +393,9 @@ func (j *Judge) hurts(e Event) {
 	for n := range 64 {
 		if e.N>>n&1 == 0 {
 			continue
+		}
+		if e.Flag&Slow != 0 {
+			j.lines[n] = line{slow: e.Kind == Fault, since: e.At}
 		}
 		if e.Kind == Heal {
 			j.hurt[n]--

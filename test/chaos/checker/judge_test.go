@@ -47,6 +47,9 @@ func do(k Kind, client uint32) history    { return history{{Kind: k, Client: cli
 func name(k Kind, number uint64) history  { return history{{Kind: k, N: number}} }
 func node(k Kind, numbers uint64) history { return history{{Kind: k, N: numbers}} }
 
+// lines has the lines between nodes and their clients become slow, or good again.
+func lines(k Kind, numbers uint64) history { return history{{Kind: k, N: numbers, Flag: Slow}} }
+
 // rest lets time pass.
 func rest(d time.Duration) history { return history{{At: d}} }
 
@@ -127,17 +130,25 @@ var plants = []struct {
 
 	{Again, "settled and closed", 1, nil, []history{published(0), come(2, 0), ack(2, 0), do(Leave, 2), do(Closed, 2), again(3, 0)}},
 	{Again, "rejected and closed", 1, nil, []history{published(0), come(2, 0), reject(2, 0), do(Leave, 2), do(Closed, 2), again(3, 0)}},
+	{Again, "settled and closed, before it came over a slow line", 0, nil, []history{published(0), lines(Fault, 1<<3), come(2, 0), ack(2, 0), do(Leave, 2), do(Closed, 2), again(3, 0), do(Shut, 3)}},
 	{Again, "settled and broken off", 0, nil, []history{published(0), come(2, 0), ack(2, 0), do(Shut, 2), again(3, 0)}},
 	{Again, "held and closed", 0, nil, []history{published(0), come(2, 0), do(Leave, 2), do(Closed, 2), again(3, 0)}},
 	{Again, "settled after it was taken away is not settled", 0, nil, []history{published(0), come(2, 0), node(Fault, 1<<2), again(3, 0), ack(2, 0), do(Closed, 2), do(Shut, 3), again(4, 0)}},
 
 	{Unflagged, "as new", 1, nil, []history{published(0), come(2, 0), do(Shut, 2), come(3, 0)}},
+	{Unflagged, "late, over a slow line, to one that was gone", 0, nil, []history{published(0), lines(Fault, 1<<3), again(2, 0), ack(2, 0), come(3, 0), do(Shut, 3)}},
+	{Unflagged, "the same, told after its end", 0, nil, []history{published(0), lines(Fault, 1<<3), again(2, 0), ack(2, 0), do(Shut, 3), come(3, 0)}},
+	{Unflagged, "over a slow line, to one that stays", 1, nil, []history{published(0), lines(Fault, 1<<3), again(2, 0), requeue(2, 0), come(3, 0)}},
+	{Unflagged, "over a slow line, twice as new", 1, nil, []history{published(0), come(2, 0), do(Shut, 2), lines(Fault, 1<<3), come(3, 0), do(Shut, 3)}},
+	{Unflagged, "over a line that is good, to one that is hurt", 1, nil, []history{published(0), node(Fault, 1<<3), again(2, 0), requeue(2, 0), come(3, 0), do(Shut, 3)}},
+	{Unflagged, "over a line that was slow long ago", 1, nil, []history{published(0), lines(Fault, 1<<3), lines(Heal, 1<<3), rest(3 * time.Second), again(2, 0), requeue(2, 0), come(3, 0), do(Shut, 3)}},
 	{Unflagged, "marked", 0, nil, []history{published(0), come(2, 0), do(Shut, 2), again(3, 0)}},
 
 	{Flagged, "in peace", 1, nil, []history{published(0), again(2, 0)}},
 	{Flagged, "after a fault", 0, nil, []history{published(0), node(Fault, 1<<3), again(2, 0)}},
 
 	{Forgot, "the count goes down", 1, nil, []history{published(0), counting(1, come(2, 0)), requeue(2, 0), counting(2, again(2, 0)), do(Shut, 2), counting(1, again(3, 0))}},
+	{Forgot, "a lower one was long on its way", 0, nil, []history{published(0), lines(Fault, 1<<3), counting(0, come(2, 0)), requeue(2, 0), counting(2, again(2, 0)), requeue(2, 0), counting(1, again(3, 0)), do(Shut, 3)}},
 	{Forgot, "the count goes up or stays", 0, nil, []history{published(0), counting(0, come(2, 0)), requeue(2, 0), counting(1, again(2, 0)), do(Shut, 2), counting(1, again(3, 0))}},
 
 	{Doubled, "held by a healthy consumer", 1, nil, []history{published(0), come(2, 0), again(3, 0)}},
@@ -151,6 +162,9 @@ var plants = []struct {
 	{Doubled, "given back", 0, nil, []history{published(0), come(2, 0), requeue(2, 0), again(3, 0)}},
 
 	{TakenBack, "settled by a healthy consumer", 1, nil, []history{published(0), come(2, 0), ack(2, 0), again(3, 0)}},
+	{TakenBack, "settled, and long on its way to another that was gone", 0, nil, []history{published(0), come(4, 0), do(Shut, 4), lines(Fault, 1<<3), again(2, 0), ack(2, 0), again(3, 0), do(Shut, 3)}},
+	{TakenBack, "settled, and over a slow line to one that stays", 1, nil, []history{published(0), come(4, 0), do(Shut, 4), lines(Fault, 1<<3), again(2, 0), ack(2, 0), again(3, 0)}},
+	{TakenBack, "settled, and over a slow line to one that ends much later", 1, nil, []history{published(0), come(4, 0), do(Shut, 4), lines(Fault, 1<<3), again(2, 0), ack(2, 0), again(3, 0), rest(3 * time.Second), do(Shut, 3)}},
 	{TakenBack, "settled by one that was lost", 0, nil, []history{published(0), come(2, 0), ack(2, 0), node(Fault, 1<<2), again(3, 0)}},
 
 	{Reordered, "to one consumer", 1, nil, []history{published(0, 1, 2), come(2, 0, 2, 1)}},
@@ -190,6 +204,7 @@ var plants = []struct {
 
 	{TwoActive, "both get messages", 1, history{{Kind: Queue, Flag: Single}}, []history{published(0, 1), come(2, 0), come(3, 1)}},
 	{TwoActive, "one after the other", 0, history{{Kind: Queue, Flag: Single}}, []history{published(0, 1), come(2, 0), do(Detach, 2), come(3, 1)}},
+	{TwoActive, "the other one gets what was long on its way", 0, history{{Kind: Queue, Flag: Single}}, []history{published(0, 1), lines(Fault, 1<<3), come(2, 0), come(3, 1), do(Shut, 3)}},
 	{TwoActive, "the other one is lost", 0, history{{Kind: Queue, Flag: Single}}, []history{published(0, 1), come(2, 0), node(Fault, 1<<2), come(3, 1)}},
 
 	{TwoOwners, "at once", 1, nil, []history{of(Attach, 2, Exclusive, 0), of(Attach, 3, Exclusive, 0)}},
