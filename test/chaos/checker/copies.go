@@ -85,30 +85,29 @@ func (j *Judge) first(q *queue, e Event, marked, ordered bool) {
 	}
 }
 
-// again judges a delivery of what came before. Over a slow line the earlier one may
-// come behind the later one.
+// again judges a delivery of what came before. Of two to different consumers the
+// earlier one may come behind the later one.
 func (j *Judge) again(m *copyState, e Event, marked bool) {
 	j.counts.Duplicates++
-	late := j.behind(e)
 	switch {
 	case marked:
 	case m.asNew:
 		j.report.broke(Unflagged, "%v came again as new from queue %d to client %d at %v, after client %d", e.ID, e.Queue, e.Client, e.At, m.holder)
 	default:
-		j.accuse(nil, late, Unflagged, "%v came as new from queue %d to client %d at %v, after it came marked to client %d", e.ID, e.Queue, e.Client, e.At, m.holder)
+		j.accuseOf(e, nil, Unflagged, "%v came as new from queue %d to client %d at %v, after it came marked to client %d", e.ID, e.Queue, e.Client, e.At, m.holder)
 	}
 	h := j.clients[m.holder]
 	switch m.state {
 	case held:
 		if !h.gone() {
-			j.accuse(h, late, Doubled, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, holds it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
+			j.accuseOf(e, h, Doubled, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, holds it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
 		}
 	case acked, rejected:
 		switch {
 		case h != nil && h.ordered:
-			j.accuse(nil, late, Again, "%v came from queue %d to client %d at %v, and client %d had settled it for certain", e.ID, e.Queue, e.Client, e.At, m.holder)
+			j.accuseOf(e, nil, Again, "%v came from queue %d to client %d at %v, and client %d had settled it for certain", e.ID, e.Queue, e.Client, e.At, m.holder)
 		case !h.gone():
-			j.accuse(h, late, TakenBack, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, had settled it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
+			j.accuseOf(e, h, TakenBack, "%v came from queue %d to client %d at %v, and client %d of node %d, which is well, had settled it", e.ID, e.Queue, e.Client, e.At, m.holder, h.node)
 		}
 	}
 }
@@ -120,7 +119,7 @@ func (j *Judge) tally(q *queue, e Event) {
 	}
 	had := q.counts[e.ID]
 	if e.N < had {
-		j.accuse(nil, j.behind(e), Forgot, "%v came from queue %d at %v as delivered %d times, and %d before", e.ID, e.Queue, e.At, e.N-1, had-1)
+		j.accuseOf(e, nil, Forgot, "%v came from queue %d at %v as delivered %d times, and %d before", e.ID, e.Queue, e.At, e.N-1, had-1)
 	}
 	if e.N > 1 {
 		q.counts[e.ID] = max(e.N, had)
@@ -162,7 +161,7 @@ func (j *Judge) active(q *queue, e Event) {
 	}
 	if q.active != 0 && q.active != e.Client {
 		if a := j.clients[q.active]; !a.gone() {
-			j.accuse(a, j.behind(e), TwoActive, "queue %d: client %d gets messages at %v, and client %d of node %d, which is well, is active", e.Queue, e.Client, e.At, q.active, a.node)
+			j.accuseOf(e, a, TwoActive, "queue %d: client %d gets messages at %v, and client %d of node %d, which is well, is active", e.Queue, e.Client, e.At, q.active, a.node)
 		}
 	}
 	q.active = e.Client

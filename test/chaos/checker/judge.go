@@ -10,9 +10,11 @@ import (
 const (
 	maxQueues = 64
 	// A consumer whose connection was closed by the broker may hear of it after
-	// somebody else got what it held; over a slow line it gets what had been sent
-	// to it so much later.
+	// somebody else got what it held.
 	hears = 2 * time.Second
+	// What was sent to it before may also come, and be told of, behind what others
+	// got: so long before its end at most, and hears over a slow line.
+	crosses = 100 * time.Millisecond
 	// The time that a message is stamped with is that of its leader's turn.
 	grain = 100 * time.Millisecond
 	// What was on its way to a consumer that ended comes to others after what they
@@ -129,14 +131,14 @@ const (
 )
 
 // An accusation stands unless one of two turns out to have been gone: who had the
-// message, which was not taken from it then, or who got it over a slow line, to whom
-// it was sent before.
+// message, or who got it, to whom it was sent before then.
 type accusation struct {
-	at        time.Duration
-	had, late *client
-	rule      Rule
-	format    string
-	args      []any
+	at      time.Duration
+	had, to *client
+	crosses time.Duration
+	rule    Rule
+	format  string
+	args    []any
 }
 
 // calm is what is asked for after all is healed.
@@ -217,7 +219,7 @@ func (j *Judge) connection(e Event) {
 		c.ended, c.ordered, j.shaken = true, e.Kind == Closed, true
 		c.first = nil
 		j.accused = slices.DeleteFunc(j.accused, func(a accusation) bool {
-			return (a.had == c || a.late == c) && e.At-a.at <= hears
+			return a.had == c && e.At-a.at <= hears || a.to == c && e.At-a.at <= a.crosses
 		})
 	}
 }
@@ -225,28 +227,22 @@ func (j *Judge) connection(e Event) {
 // gone reports whether the broker may have taken what a client holds.
 func (c *client) gone() bool { return c == nil || c.ended || c.suspect }
 
-// behind returns who got a delivery if it may have been long on its way, or nil.
-func (j *Judge) behind(e Event) *client {
-	c := j.clients[e.Client]
-	if c == nil {
-		return nil
-	}
-	if l, ok := j.lines[c.node]; ok && (l.slow || e.At-l.since <= hears) {
-		return c
-	}
-	return nil
+// accuse says that something may not have been done to a consumer that is healthy,
+// if it is about one.
+func (j *Judge) accuse(had *client, rule Rule, format string, args ...any) {
+	j.accused = append(j.accused, accusation{at: j.now, had: had, rule: rule, format: format, args: args})
 }
 
-// accuse says that something may not have been done, of a message that a healthy
-// consumer had, or that came over a slow line. Neither: that is certain.
-func (j *Judge) accuse(had, late *client, rule Rule, format string, args ...any) {
-	switch {
-	case had == nil && late == nil:
-		j.report.broke(rule, format, args...)
-	case late != nil && late.ended: // it came before, and is told after
-	default:
-		j.accused = append(j.accused, accusation{j.now, had, late, rule, format, args})
+// accuseOf is accuse of a delivery, which may have been sent before.
+func (j *Judge) accuseOf(e Event, had *client, rule Rule, format string, args ...any) {
+	a := accusation{at: j.now, had: had, to: j.client(e.Client), crosses: crosses, rule: rule, format: format, args: args}
+	if a.to.ended {
+		return // it came before, and is told after
 	}
+	if l, ok := j.lines[a.to.node]; ok && (l.slow || e.At-l.since <= hears) {
+		a.crosses = hears
+	}
+	j.accused = append(j.accused, a)
 }
 
 func (j *Judge) publish(e Event) {
@@ -324,7 +320,7 @@ func (j *Judge) consumer(e Event) {
 		}
 		if q.owner != 0 && q.owner != e.Client {
 			if o := j.clients[q.owner]; !o.gone() {
-				j.accuse(o, nil, TwoOwners, "queue %d: client %d consumes alone, and so does client %d at %v", e.Queue, q.owner, e.Client, e.At)
+				j.accuse(o, TwoOwners, "queue %d: client %d consumes alone, and so does client %d at %v", e.Queue, q.owner, e.Client, e.At)
 			}
 		}
 		q.owner = e.Client

@@ -136,12 +136,13 @@ var plants = []struct {
 	{Again, "settled after it was taken away is not settled", 0, nil, []history{published(0), come(2, 0), node(Fault, 1<<2), again(3, 0), ack(2, 0), do(Closed, 2), do(Shut, 3), again(4, 0)}},
 
 	{Unflagged, "as new", 1, nil, []history{published(0), come(2, 0), do(Shut, 2), come(3, 0)}},
-	{Unflagged, "late, over a slow line, to one that was gone", 0, nil, []history{published(0), lines(Fault, 1<<3), again(2, 0), ack(2, 0), come(3, 0), do(Shut, 3)}},
+	{Unflagged, "late, over a slow line, to one that was gone", 0, nil, []history{published(0), lines(Fault, 1<<3), again(2, 0), ack(2, 0), come(3, 0), rest(time.Second), do(Shut, 3)}},
 	{Unflagged, "the same, told after its end", 0, nil, []history{published(0), lines(Fault, 1<<3), again(2, 0), ack(2, 0), do(Shut, 3), come(3, 0)}},
 	{Unflagged, "over a slow line, to one that stays", 1, nil, []history{published(0), lines(Fault, 1<<3), again(2, 0), requeue(2, 0), come(3, 0)}},
 	{Unflagged, "over a slow line, twice as new", 1, nil, []history{published(0), come(2, 0), do(Shut, 2), lines(Fault, 1<<3), come(3, 0), do(Shut, 3)}},
-	{Unflagged, "over a line that is good, to one that is hurt", 1, nil, []history{published(0), node(Fault, 1<<3), again(2, 0), requeue(2, 0), come(3, 0), do(Shut, 3)}},
-	{Unflagged, "over a line that was slow long ago", 1, nil, []history{published(0), lines(Fault, 1<<3), lines(Heal, 1<<3), rest(3 * time.Second), again(2, 0), requeue(2, 0), come(3, 0), do(Shut, 3)}},
+	{Unflagged, "to one whose connection ended at that moment", 0, nil, []history{published(0), do(Shut, 4), again(2, 0), ack(2, 0), come(3, 0), do(Shut, 3)}},
+	{Unflagged, "to one whose connection ends soon", 1, nil, []history{published(0), node(Fault, 1<<3), again(2, 0), requeue(2, 0), come(3, 0), rest(200 * time.Millisecond), do(Shut, 3)}},
+	{Unflagged, "the same, over a line that was slow long ago", 1, nil, []history{published(0), lines(Fault, 1<<3), lines(Heal, 1<<3), rest(3 * time.Second), again(2, 0), requeue(2, 0), come(3, 0), rest(200 * time.Millisecond), do(Shut, 3)}},
 	{Unflagged, "marked", 0, nil, []history{published(0), come(2, 0), do(Shut, 2), again(3, 0)}},
 
 	{Flagged, "in peace", 1, nil, []history{published(0), again(2, 0)}},
