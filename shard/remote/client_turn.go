@@ -343,6 +343,8 @@ func (c *Client) bury() {
 	c.leader, c.attached = nil, false
 	c.void()
 	c.lose()
+	c.takeLooks()
+	c.o.Rewind() // what was sent is not answered any more
 	for b := c.o.Next(0); b != nil; b = c.o.Next(0) {
 		c.o.Sent()
 		for n := c.o.Answered() + 1; n <= c.o.Number(); n++ {

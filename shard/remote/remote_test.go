@@ -314,12 +314,19 @@ func TestMemoryOfAnotherNode(t *testing.T) {
 	r.expect("delivered", len(k.got), 1)
 	p.publish(theQueue, 1)
 	r.settle()
-	r.nodes[0].hub.Ended(r.nodes[1].inc)
-	var purge error
-	c.Purge(theQueue, func(_ uint64, err error) { purge = err })
+	r.nodes[0].hub.Ended(r.nodes[1].inc) // its stream may live: the process stands still
 	r.settle()
 	r.expect("cancelled", k.ended, true)
 	r.expect("never routed", r.h.of("p#2").confirmed == 1 && !r.h.of("p#2").refused, true)
+	var purge, renew error
+	c.Purge(theQueue, func(_ uint64, err error) { purge = err })
+	c.Renew(theQueue, func(_ shard.Counts, err error) { renew = err })
+	r.settle()
+	r.expect("not renewed", errors.Is(renew, shard.ErrGone), true)
+	seen := false
+	c.Inspect([]shard.QueueID{theQueue}, false, func([]shard.QueueInfo) { seen = true })
+	r.settle()
+	r.expect("looked", seen, true)
 	p.publish(theQueue, 1)
 	r.settle()
 	r.expect("never routed either", r.h.of("p#3").confirmed, 1)
