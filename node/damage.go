@@ -74,10 +74,7 @@ func (n *Node) forgot(group uint64, why error) {
 				n.fatal(err)
 				return
 			}
-			n.again.Store(true)
-			if halt := n.halt.Load(); halt != nil {
-				(*halt)()
-			}
+			n.startAgain()
 			return
 		}
 		n.opening.Lock()
@@ -94,6 +91,14 @@ func (n *Node) forgot(group uint64, why error) {
 			h.Hub.Shard(group, nil).Unbind()
 		}
 	})
+}
+
+// startAgain has Run end and say that the node has to be started again.
+func (n *Node) startAgain() {
+	n.again.Store(true)
+	if halt := n.halt.Load(); halt != nil {
+		(*halt)()
+	}
 }
 
 // refusedText says what becomes of a shard that is refused.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/warrenmq/warren/health"
 	"github.com/warrenmq/warren/shard/replica"
+	"github.com/warrenmq/warren/storage"
 )
 
 // startPatient starts a cluster whose nodes lose no lease by load: these tests are
@@ -310,4 +311,44 @@ func TestDamagedStateIsRepaired(t *testing.T) {
 	for round := range rounds {
 		drainAll(t, rs[2].channel(), fmt.Sprint("q", round), each)
 	}
+}
+
+// Damage of the state store that nobody needs yet, as a compaction meets it, is made
+// good all the same: with the others whole, and not before.
+func TestDamageNobodyNeedsIsRepaired(t *testing.T) {
+	rs := startPatient(t, 3)
+	ch := rs[0].channel()
+	declare(t, ch, "q")
+	publish(t, ch, "q", 0, 50)
+	waitWhole(t, rs, 3)
+	o, other, id := rs[2].o, rs[1].o, uint64(rs[1].dir.Node().Node)
+	rs[1].stop()
+	rs[2].eventually("the other is gone", time.Minute, func() bool { return rs[2].catalog.View().Node(id).Incarnation == 0 })
+	met := fmt.Errorf("%w: a table", storage.ErrDamaged)
+	rs[2].stateDamage.Store(&met)
+	select {
+	case err := <-rs[2].ended:
+		t.Fatalf("it ended without the other: %v\n%s", err, rs[2].log)
+	case <-time.After(5 * keepEvery):
+	}
+	st, err := rs[2].Status(t.Context())
+	must(t, err)
+	if text := strings.Join(st.Limiting, "\n"); !strings.Contains(text, "the state store is damaged, it is made anew when") {
+		t.Errorf("limiting: %s", text)
+	}
+	rs[1] = start(t, other)
+	if err := rs[2].wait(); !errors.Is(err, ErrAgain) {
+		t.Fatalf("the node ended: %v\n%s", err, rs[2].log)
+	}
+	rs[2].cancel = nil // it has ended
+	rs[2] = again(t, o)
+	if _, err := os.Stat(filepath.Join(o.DataDir, "e1", "state.damaged-1")); err != nil {
+		t.Error(err)
+	}
+	rs[2].eventually("nothing is refused", time.Minute, func() bool { return len(rs[2].shards.Load().refused) == 0 })
+	waitWhole(t, rs, 3)
+	same(t, rs)
+	rs[0].stop()
+	rs[2].awaitState(health.Serving)
+	drainAll(t, rs[2].channel(), "q", 50)
 }

@@ -78,6 +78,7 @@ func (k *keeper) look() {
 		}
 		k.depart(v)
 		k.rejoin(v)
+		k.remake(v)
 	}
 	k.leads.seeLives(v, n.clock.Mono())
 	if h := n.remote.Load(); h != nil {
@@ -141,9 +142,12 @@ func (k *keeper) steer(v *catalog.View, g *raftgroup.Group) {
 		want.Voters = s.Replicas
 	}
 	k.note(v, g, st)
-	if steer.Done(st.ConfState, want) {
+	switch {
+	case steer.Done(st.ConfState, want):
 		k.prefer(v, g, st)
 		return
+	case k.n.stateDamage.Load() != nil:
+		k.yield(v, g, st, 0) // a learner may wait for what can not be read here
 	}
 	peer := func(id uint64) (raftgroup.PeerStatus, bool) {
 		i := slices.IndexFunc(st.Peers, func(p raftgroup.PeerStatus) bool { return p.ID == id })

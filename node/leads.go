@@ -107,23 +107,12 @@ func (k *keeper) prefer(v *catalog.View, g *raftgroup.Group, st raftgroup.Status
 		return
 	}
 	self := uint64(k.n.dir.Node().Node)
-	ready := func(id uint64) bool {
-		m := v.Node(id)
-		return m != nil && m.State == catalog.Serving && m.Incarnation != 0 && v.IntentFor(catalog.Reset, id) == nil &&
-			slices.ContainsFunc(st.Peers, func(p raftgroup.PeerStatus) bool {
-				return p.ID == id && !p.Learner && p.RecentActive && p.State == tracker.StateReplicate && p.Match+caughtUp >= st.Last
-			})
-	}
 	if k.n.sheds(v) {
-		if ready(wished) {
-			k.n.transferLeader(g, wished)
-		} else if i := slices.IndexFunc(st.Peers, func(p raftgroup.PeerStatus) bool { return ready(p.ID) }); i >= 0 {
-			k.n.transferLeader(g, st.Peers[i].ID)
-		}
+		k.yield(v, g, st, wished)
 		return
 	}
 	now := k.n.clock.Mono()
-	if wished == 0 || wished == self || now < k.leads.rest || !ready(wished) {
+	if wished == 0 || wished == self || now < k.leads.rest || !leadable(v, st, wished) {
 		return
 	}
 	if since, ok := k.leads.since[v.Node(wished).Incarnation]; !ok || now-since < handAfter {
@@ -131,6 +120,24 @@ func (k *keeper) prefer(v *catalog.View, g *raftgroup.Group, st raftgroup.Status
 	}
 	k.leads.rest = now + handRest
 	k.n.transferLeader(g, wished)
+}
+
+// yield hands a group over, to the node that should lead it if it can.
+func (k *keeper) yield(v *catalog.View, g *raftgroup.Group, st raftgroup.Status, wished uint64) {
+	if leadable(v, st, wished) {
+		k.n.transferLeader(g, wished)
+	} else if i := slices.IndexFunc(st.Peers, func(p raftgroup.PeerStatus) bool { return leadable(v, st, p.ID) }); i >= 0 {
+		k.n.transferLeader(g, st.Peers[i].ID)
+	}
+}
+
+// leadable reports whether a node can take a group over: it serves, votes and has all.
+func leadable(v *catalog.View, st raftgroup.Status, id uint64) bool {
+	m := v.Node(id)
+	return m != nil && m.State == catalog.Serving && m.Incarnation != 0 && v.IntentFor(catalog.Reset, id) == nil &&
+		slices.ContainsFunc(st.Peers, func(p raftgroup.PeerStatus) bool {
+			return p.ID == id && !p.Learner && p.RecentActive && p.State == tracker.StateReplicate && p.Match+caughtUp >= st.Last
+		})
 }
 
 // transferLeader hands a group over. A shard first has everything committed that it

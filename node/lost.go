@@ -31,8 +31,9 @@ import (
 //	                       out of the group at that index, and may be dropped
 
 // ErrAgain is returned by Run of a node that has to be started again to go on: its
-// catalog turned out to lack what it had acknowledged, and is made anew then.
-var ErrAgain = errors.New("the node has to be started again, to make its catalog anew from the others")
+// catalog turned out to lack what it had acknowledged, or its state store is damaged,
+// and is made anew then.
+var ErrAgain = errors.New("the node has to be started again, to make anew from the others what is damaged here")
 
 const (
 	lostFile = "catalog.lost"

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"slices"
 	"strconv"
 	"syscall"
 
+	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/cluster/reconcile"
+	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/slot"
 	"github.com/warrenmq/warren/storage/state"
@@ -18,6 +22,11 @@ import (
 // cluster puts it aside and begins with an empty one: every replica whose log does
 // not reach back to its beginning counts as damaged then, and is made anew from the
 // others. What was put aside is kept until an operator deletes it.
+//
+// Who needs what is damaged ends the process. A compaction, or who sends a snapshot,
+// can go on without; but damage that is let lie is there when another node is
+// damaged too. So the node starts again for it as soon as the others are whole:
+// what it has and they lack must not go before they have got it.
 
 // stateLostFile notes in the cluster's directory that the state store is damaged.
 const stateLostFile = "state.lost"
@@ -75,9 +84,11 @@ func unreadable(err error) bool {
 }
 
 func (n *Node) openStateOnce() (err error) {
+	n.stateDamage.Store(nil)
 	n.state, err = state.OpenPebble(state.Options{
 		FS: n.o.FS, Dir: n.dir.StatePath(), MemoryBytes: uint64(n.o.Memory.Memtable + n.o.Memory.Cache),
 		Logger: n.log, Clock: n.clock, Fatal: n.fatal,
+		Damaged: func(err error) { n.stateDamage.CompareAndSwap(nil, &err) },
 	})
 	if err != nil {
 		return err
@@ -114,4 +125,56 @@ func (n *Node) noteDamage(err error) {
 		return
 	}
 	n.log.Info("the next start of the node makes the damaged state store anew from the other nodes")
+}
+
+// remake has the node start again, with an empty state store, if that is damaged and
+// every replica here can be had from others.
+func (k *keeper) remake(v *catalog.View) {
+	n := k.n
+	why := n.stateDamage.Load()
+	if why == nil || n.again.Load() || !n.rebuilds() || !k.spared(v) {
+		return
+	}
+	n.log.Error("the node starts again, its state store is damaged", "err", *why)
+	n.noteDamage(*why)
+	n.startAgain()
+}
+
+// spared reports whether no shard with a replica here, nor the catalog, needs it:
+// each has a majority without it, all of whom live and lack nothing.
+func (k *keeper) spared(v *catalog.View) bool {
+	self := uint64(k.n.dir.Node().Node)
+	well := func(voters []uint64) bool {
+		return !slices.Contains(voters, self) || len(voters) > 2 && !slices.ContainsFunc(voters, func(id uint64) bool {
+			m := v.Node(id)
+			return id != self && (m == nil || m.Incarnation == 0)
+		})
+	}
+	for s := range v.Shards() {
+		if !s.Holds(self) {
+			continue
+		}
+		voters := s.Members.Voters
+		if s.Members.At == 0 {
+			voters = s.Founders
+		}
+		lacks := func(id uint64) bool { return !slices.Contains(voters, id) || reconcile.Damaged(s, id) }
+		if !well(voters) || len(s.Members.Others) > 0 || slices.ContainsFunc(s.Replicas, lacks) {
+			return false
+		}
+	}
+	g := k.n.host.Group(cluster.CatalogGroup)
+	return g != nil && well(g.Status().ConfState.GetVoters())
+}
+
+// stateText says what becomes of a state store that is damaged; empty if none is.
+func (n *Node) stateText() string {
+	why := n.stateDamage.Load()
+	switch {
+	case why == nil:
+		return ""
+	case n.rebuilds():
+		return fmt.Sprintf("the state store is damaged, it is made anew when no shard here needs it and the other nodes are whole: %v", *why)
+	}
+	return fmt.Sprintf("the state store is damaged, and there are no other nodes to make it anew from: restore a backup, see docs/partitions.md: %v", *why)
 }

@@ -140,6 +140,9 @@ func (n *Node) addLimiting(st *admin.Status, b broker.Counts) {
 		}
 		say("shard %d is refused, %s: %v", id, text, t.refused[id])
 	}
+	if text := n.stateText(); text != "" {
+		say("%s", text)
+	}
 	if du, err := n.o.FS.GetDiskUsage(n.o.DataDir); err == nil {
 		st.Disk.Free = int64(du.AvailBytes)
 	}

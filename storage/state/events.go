@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -12,9 +13,11 @@ import (
 // events is Pebble's logger and listener. Pebble calls it from any goroutine,
 // often under its own lock: nothing here waits or calls back.
 type events struct {
-	log   *slog.Logger
-	fatal func(error)
-	full  func() bool // the disk is full; true when that is news
+	log     *slog.Logger
+	fatal   func(error)
+	damaged func(error)
+	full    func() bool // the disk is full; true when that is news
+	told    sync.Map    // files that were said to be damaged
 }
 
 func (e *events) Infof(format string, args ...any) {
@@ -41,9 +44,7 @@ func (e *events) die(err error) {
 func (e *events) listener() *pebble.EventListener {
 	l := &pebble.EventListener{
 		BackgroundError: e.backgroundError,
-		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			e.log.Error("a file of the state store is damaged", "path", i.Path, "err", i.Details.Error()) // without a stack
-		},
+		DataCorruption:  e.dataCorruption,
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			e.log.Warn("commits to the state store wait", "reason", i.Reason)
 		},
@@ -56,10 +57,22 @@ func (e *events) listener() *pebble.EventListener {
 	return l
 }
 
+// dataCorruption hears of each read that meets damage, a compaction's too; that one
+// is tried again and again.
+func (e *events) dataCorruption(i pebble.DataCorruptionInfo) {
+	if _, old := e.told.LoadOrStore(i.Path, true); old {
+		return
+	}
+	e.log.Error("a file of the state store is damaged", "path", i.Path, "err", i.Details.Error()) // without a stack
+	if e.damaged != nil {
+		e.damaged(damagedFile(&i))
+	}
+}
+
 // backgroundError hears of each failed flush and compaction; Pebble tries them
 // again. That is right for a full disk, where nothing was lost and space comes
-// back, and for a damaged table, which Pebble fences off for a while and whose
-// readers get the error. After any other error, such as a failed sync, nobody
+// back, and for a damaged table, which Pebble fences off for a while, whose readers
+// get the error, and of which dataCorruption told. After any other error, such as a failed sync, nobody
 // knows what the disk holds: the process ends and recovers from what is synced.
 func (e *events) backgroundError(err error) {
 	switch {
@@ -69,7 +82,7 @@ func (e *events) backgroundError(err error) {
 			e.log.Warn("the disk is full, the state store waits for space", "err", err)
 		}
 	case pebble.IsCorruptionError(err):
-		e.log.Error("a compaction of the state store met damage", "err", err)
+		e.log.Debug("a compaction of the state store met damage", "err", err)
 	default:
 		e.die(fmt.Errorf("state: flush or compaction: %w", err))
 	}

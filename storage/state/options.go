@@ -27,6 +27,11 @@ type Options struct {
 	Clock clock.Clock
 	// Logger gets life cycle and trouble. Default none.
 	Logger *slog.Logger
+	// Damaged is told of each file of the store that turns out to be damaged, with
+	// storage.ErrDamaged, whoever met it: a reader, who gets the error as well, or a
+	// compaction, which leaves the file as it is and tries again. It may be called by
+	// any goroutine, under the store's locks: it must not wait nor call the store.
+	Damaged func(err error)
 	// Fatal is called when the store can no longer keep its word: a failed
 	// sync, a manifest that cannot be written. It must end the process and not
 	// return; should it return, or be nil, the store panics.

@@ -36,7 +36,7 @@ func OpenPebble(o Options) (*Pebble, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	ev := &events{log: o.Logger.With("store", "state"), fatal: o.Fatal}
+	ev := &events{log: o.Logger.With("store", "state"), fatal: o.Fatal, damaged: o.Damaged}
 	d := newDisk(o.FS, o.Clock)
 	ev.full = d.full
 	p := &Pebble{disk: d, closed: make(chan struct{})}
@@ -160,12 +160,17 @@ func (p *Pebble) Close() error {
 // damaged marks an error that says that the store's files were changed or lost.
 func damaged(err error) error {
 	if i := pebble.ExtractDataCorruptionInfo(err); i != nil {
-		return fmt.Errorf("%w: %s: %w", storage.ErrDamaged, i.Path, i.Details) // not the mark that carries it
+		return damagedFile(i)
 	}
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: %w", storage.ErrDamaged, err)
 	}
 	return err
+}
+
+// damagedFile says which file is damaged, without the mark that carries it.
+func damagedFile(i *pebble.DataCorruptionInfo) error {
+	return fmt.Errorf("%w: %s: %w", storage.ErrDamaged, i.Path, i.Details)
 }
 
 type pebbleIter struct {

@@ -131,25 +131,15 @@ func TestDamageIsReported(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	names, err := fs.List("data/state")
+	spoilTables(t, fs)
+	var told []error
+	s, err := state.OpenPebble(state.Options{
+		FS: fs, Dir: "data/state", MemoryBytes: small, SlowDisk: -1,
+		Damaged: func(err error) { told = append(told, err) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names {
-		if strings.HasSuffix(name, ".sst") {
-			f, err := fs.OpenReadWrite("data/state/"+name, vfs.WriteCategoryUnspecified)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := f.WriteAt([]byte("X"), 500); err != nil {
-				t.Fatal(err)
-			}
-			if err := f.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	s = openPebble(t, fs)
 	_, err = s.Get(nil, []byte("a"))
 	if !errors.Is(err, storage.ErrDamaged) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), ".sst") {
 		t.Errorf("get: %v", err)
@@ -166,5 +156,66 @@ func TestDamageIsReported(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if len(told) != 1 || !errors.Is(told[0], storage.ErrDamaged) || !strings.Contains(told[0].Error(), ".sst") {
+		t.Errorf("told %v, want the file once", told)
+	}
+}
+
+// TestCompactionTellsOfDamage has nobody but a compaction read what is damaged.
+func TestCompactionTellsOfDamage(t *testing.T) {
+	fs := vfs.NewMem()
+	told := make(chan error, 16)
+	s, err := state.OpenPebble(state.Options{
+		FS: fs, Dir: "data/state", MemoryBytes: small, SlowDisk: -1,
+		Damaged: func(err error) { told <- err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 1000 { // the ninth flush has the tables compacted
+		set(t, s, "a", strings.Repeat("value ", 1000))
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			spoilTables(t, fs)
+		}
+		select {
+		case err = <-told:
+		case <-time.After(10 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	if !errors.Is(err, storage.ErrDamaged) {
+		t.Errorf("told %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// spoilTables changes a byte of every table.
+func spoilTables(t *testing.T, fs *vfs.MemFS) {
+	t.Helper()
+	names, err := fs.List("data/state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		f, err := fs.OpenReadWrite("data/state/"+name, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte("X"), 500); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

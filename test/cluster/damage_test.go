@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,8 +19,15 @@ const repairLimit = 60 * time.Second
 // damage changes bits of files of a node that was stopped or killed, or cuts the
 // end off one, and starts it again: what it can not vouch for it gets from the
 // others. Nobody is told anything that was not published, and nothing is lost.
+//
+// One node has damaged files at a time. What nobody reads may be found late: as long
+// as a file of the state is there that was damaged, it is that node's turn again.
 func damage(r *round, d time.Duration) {
 	m := r.spare()
+	ms := r.members()
+	if i := slices.IndexFunc(ms, (*member).sick); i >= 0 {
+		m = ms[i]
+	}
 	healed := r.hurting("damaged:", m)
 	if r.chance.IntN(2) == 0 {
 		m.stop()
@@ -53,6 +61,11 @@ func (r *round) refused(m *member) string {
 	if err != nil {
 		return err.Error()
 	}
+	for _, text := range st.Limiting {
+		if strings.Contains(text, "damaged") {
+			return text
+		}
+	}
 	for _, s := range st.Shards {
 		if s.Refused != "" {
 			return fmt.Sprintf("shard %d: %s", s.ID, s.Refused)
@@ -61,11 +74,25 @@ func (r *round) refused(m *member) string {
 	return ""
 }
 
+// A spoilt file is one that was damaged.
+type spoilt struct {
+	path string
+	info os.FileInfo
+}
+
+// sick reports whether the node still has a damaged file in its state.
+func (m *member) sick() bool {
+	return slices.ContainsFunc(m.spoilt, func(s spoilt) bool {
+		info, err := os.Stat(s.path)
+		return err == nil && os.SameFile(info, s.info)
+	})
+}
+
 // spoil changes a bit of one file, or cuts off its end.
 func (r *round) spoil(m *member) {
 	files := []string{}
 	_ = filepath.WalkDir(m.data(), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+		if err != nil || e.IsDir() || strings.Contains(path, ".damaged-") {
 			return nil
 		}
 		// What holds messages: the log and the state.
@@ -98,6 +125,9 @@ func (r *round) spoil(m *member) {
 	}
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err == nil && strings.HasSuffix(path, ".sst") {
+		m.spoilt = append(m.spoilt, spoilt{path, info})
 	}
 	r.t.Logf("  %s %s at %d of %d", what, strings.TrimPrefix(path, m.data()), at, len(text))
 }

@@ -31,6 +31,8 @@ type member struct {
 	ended chan struct{} // closed when cmd was waited for
 	lives int
 	meant bool // to end
+
+	spoilt []spoilt
 }
 
 // A cluster is nodes on a network.
@@ -306,7 +308,8 @@ func (m *member) tail() string {
 
 // A status is what `warren status --json` says of shards.
 type status struct {
-	Shards []struct {
+	Limiting []string
+	Shards   []struct {
 		ID       uint64
 		Kind     string
 		Leader   string
