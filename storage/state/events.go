@@ -72,8 +72,9 @@ func (e *events) dataCorruption(i pebble.DataCorruptionInfo) {
 // backgroundError hears of each failed flush and compaction; Pebble tries them
 // again. That is right for a full disk, where nothing was lost and space comes
 // back, and for a damaged table, which Pebble fences off for a while, whose readers
-// get the error, and of which dataCorruption told. After any other error, such as a failed sync, nobody
-// knows what the disk holds: the process ends and recovers from what is synced.
+// get the error, and of which dataCorruption told. After any other error, such as a
+// failed sync, nobody knows what the disk holds: the process ends and recovers from
+// what is synced.
 func (e *events) backgroundError(err error) {
 	switch {
 	case errors.Is(err, pebble.ErrCancelledCompaction):

@@ -227,13 +227,13 @@ func (j *Judge) connection(e Event) {
 // gone reports whether the broker may have taken what a client holds.
 func (c *client) gone() bool { return c == nil || c.ended || c.suspect }
 
-// accuse says that something may not have been done to a consumer that is healthy,
-// if it is about one.
+// accuse says that something may not have been done to a consumer that is healthy.
 func (j *Judge) accuse(had *client, rule Rule, format string, args ...any) {
 	j.accused = append(j.accused, accusation{at: j.now, had: had, rule: rule, format: format, args: args})
 }
 
-// accuseOf is accuse of a delivery, which may have been sent before.
+// accuseOf is accuse of a delivery, which may have been sent long before it came; had
+// is nil if it may not have been made to anybody.
 func (j *Judge) accuseOf(e Event, had *client, rule Rule, format string, args ...any) {
 	a := accusation{at: j.now, had: had, to: j.client(e.Client), crosses: crosses, rule: rule, format: format, args: args}
 	if a.to.ended {
