@@ -77,10 +77,10 @@ type Node struct {
 	shut      atomic.Bool // the listeners for clients are closed for now
 	dropping  sync.Map    // shards of which what this node had is being deleted
 	stateLost bool        // the state store was put aside at the start
-	// stateDamage is what is known to be damaged of the state store; see state_lost.go.
-	stateDamage atomic.Pointer[error]
 	forcing   bool        // groups are made this node's alone, see recover.go
 	opened    atomic.Bool // the shards that were there at the start are open
+	// stateDamage is what is known to be damaged of the state store; see state_lost.go.
+	stateDamage atomic.Pointer[error]
 	// clusterPort is where other nodes reach this one.
 	clusterPort net.Listener
 	// fenced says that the node's life is over and no other has begun, fence ends
