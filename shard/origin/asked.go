@@ -110,11 +110,21 @@ func (o *Origin) Cancel(now time.Duration, r shard.Request) (id, number uint64, 
 		o.asked[i].r.Done(shard.ErrGone)
 	case o.consumers[c.ID] == c:
 		number, ss = o.End(c, all)
+		// Whoever leads next knows it until it is told of its end: this node too.
+		ended := *c
+		ended.Shared = nothing{}
+		r.Consumer = &ended
 		id = o.Ask(now, r)
 	}
 	done(nil)
 	return id, number, ss
 }
+
+// nothing is the credit of a consumer that has ended.
+type nothing struct{}
+
+// Take implements queue.Credit.
+func (nothing) Take() bool { return false }
 
 // Park keeps requests until somebody leads, and answers those that need nobody.
 func (o *Origin) Park(now time.Duration, rs []shard.Request) {

@@ -244,6 +244,8 @@ func TestCancel(t *testing.T) {
 			}
 			if a := c.o.Report(5); len(a) != 1 || len(a[0].Consumers) != 1 || len(a[0].Claims) != 2 {
 				t.Errorf("report %+v", a)
+			} else if y := a[0].Consumers[0]; y.ID != x.ID || y.Shared == nil || y.Shared.Take() {
+				t.Errorf("a consumer that ended is reported as %+v, which may be given something", y)
 			}
 			c.o.Told(id, nil)
 			if a := c.o.Report(5); len(a[0].Consumers) != 0 {

@@ -288,3 +288,32 @@ func TestPostponedCancel(t *testing.T) {
 		t.Errorf("%d consumers, want the new one", n)
 	}
 }
+
+// A consumer that was cancelled while this node did not lead is given nothing when it
+// leads next, though it is told of the end only when nobody is waited for: as here,
+// where its queue is made anew, and nobody has anything to claim of that.
+func TestCancelledBeforeTheLead(t *testing.T) {
+	f := newFake(t, 1)
+	f.lead(2)
+	f.serve(guest(1))
+	f.serve(f.s.o.Incarnation)
+	c := &shard.Consumer{Queue: 1, Sink: f, Session: 1}
+	f.s.Consume(c, func(err error) { f.said = append(f.said, fmt.Sprint("consume ", err)) })
+	f.turn()
+	f.follow() // with the command that makes the queue
+	f.s.Cancel(c, true, func(err error) { f.said = append(f.said, fmt.Sprint("cancelled ", err)) })
+	f.turn()
+	f.expect("consume <nil>", "cancelled <nil>")
+	f.lead(4)
+	f.publish(1)
+	f.settle()
+	f.expect("confirm 1+1")
+	f.attach(guest(1), nil, nil)
+	f.settle()
+	f.consume()
+	f.settle()
+	f.expect("deliver m1")
+	if n := f.s.e.Queue(1).Disp.Consumers(); n != 1 {
+		t.Errorf("%d consumers, want the new one", n)
+	}
+}
