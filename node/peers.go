@@ -15,9 +15,11 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/cluster/raftgroup"
 	"github.com/warrenmq/warren/cluster/transport"
 	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/core/message"
+	"github.com/warrenmq/warren/internal/clock"
 	"github.com/warrenmq/warren/internal/step"
 )
 
@@ -28,6 +30,11 @@ const (
 	// campaignStep staggers those who stand for election when a leader's process
 	// is gone, so that the first in rank is likely to win.
 	campaignStep = 60 * time.Millisecond
+	// campaignAgain is after how long they stand again while nobody leads: who hears
+	// of it later by a step stands together with the next, and neither is elected.
+	campaignAgain = 150 * time.Millisecond
+	// campaigns is how often they stand before Raft's own timeout is waited for.
+	campaigns = 4
 	// admitTime bounds how long the catalog may take to make a node known.
 	admitTime = 20 * time.Second
 )
@@ -165,13 +172,30 @@ func (n *Node) lost(peer uint64, broke time.Duration) {
 		}
 		g.ForgetLeader()
 		if rank := slices.Index(ranked(st.ConfState.GetVoters(), peer, g.ID()), self); rank >= 0 {
-			n.clock.AfterFunc(time.Duration(rank)*campaignStep, func() {
-				if g.Status().Leader == 0 {
-					g.Campaign()
-				}
-			})
+			after := time.Duration(rank) * campaignStep
+			stand(n.clock, g, after, campaignAgain+after, campaigns)
 		}
 	}
+}
+
+// An elector is a Raft group that can stand for election.
+type elector interface {
+	Status() raftgroup.Status
+	Campaign()
+}
+
+// stand has a group stand for election after a time, and then every so often, while
+// nobody leads it.
+func stand(c clock.Clock, g elector, after, every time.Duration, times int) {
+	if times == 0 {
+		return
+	}
+	c.AfterFunc(after, func() {
+		if g.Status().Leader == 0 {
+			g.Campaign()
+			stand(c, g, every, every, times-1)
+		}
+	})
 }
 
 // ranked orders the voters beside the one that is gone; the order differs from

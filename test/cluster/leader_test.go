@@ -163,6 +163,9 @@ func (r *round) leave(k *leaving) {
 		} else {
 			k.elsewhere = append(k.elsewhere, took)
 		}
+		if took > time.Second {
+			t.Logf("  %s at node %d, at %s", took.Round(time.Millisecond), p.home, now.UTC().Format("15:04:05.000"))
+		}
 	}
 	back()
 	healed()
