@@ -80,7 +80,11 @@ func (k *keeper) look() {
 		k.rejoin(v)
 		k.remake(v)
 	}
-	k.leads.seeLives(v, n.clock.Mono())
+	k.leads.seeLives(v, n.clock.Mono(), func(node uint64) {
+		if n.transport != nil {
+			n.transport.Alive(node)
+		}
+	})
 	if h := n.remote.Load(); h != nil {
 		h.Hub.Tick()
 		if fresh {

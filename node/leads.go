@@ -30,13 +30,15 @@ type handovers struct {
 	drained time.Duration
 }
 
-// seeLives notes since when incarnations live.
-func (l *handovers) seeLives(v *catalog.View, now time.Duration) {
+// seeLives notes since when incarnations live; began is told of nodes whose life is
+// new.
+func (l *handovers) seeLives(v *catalog.View, now time.Duration, began func(node uint64)) {
 	live := map[uint64]time.Duration{}
 	for i := range v.Incarnations() {
 		since, ok := l.since[i.Number]
 		if !ok {
 			since = now
+			began(i.Node)
 		}
 		live[i.Number] = since
 	}

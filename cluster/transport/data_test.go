@@ -5,7 +5,11 @@ import (
 	"errors"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/warrenmq/warren/internal/clock"
 )
 
 func TestStreamsOfAPair(t *testing.T) {
@@ -124,4 +128,33 @@ func TestFrameTypesOfItsOwn(t *testing.T) {
 		}
 	}()
 	s.Send(Frame{Type: typePing})
+}
+
+// A patient clock's pauses between dials do not end by themselves.
+type patientClock struct {
+	clock.Clock
+	patient atomic.Bool
+}
+
+func (c *patientClock) NewTimer(d time.Duration) clock.Timer {
+	if c.patient.Load() && d <= 2*backoffMax {
+		d = time.Hour
+	}
+	return c.Clock.NewTimer(d)
+}
+
+// A peer that closed a stream since it had no life is dialled as soon as it has one.
+func TestAlive(t *testing.T) {
+	founder := testTrust(t, testCluster)
+	oa, c := options(t, founder), &patientClock{Clock: birthClock()}
+	oa.Clock = c
+	a, b := start(t, oa), start(t, options(t, member(t, founder, 2, birth)))
+	mesh(a, b)
+	a.data.stream(t, true)
+	c.patient.Store(true)
+	b.data.stream(t, false).Close(errors.New("starting"))
+	receive(t, a.data.closed)
+	a.Alive(7) // is no peer
+	a.Alive(2)
+	a.data.stream(t, true)
 }

@@ -28,6 +28,7 @@ type peer struct {
 	down    atomic.Bool      // the last dial of the raft class failed: messages are dropped
 	dropped atomic.Bool      // some were, and Unreachable was not told yet
 	nudges  [3]chan struct{} // by class; cuts a pause between dials short
+	lives   [3]chan struct{} // the same, for a pause behind what the peer closed
 
 	mu struct {
 		sync.Mutex
@@ -46,7 +47,7 @@ func (t *Transport) newPeer(info Peer) *peer {
 	ctx, cancel := context.WithCancel(t.life())
 	p := &peer{t: t, id: info.ID, ctx: func() context.Context { return ctx }, cancel: cancel, raft: newOutbox(&t.chunks)}
 	for i := range p.nudges {
-		p.nudges[i] = make(chan struct{}, 1)
+		p.nudges[i], p.lives[i] = make(chan struct{}, 1), make(chan struct{}, 1)
 	}
 	p.mu.Peer = info
 	return p
@@ -72,10 +73,13 @@ func (p *peer) rename(info Peer) {
 }
 
 // nudge lets the links dial at once: there is reason to believe it works now.
-func (p *peer) nudge() {
-	for _, n := range p.nudges {
+func (p *peer) nudge() { signal(p.nudges[:]) }
+
+// signal leaves a token in each channel that has none.
+func signal(cs []chan struct{}) {
+	for _, c := range cs {
 		select {
-		case n <- struct{}{}:
+		case c <- struct{}{}:
 		default:
 		}
 	}
@@ -202,8 +206,12 @@ func (p *peer) keep(class Class, use func(*conn) error) {
 			pause = backoffMin // and the next dial is now: does its address still answer?
 			continue
 		}
-		p.t.sleep(ctx, p.t.jitter(pause), nil)
-		pause = min(2*pause, backoffMax)
+		// Who closed it is starting, perhaps, and so may this node be: that the other
+		// dials as well is no reason to dial sooner, or two would without end.
+		lives := p.t.sleep(ctx, p.t.jitter(pause), p.lives[class])
+		if pause = min(2*pause, backoffMax); lives {
+			pause = backoffMin
+		}
 	}
 }
 

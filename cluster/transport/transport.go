@@ -116,6 +116,14 @@ func (t *Transport) SetPeers(list []Peer) {
 	}
 }
 
+// Alive says that a peer has begun a life: what it closed before, because it had
+// none, is dialled now and not at the end of a pause of up to a second.
+func (t *Transport) Alive(id uint64) {
+	if p := t.peer(id); p != nil {
+		signal(p.lives[:])
+	}
+}
+
 // Peers returns the other nodes, by id.
 func (t *Transport) Peers() []Peer {
 	var out []Peer
@@ -240,15 +248,17 @@ func (t *Transport) jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(binary.BigEndian.Uint32(b[:]))*d>>32
 }
 
-// sleep waits for d, for wake, or for the end of ctx.
-func (t *Transport) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+// sleep waits for d, for wake, or for the end of ctx. It reports whether it was woken.
+func (t *Transport) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	timer := t.opts.Clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C():
 	case <-wake:
+		return true
 	case <-ctx.Done():
 	}
+	return false
 }
 
 // A Link tells about one connection that this node keeps to a peer.
