@@ -20,6 +20,9 @@ const (
 	// What was on its way to a consumer that ended comes to others after what they
 	// have, as new, within this time.
 	returns = 15 * time.Second
+	// A declare or delete that nobody waits for any more is done within this time, or
+	// not at all.
+	undecided = time.Minute
 )
 
 // A Judge holds a history against the rules, event by event. It keeps eight bytes
@@ -34,7 +37,7 @@ type Judge struct {
 	report  Report
 	queues  [maxQueues]queue
 	clients map[uint32]*client
-	names   map[uint64]nameState
+	names   map[uint64]nameRecord
 	doubts  []doubt
 	accused []accusation
 	hurt    map[int]int   // nodes that are hurt, and how often
@@ -122,6 +125,14 @@ type doubt struct {
 	n  uint64
 }
 
+// A nameRecord is what is known of a name. Who uses it asks for one thing at a time;
+// what was not answered may be done yet.
+type nameRecord struct {
+	state      nameState
+	asked      Kind                   // Declare or Delete, without an answer so far
+	unanswered map[Kind]time.Duration // when it was given up last
+}
+
 type nameState uint8
 
 const (
@@ -150,7 +161,7 @@ type calm struct {
 
 // NewJudge returns a Judge without a history.
 func NewJudge(o JudgeOptions) *Judge {
-	j := &Judge{o: o, clients: map[uint32]*client{}, names: map[uint64]nameState{}, hurt: map[int]int{}, lines: map[int]line{}}
+	j := &Judge{o: o, clients: map[uint32]*client{}, names: map[uint64]nameRecord{}, hurt: map[int]int{}, lines: map[int]line{}}
 	for i := range j.queues {
 		j.queues[i].dead = -1
 	}
@@ -407,21 +418,45 @@ func (j *Judge) hurts(e Event) {
 }
 
 func (j *Judge) name(e Event) {
-	was := j.names[e.N]
+	n := j.names[e.N]
+	switch e.Kind {
+	case Declared:
+		n.state, n.asked = nameThere, 0
+	case Deleted:
+		n.state, n.asked = nameGone, 0
+	default:
+		n.giveUp(e.At)
+	}
 	switch e.Kind {
 	case Declare, Delete:
-		j.names[e.N] = nameUnknown
-	case Declared:
-		j.names[e.N] = nameThere
-	case Deleted:
-		j.names[e.N] = nameGone
+		n.state, n.asked = nameUnknown, e.Kind
 	case Present:
-		if was == nameGone {
+		if n.state == nameGone && !n.late(Declare, e.At) {
 			j.report.broke(Revived, "name %d is there at %v, and was deleted", e.N, e.At)
 		}
 	case Missing:
-		if was == nameThere {
+		if n.state == nameThere && !n.late(Delete, e.At) {
 			j.report.broke(Vanished, "name %d is gone at %v, and nobody deleted it", e.N, e.At)
 		}
 	}
+	j.names[e.N] = n
+}
+
+// giveUp notes that what was asked for has no answer.
+func (n *nameRecord) giveUp(at time.Duration) {
+	if n.asked == 0 {
+		return
+	}
+	if n.unanswered == nil {
+		n.unanswered = map[Kind]time.Duration{}
+	}
+	n.unanswered[n.asked], n.asked = at, 0
+}
+
+// late reports whether something that was given up may have been done since: once.
+func (n *nameRecord) late(what Kind, at time.Duration) bool {
+	since, ok := n.unanswered[what]
+	delete(n.unanswered, what)
+	n.state = nameUnknown
+	return ok && at-since <= undecided
 }

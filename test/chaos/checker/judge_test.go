@@ -215,6 +215,10 @@ var plants = []struct {
 	{Vanished, "declared and gone", 1, nil, []history{name(Declare, 4), name(Declared, 4), name(Missing, 4)}},
 	{Vanished, "perhaps deleted", 0, nil, []history{name(Declare, 4), name(Declared, 4), name(Delete, 4), name(Missing, 4)}},
 	{Revived, "deleted and there", 1, nil, []history{name(Declared, 4), name(Delete, 4), name(Deleted, 4), name(Present, 4)}},
+	{Revived, "by a declare that had no answer", 0, nil, []history{name(Declare, 4), name(Delete, 4), name(Deleted, 4), name(Present, 4)}},
+	{Revived, "the same, twice", 1, nil, []history{name(Declare, 4), name(Delete, 4), name(Deleted, 4), name(Present, 4), name(Delete, 4), name(Deleted, 4), name(Present, 4)}},
+	{Revived, "the same, much later", 1, nil, []history{name(Declare, 4), name(Delete, 4), name(Deleted, 4), rest(2 * time.Minute), name(Present, 4)}},
+	{Vanished, "by a delete that had no answer", 0, nil, []history{name(Delete, 4), name(Missing, 4), name(Declare, 4), name(Declared, 4), name(Missing, 4)}},
 	{Revived, "declared anew", 0, nil, []history{name(Deleted, 4), name(Declare, 4), name(Present, 4)}},
 
 	{Stuck, "nothing is confirmed", 1, nil, []history{published(0), come(2, 0), node(Fault, 1<<1), node(Heal, 1<<1), do(Calm, 0), rest(11 * time.Second)}},
