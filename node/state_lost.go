@@ -115,16 +115,17 @@ func (n *Node) putStateAside(why error) error {
 }
 
 // noteDamage has the next start put the state store aside, if an error says that it
-// is damaged.
-func (n *Node) noteDamage(err error) {
+// is damaged; it reports whether that will be so.
+func (n *Node) noteDamage(err error) bool {
 	if !errors.Is(err, storage.ErrDamaged) || !n.rebuilds() {
-		return
+		return false
 	}
 	if err := n.replaceFile(n.stateLostPath(), nil); err != nil {
 		n.log.Error("the damage could not be noted", "err", err)
-		return
+		return false
 	}
 	n.log.Info("the next start of the node makes the damaged state store anew from the other nodes")
+	return true
 }
 
 // remake has the node start again, with an empty state store, if that is damaged and
@@ -132,11 +133,10 @@ func (n *Node) noteDamage(err error) {
 func (k *keeper) remake(v *catalog.View) {
 	n := k.n
 	why := n.stateDamage.Load()
-	if why == nil || n.again.Load() || !n.rebuilds() || !k.spared(v) {
-		return
+	if why == nil || n.again.Load() || !k.spared(v) || !n.noteDamage(*why) {
+		return // a start that finds no note would meet the damage again
 	}
 	n.log.Error("the node starts again, its state store is damaged", "err", *why)
-	n.noteDamage(*why)
 	n.startAgain()
 }
 
