@@ -4,17 +4,23 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
 	"github.com/warrenmq/warren/admin"
 	"github.com/warrenmq/warren/admin/api"
 	"github.com/warrenmq/warren/admin/client"
+	"github.com/warrenmq/warren/internal/racing"
+	"github.com/warrenmq/warren/node"
 )
 
 func TestMain(m *testing.M) {
@@ -93,4 +99,74 @@ func golden(t *testing.T, name, got string) {
 	if got != string(want) {
 		t.Errorf("%s: got\n%s\nwant\n%s", file, got, want)
 	}
+}
+
+// A liveNode is a node of this process, with its log.
+type liveNode struct {
+	*node.Node
+	dir string
+	log *logText
+}
+
+// newNode runs a node of the directory dir until the test ends. Its files are in fs,
+// or on the disk if that is nil.
+func newNode(t testing.TB, dir string, fs vfs.FS) *liveNode {
+	t.Helper()
+	const name = "rabbit@node-01"
+	n := &liveNode{dir: dir, log: new(logText)}
+	var err error
+	n.Node, err = node.New(node.Options{
+		Name: name, DataDir: dir, Version: "test", FS: fs, SegmentBytes: 1 << 20,
+		Listen: []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
+		Memory: node.Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 4 << 20, Cache: 4 << 20},
+		Grace:  500 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Exit:   ends(name, n.log),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil { // a node that does not stop ends the process
+			t.Errorf("the node ended: %v\n%s", err, n.log)
+		}
+	})
+	select {
+	case <-n.Ready():
+	case err := <-ended:
+		ended <- nil
+		t.Fatalf("the node ended: %v\n%s", err, n.log)
+	case <-time.After(racing.Longer(30 * time.Second)):
+		t.Fatalf("the node does not serve\n%s", n.log)
+	}
+	return n
+}
+
+// ends is for a node that ends its process, above all because it did not stop in
+// time: then its log has the stacks. The tests end with it, for who waits for the
+// node would wait for ever.
+func ends(name string, log *logText) func(int) {
+	return func(status int) { panic(fmt.Sprintf("%s ends the process with status %d\n%s", name, status, log)) }
+}
+
+// A logText takes the log of a node, and can be read while it is written.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -1,16 +1,13 @@
 package ctl
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -37,25 +34,7 @@ type resident struct {
 	stop context.CancelFunc
 	over chan error
 	up   chan map[string]string
-	log  *screen
-}
-
-// A screen takes what several goroutines write.
-type screen struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
+	log  *logText
 }
 
 func newHost(t *testing.T) *host {
@@ -68,7 +47,7 @@ func (h *host) node(name string) *resident {
 	h.t.Helper()
 	r := h.desks[name]
 	if r == nil {
-		r = &resident{name: name, desk: newDesk(h.t, nil), up: make(chan map[string]string, 16), log: &screen{}}
+		r = &resident{name: name, desk: newDesk(h.t, nil), up: make(chan map[string]string, 16), log: new(logText)}
 		r.dir = filepath.Join(h.dir, name)
 		r.names = h.names
 		h.desks[name] = r
@@ -80,7 +59,7 @@ func (h *host) node(name string) *resident {
 				Grace:   500 * time.Millisecond,
 				Logger:  slog.New(slog.NewTextHandler(r.log, nil)).With("node", name),
 				Cluster: node.Cluster{Addr: "127.0.0.1:0", Cookie: secret.New("a cookie that is long enough")},
-				Exit:    func(status int) { h.t.Errorf("%s ended the process with status %d", name, status); runtime.Goexit() },
+				Exit:    ends(name, r.log),
 			},
 			Names: h.names,
 			Up:    func(addrs map[string]string) error { r.up <- addrs; return nil },
@@ -143,6 +122,21 @@ func (r *resident) end() {
 func (r *resident) types(out string, line ...string) {
 	r.t.Helper()
 	r.wants(exitOK, out, "", line...)
+}
+
+// until runs a command line again and again until what it prints has something in it.
+func (r *resident) until(has string, line ...string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(racing.Longer(30 * time.Second)); ; {
+		code := r.run(line...)
+		if code == exitOK && strings.Contains(r.out.String(), has) {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%s: %q: exit code %d\nprinted %q\nerrors %q\nwant %q in what it prints", r.name, line, code, r.out.String(), r.errs.String(), has)
+		}
+		<-time.After(time.Millisecond)
+	}
 }
 
 // fails runs a command line that has to fail and say so.
@@ -216,9 +210,7 @@ func TestRecipe(t *testing.T) {
 	}
 	three.types("Setting cluster name to hare ...\n", "set_cluster_name", "hare")
 	one.dir = filepath.Join(h.dir, one.name)
-	if code := one.run("cluster_status", "--formatter", "json"); code != exitOK || !strings.Contains(one.out.String(), `"cluster_name":"hare"`) {
-		t.Error(code, one.out.String())
-	}
+	one.until(`"cluster_name":"hare"`, "cluster_status", "--formatter", "json") // one hears of it in its own time
 
 	// A member that is stopped is one still, and says so (estate R12).
 	three.types("", "stop_app", "-q")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -12,37 +11,12 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/warrenmq/warren/node"
 )
 
 // nodeDesk is a desk with a real node, whose files are in memory.
 func nodeDesk(t testing.TB) (d *desk, url string) {
 	d = newDesk(t, nil)
-	n, err := node.New(node.Options{
-		Name: "rabbit@node-01", DataDir: d.dir, Version: "test", FS: vfs.NewMem(), SegmentBytes: 1 << 20,
-		Listen: []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
-		Memory: node.Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 4 << 20, Cache: 4 << 20},
-		Grace:  500 * time.Millisecond,
-		Exit:   func(status int) { t.Errorf("the node ended the process with status %d", status); runtime.Goexit() },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the node ended: %v", err)
-		}
-	})
-	select {
-	case <-n.Ready():
-	case err := <-ended:
-		t.Fatalf("the node ended: %v", err)
-	}
+	n := newNode(t, d.dir, vfs.NewMem())
 	return d, "amqp://guest:guest@" + n.Addrs()["amqp"] + "/"
 }
 

@@ -84,7 +84,7 @@ func TestPlugins(t *testing.T) {
 // A node lists every plugin that RabbitMQ 3.10.8 has and a user may ask for, and
 // calls built what it serves.
 func TestPluginsOfANode(t *testing.T) {
-	n := newNode(t)
+	n := newNode(t, t.TempDir(), nil)
 	d := &desk{t: t, env: map[string]string{}, dir: n.dir}
 	if code := d.runAs("rabbitmq-plugins", "list", "-s", "-m"); code != exitOK {
 		t.Fatal(code, d.errs.String())

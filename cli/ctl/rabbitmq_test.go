@@ -1,75 +1,12 @@
 package ctl
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/warrenmq/warren/node"
 )
-
-// A liveNode is a node of this process, with its log.
-type liveNode struct {
-	*node.Node
-	dir string
-	log *logText
-}
-
-// A logText takes the log of a node, and can be read while it is written.
-type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// newNode runs a node until the test ends.
-func newNode(t *testing.T) *liveNode {
-	t.Helper()
-	n := &liveNode{dir: t.TempDir(), log: new(logText)}
-	var err error
-	n.Node, err = node.New(node.Options{
-		Name: "rabbit@node-01", DataDir: n.dir, SegmentBytes: 1 << 20, Grace: 100 * time.Millisecond,
-		Memory: node.Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 16 << 20, Cache: 16 << 20},
-		Listen: []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
-		Logger: slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Exit:   func(status int) { panic(fmt.Sprintf("the node ends with status %d\n%s", status, n.log)) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the node ended: %v", err)
-		}
-	})
-	select {
-	case <-n.Ready():
-	case <-time.After(20 * time.Second):
-		t.Fatal("the node does not serve")
-	}
-	return n
-}
 
 // An exchange is a command line and what RabbitMQ answered to it.
 type exchange struct {
@@ -140,7 +77,7 @@ func words(line string) (out []string) {
 // of them. What is meant to differ stands in other, by the command line, with
 // what is printed instead.
 func replay(t *testing.T, file string, other map[string]exchange) {
-	n := newNode(t)
+	n := newNode(t, t.TempDir(), nil)
 	d := &desk{t: t, env: map[string]string{}, dir: n.dir}
 	for _, e := range transcript(t, file) {
 		d.stdin = e.stdin

@@ -42,7 +42,7 @@ func rawGet(t *testing.T, dir, path string) string {
 // and not into its files.
 func TestPasswordsShowNowhere(t *testing.T) {
 	const canary = "c4nary-Pa55word"
-	n := newNode(t)
+	n := newNode(t, t.TempDir(), nil)
 	d := &desk{t: t, env: map[string]string{}, dir: n.dir}
 	var shown strings.Builder
 	run := func(stdin string, line ...string) {
@@ -131,7 +131,7 @@ func hostile() []string {
 // A name is a name: it becomes no path (X36), no line of the log, no command of
 // a terminal.
 func TestNamesAreOnlyNames(t *testing.T) {
-	n := newNode(t)
+	n := newNode(t, t.TempDir(), nil)
 	before := filesBelow(t, filepath.Dir(n.dir))
 	d := &desk{t: t, env: map[string]string{}, dir: n.dir}
 	var doc struct {
@@ -241,7 +241,7 @@ func wantsHarmless(t *testing.T, what, text string) {
 
 // A name that is too long, or none, is refused everywhere.
 func TestNamesHaveBounds(t *testing.T) {
-	n := newNode(t)
+	n := newNode(t, t.TempDir(), nil)
 	d := &desk{t: t, env: map[string]string{}, dir: n.dir}
 	long := strings.Repeat("x", 64<<10)
 	for _, line := range [][]string{
