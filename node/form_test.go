@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warrenmq/warren/internal/freeport"
 	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/storage"
 )
@@ -28,27 +29,12 @@ func forming(t *testing.T, n int) (os []Options) {
 	}
 	for k := range n {
 		o := clusterOptions(t, dir, k+1)
-		o.Cluster.Addr = freePort(t, "127.0.0.1")
+		o.Cluster.Addr = freeport.Addr(t)
 		o.Cluster.Forming = Forming{Peers: peers, Registry: registry, Alone: -1}
 		o.Cluster.Dial = dialQuickly
 		os = append(os, o)
 	}
 	return os
-}
-
-// freePort returns an address that a node can have again after a restart: below
-// the ports that the system gives to connections, or somebody has it meanwhile.
-func freePort(t *testing.T, host string) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(20000+rand.IntN(12000))))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // dialQuickly keeps names that are not in the registry yet from being looked up.
@@ -160,7 +146,7 @@ func TestFormingSays(t *testing.T) {
 
 	joins := os[0]
 	joins.Name, joins.DataDir = "warren-4@test", filepath.Join(t.TempDir(), "4")
-	joins.Cluster.Addr = freePort(t, "127.0.0.1")
+	joins.Cluster.Addr = freeport.Addr(t)
 	joins.Cluster.Forming.Peers, joins.Cluster.Join = nil, []string{"warren-2"}
 	fourth := start(t, joins)
 	if a, b := fourth.dir.Node().Cluster, first.dir.Node().Cluster; a != b {

@@ -32,10 +32,13 @@ func mustStop(name string) error {
 // barred, and waits a little for the rest, of which Intents tells how far it is.
 // Without force it is refused if something would be lost, or stand still.
 func (n *Node) ForgetNode(ctx context.Context, name string, force bool) error {
-	m, err := n.memberNamed(name)
-	if err == nil {
-		err = n.majority()
+	if err := n.majority(); err != nil {
+		return err
 	}
+	if err := n.catalog.Barrier(ctx); err != nil { // one that has just stopped is known to have
+		return err
+	}
+	m, err := n.memberNamed(name)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warrenmq/warren/cluster"
+	"github.com/warrenmq/warren/core/catalog"
 	"github.com/warrenmq/warren/protocol"
 	"github.com/warrenmq/warren/storage"
 	"github.com/warrenmq/warren/storage/state"
@@ -31,6 +33,8 @@ const (
 	roundTime = 2 * time.Second
 	// settleTime bounds the wait for what was settled last, when the node stops.
 	settleTime = 2 * time.Second
+	// resignTime bounds the wait for the others to note that the node stops.
+	resignTime = time.Second
 )
 
 // A crew is goroutines that end when their context does.
@@ -60,9 +64,9 @@ func (c *crew) stop() {
 // It returns why if the node can not start, or can not go on. It is called once.
 //
 // The order of the stop is that of the start, backwards: the listeners with
-// their connections, what these settled, the broker (in live), the admin socket (in serve), the rounds and
-// readers of the stores, the groups, the log's writer when everything handed to
-// it is synced, the stores, the directory's lock.
+// their connections, what these settled, the broker (in live), the admin socket (in
+// serve), the life, the rounds and readers of the stores, the groups, the log's
+// writer when everything handed to it is synced, the stores, the directory's lock.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -94,6 +98,7 @@ func (n *Node) Run(ctx context.Context) error {
 	rounds.run(func(ctx context.Context) { n.rounds.Run(ctx.Done(), n.clock.Mono) })
 
 	err = n.serve(ctx, work)
+	n.resign() //nolint:contextcheck // ctx has ended
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil // told to stop while it started
 	}
@@ -115,6 +120,21 @@ func (n *Node) Run(ctx context.Context) error {
 	writer.stop()
 	n.closeStores()
 	return err
+}
+
+// resign has the catalog end this node's life, so that the others know of its end
+// when it has stopped: what was its own is theirs at once, and who stops a node may
+// forget it in the next breath. If they can not be asked they find out.
+func (n *Node) resign() {
+	d, inc := n.member.Load(), n.inc.Load()
+	if d == nil || !d.Serving() || n.host.Group(cluster.CatalogGroup).Alone() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resignTime)
+	defer cancel()
+	if _, err := n.catalog.Do(ctx, &catalog.EndIncarnation{Number: inc.Number}); err != nil {
+		n.log.Info("the other nodes were not told that this one stops", "err", err)
+	}
 }
 
 // stopRounds waits for the checkpoint round that is under way. One that waits

@@ -13,6 +13,7 @@ import (
 
 	"github.com/warrenmq/warren/admin/client"
 	"github.com/warrenmq/warren/app"
+	"github.com/warrenmq/warren/internal/freeport"
 	"github.com/warrenmq/warren/internal/racing"
 	"github.com/warrenmq/warren/internal/secret"
 	"github.com/warrenmq/warren/node"
@@ -54,11 +55,11 @@ func (h *host) node(name string) *resident {
 		r.o = app.Options{
 			Node: node.Options{
 				Name: name, DataDir: r.dir, Version: "test", SegmentBytes: 1 << 20,
-				Listen:  []node.Listen{{Protocol: "amqp", Addr: "127.0.0.1:0"}},
+				Listen:  []node.Listen{{Protocol: "amqp", Addr: freeport.Addr(h.t)}},
 				Memory:  node.Memory{Budget: 256 << 20, Entries: 64 << 20, Memtable: 4 << 20, Cache: 4 << 20},
 				Grace:   500 * time.Millisecond,
 				Logger:  slog.New(slog.NewTextHandler(r.log, nil)).With("node", name),
-				Cluster: node.Cluster{Addr: "127.0.0.1:0", Cookie: secret.New("a cookie that is long enough")},
+				Cluster: node.Cluster{Addr: freeport.Addr(h.t), Cookie: secret.New("a cookie that is long enough")},
 				Exit:    ends(name, r.log),
 			},
 			Names: h.names,
@@ -309,7 +310,9 @@ func TestForget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Run(t.Context()); !errors.Is(err, node.ErrForgotten) {
+	ctx, cancel := context.WithTimeout(t.Context(), racing.Longer(time.Minute))
+	defer cancel()
+	if err := p.Run(ctx); !errors.Is(err, node.ErrForgotten) {
 		t.Errorf("the process ended with %v", err)
 	}
 	three.o.Stopped = true

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/warrenmq/warren/internal/freeport"
 )
 
 var (
@@ -68,26 +69,11 @@ func newTrio(t *testing.T, r *rand.Rand, w way) *trio {
 		case byName:
 			a = append(a, "--peers", strings.Join(names, ","), "--set", "cluster.found_alone=0s")
 		case byMulticast:
-			a = append(a, "--cluster-name", "forming "+block, "--set", "cluster.size=3", "--listen", "cluster="+freePort(t))
+			a = append(a, "--cluster-name", "forming "+block, "--set", "cluster.size=3", "--listen", "cluster="+freeport.Addr(t))
 		}
 		c.args[k] = a
 	}
 	return c
-}
-
-// freePort is on the address of loopback that has an interface, below the ports
-// that the system gives to connections.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000))) //nolint:noctx // at once
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 func (c *trio) data(k int) string { return filepath.Join(c.dir, fmt.Sprint("node-", k+1)) }
