@@ -18,7 +18,8 @@ func (d *Dispatcher) only() *holder {
 }
 
 // WantGrant returns a consumer whose grant has to be logged before it gets
-// anything. It is asked once; Granted follows when that is applied.
+// anything. It is asked once; Granted follows when that is applied, unless the grant
+// of another was asked for behind it: of grants the last counts.
 func (d *Dispatcher) WantGrant() (ConsumerID, bool) {
 	if !d.life.Grants || d.Waiting() {
 		return 0, false
@@ -27,12 +28,14 @@ func (d *Dispatcher) WantGrant() (ConsumerID, bool) {
 	if h == nil || h.spec.Granted || h.asked {
 		return 0, false
 	}
-	h.asked = true
+	for _, x := range d.consumers {
+		x.spec.Granted, x.asked = false, x == h
+	}
 	return h.spec.ID, true
 }
 
-// Granted says that the grant of a consumer was applied. One that has ended
-// meanwhile is passed over, and so is one that is not the only one any more.
+// Granted says that the grant asked for last was applied, and whose it is: nobody's
+// if the consumer has ended meanwhile, or is zero.
 func (d *Dispatcher) Granted(id ConsumerID) {
 	for _, h := range d.consumers {
 		if h.spec.Granted = h.spec.ID == id; h.spec.Granted {

@@ -262,22 +262,27 @@ func (e *Engine) WantGrant(q *Queue) (g shard.Grant, ok bool) {
 	for _, c := range q.consumers {
 		if c != nil && c.id == id {
 			of := e.whose(c.Consumer)
+			q.granting++
 			return shard.Grant{Node: of.Node, Incarnation: of.Number, Consumer: c.ID}, true
 		}
 	}
 	return g, false
 }
 
-// Granted applies a logged grant.
+// Granted applies a logged grant. Who it is for has it when no other is on its way
+// behind it, or a later leader would give to another what is used here.
 func (e *Engine) Granted(q *Queue, g shard.Grant) {
 	q.Grant = g
-	if q.Disp == nil {
+	q.granting = max(0, q.granting-1)
+	if q.Disp == nil || q.granting > 0 {
 		return
 	}
+	var id queue.ConsumerID
 	if c := e.named[consumerKey{queue.Incarnation{Node: g.Node, Number: g.Incarnation}, g.Consumer}]; c != nil && c.q == q {
-		q.Disp.Granted(c.id)
-		e.Touch(q)
+		id = c.id
 	}
+	q.Disp.Granted(id)
+	e.Touch(q)
 }
 
 // Surrender ends the dispatching of all queues: another node leads from now on.
@@ -325,6 +330,7 @@ func (e *Engine) surrender(q *Queue, h *origin.Holdings) {
 			}
 		})
 	}
+	q.granting = 0
 	e.stop(q, shard.ErrUnavailable)
 }
 

@@ -91,7 +91,8 @@ type Queue struct {
 	// shard's state.
 	Closed, Turned bool
 	// Grant is the logged right of a consumer to be the only one.
-	Grant shard.Grant
+	Grant    shard.Grant
+	granting int // grants that were asked for under this leader and are not applied
 	// Dirty says that the queue changed since the last cut, Fresh that it was
 	// made under the present leader, Logged that the command that made it was
 	// applied. They are the shard's.

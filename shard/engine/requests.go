@@ -146,7 +146,7 @@ func (e *Engine) spec(c *Consumer) queue.ConsumerSpec {
 		ID: c.id, Session: queue.SessionID{Incarnation: of, Number: c.Session}, Ref: c.ref,
 		NoAck: c.NoAck, Exclusive: c.Exclusive, Priority: c.Priority,
 		Prefetch: c.Prefetch, Window: c.Window, Shared: c.Shared,
-		Granted: c.ID != 0 && c.q.Grant == shard.Grant{Node: of.Node, Incarnation: of.Number, Consumer: c.ID},
+		Granted: c.ID != 0 && c.q.granting == 0 && c.q.Grant == shard.Grant{Node: of.Node, Incarnation: of.Number, Consumer: c.ID},
 	}
 }
 

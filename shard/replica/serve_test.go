@@ -129,6 +129,44 @@ func TestActiveConsumerOutlivesTheLeader(t *testing.T) {
 	}
 }
 
+// Of the rights that were asked for one behind the other the last counts: who had the
+// first and is the active consumer again gets nothing before the log says so, for a
+// next leader goes by that.
+func TestLastGrantCounts(t *testing.T) {
+	f := newFake(t, 1)
+	f.single = true
+	f.lead(2)
+	f.serve(guest(1))
+	f.serve(guest(2))
+	f.publish(1)
+	f.settle()
+	f.expect("confirm 1+1")
+	first, second := []*shard.Consumer{f.named(1, 7, false)}, []*shard.Consumer{f.named(2, 8, false)}
+	f.attach(guest(1), first, nil)
+	f.attach(guest(2), second, nil)
+	asked := f.flight
+	f.flight = nil
+	f.attach(guest(1), nil, nil) // now the second is active, and its right is asked for
+	f.attach(guest(1), []*shard.Consumer{f.named(1, 7, false)}, nil)
+	f.commit(asked...)
+	asked, f.flight = f.flight, nil
+	f.attach(guest(2), nil, nil) // and now the first again
+	f.turn()
+	f.expect()
+	again := f.flight
+	f.flight = nil
+	f.commit(asked...)
+	f.turn()
+	f.expect() // the log says that the second has it
+	f.commit(again...)
+	f.settle()
+	f.expect("guest 1")
+	want := shard.Grant{Node: guest(1).Node, Incarnation: guest(1).Number, Consumer: 7}
+	if g := f.s.e.Queue(1).Grant; g != want {
+		t.Errorf("grant %+v", g)
+	}
+}
+
 // An incarnation that has nothing here for long is not waited for any more, once
 // that is applied.
 func TestUnserve(t *testing.T) {
