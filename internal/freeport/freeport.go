@@ -17,8 +17,9 @@ func Addr(t testing.TB) string {
 	for range 100 {
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000)))
 		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
+			addr := l.Addr().String()
+			_ = l.Close() // it was only opened
+			return addr
 		}
 	}
 	t.Fatal("no port is free")
