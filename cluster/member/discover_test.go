@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,6 +74,24 @@ func TestRegistry(t *testing.T) {
 	}
 	if _, ok, _ := r.Find(a.Name); ok {
 		t.Error("still there after it left")
+	}
+}
+
+// The nodes of one process may enter themselves at once.
+func TestRegisterAtOnce(t *testing.T) {
+	r := registry(t, 10)
+	var nodes sync.WaitGroup
+	const n = 16
+	for k := range n {
+		nodes.Go(func() {
+			if err := r.Register(Entry{Name: fmt.Sprintf("rabbit-%d@here", k), Node: uint64(k + 1), Host: "127.0.0.1", Port: 25672, PID: 10}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	nodes.Wait()
+	if all, err := r.List(); err != nil || len(all) != n {
+		t.Errorf("%d are there: %v", len(all), err)
 	}
 }
 

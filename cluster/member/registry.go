@@ -95,7 +95,7 @@ func (r *Registry) write(e *Entry) (err error) {
 	if err != nil {
 		return fmt.Errorf("encode the entry: %w", err)
 	}
-	tmp := r.FS.PathJoin(r.Dir, "."+strconv.Itoa(e.PID)+".new")
+	tmp := r.FS.PathJoin(r.Dir, fmt.Sprintf(".%d-%x.new", e.PID, e.Node)) // a process may have several nodes
 	f, err := r.FS.Create(tmp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
