@@ -318,7 +318,8 @@ func TestDelayedNowhere(t *testing.T) {
 	}
 }
 
-// TestDelayedFull: a queue that refuses what is due gets it when it has room.
+// TestDelayedFull: a queue that refuses what is due gets it when it has room, each
+// once. One that it refused may come behind the next, which tried at the same time.
 func TestDelayedFull(t *testing.T) {
 	r := start(t, testOptions(t, t.TempDir(), vfs.NewMem()))
 	ch := dialNode(t, r)
@@ -331,10 +332,15 @@ func TestDelayedFull(t *testing.T) {
 	}
 	eventually(t, ch, "small", 1)
 	var got []string
-	for _, d := range takes(t, consumer(t, ch, "small"), "0", "1", "2", "3", "4") {
-		got = append(got, string(d.Body))
+	for ds := consumer(t, ch, "small"); len(got) < 5; {
+		select {
+		case d := <-ds:
+			got = append(got, string(d.Body))
+		case <-time.After(20 * time.Second):
+			t.Fatalf("only %q come", got)
+		}
 	}
-	if !slices.Equal(got, []string{"0", "1", "2", "3", "4"}) {
+	if slices.Sort(got); !slices.Equal(got, []string{"0", "1", "2", "3", "4"}) {
 		t.Errorf("%q", got)
 	}
 }
