@@ -62,16 +62,16 @@ func TestDelayedRetry(t *testing.T) {
 // What a channel leaves behind rests where that is asked for.
 func TestDelayedRetryReturned(t *testing.T) {
 	t.Parallel()
-	eachKind(t, retryArgs("returned", 300, 1000), func(t *testing.T, p *peer, q string) {
+	eachKind(t, retryArgs("returned", 1000, 4000), func(t *testing.T, p *peer, q string) {
 		p.to(1, q, "1")
 		_, tag := p.get(1, q, false)
 		p.send(1, &wire.BasicNack{DeliveryTag: tag, Requeue: true})
-		if took, _ := p.gotAfter(q, "1*"); took > 250*time.Millisecond {
+		if took, _ := p.gotAfter(q, "1*"); took > 900*time.Millisecond {
 			t.Errorf("a failure rested for %v", took)
 		}
 		p.closeChannel(1)
 		p.channel(1)
-		if took, _ := p.gotAfter(q, "1*"); took < 450*time.Millisecond { // its second time
+		if took, _ := p.gotAfter(q, "1*"); took < 1500*time.Millisecond { // its second time
 			t.Errorf("ready after %v", took)
 		}
 	})
