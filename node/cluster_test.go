@@ -33,6 +33,14 @@ func clusterOptions(t *testing.T, dir string, k int, join ...string) Options {
 // all shards. A test of a cluster waits more than it computes: it runs beside others.
 func startCluster(t *testing.T, n int) (rs []*running) {
 	t.Helper()
+	rs = startJoined(t, n)
+	waitWhole(t, rs, n)
+	return rs
+}
+
+// startJoined is startCluster for who does not wait.
+func startJoined(t *testing.T, n int) (rs []*running) {
+	t.Helper()
 	t.Parallel()
 	dir := t.TempDir()
 	for k := range n {
@@ -42,7 +50,6 @@ func startCluster(t *testing.T, n int) (rs []*running) {
 		}
 		rs = append(rs, start(t, clusterOptions(t, dir, k+1, join...)))
 	}
-	waitWhole(t, rs, n)
 	return rs
 }
 

@@ -347,12 +347,7 @@ func TestForget(t *testing.T) {
 // A node that has stopped is known to have, by whoever is asked next, be it so
 // young that the end of its connections proves nothing.
 func TestStopIsKnown(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	rs := []*running{start(t, clusterOptions(t, dir, 1))}
-	for k := 2; k <= 3; k++ {
-		rs = append(rs, start(t, clusterOptions(t, dir, k, rs[0].Addrs()["cluster"])))
-	}
+	rs := startJoined(t, 3)
 	young := rs[2]
 	young.stop()
 	for _, r := range rs[:2] {

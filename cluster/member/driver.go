@@ -169,8 +169,9 @@ func (d *Driver) poke() {
 	}
 }
 
-// Run steps the machine until ctx ends. The node's life is given up then, and
-// the others are told.
+// Run steps the machine until ctx ends. The node's life is given up then, and the
+// others are told if Send still takes it: a node that stops in order does not count
+// on that, and has the catalog end its life before.
 func (d *Driver) Run(ctx context.Context) error {
 	var told sync.WaitGroup
 	told.Go(d.write)
